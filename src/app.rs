@@ -1,0 +1,1 @@
+//! One shard per core, signals, drain, exit codes.

@@ -1,0 +1,3 @@
+//! Body formats that several protocols share: bytes in, views out. No points, no sockets, no clocks.
+
+pub mod line_protocol;

@@ -1,0 +1,1 @@
+//! Every bound of the gateway, its reason, and how the bounds relate.

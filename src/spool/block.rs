@@ -1,0 +1,38 @@
+//! A sealed block: what the rings carry, what becomes one frame on disk, and what an upload joins.
+
+use bytes::Bytes;
+
+/// How a payload is compressed. The discriminant is on disk: never renumber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Codec {
+    Identity = 0,
+    Gzip = 1,
+    Zstd = 2,
+}
+
+/// What a payload holds. The discriminant is on disk: never renumber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// `PBPoints`; payloads of one codec and route may be joined.
+    Points = 0,
+}
+
+/// An immutable run of points of one lane, compressed once, checksummed once.
+#[derive(Clone, Debug)]
+pub struct Block {
+    pub category: u8,
+    pub codec: Codec,
+    pub kind: Kind,
+    pub points: u32,
+    /// Bytes of the payload before compression.
+    pub raw_bytes: u32,
+    /// Wall clock at sealing, for age policies and for people.
+    pub sealed_ms: u64,
+    /// The encoded route (`point::Route::encode`); opaque here, at most `limits::ROUTE_BYTES_MAX`.
+    pub route: Bytes,
+    pub payload: Bytes,
+    /// CRC32C of `payload`, computed where the block was sealed.
+    pub payload_crc: u32,
+}
