@@ -53,6 +53,8 @@ struct Slot {
     hup: bool,
     writable: bool,
     expired: bool,
+    /// Between two requests: may be ended at once when the shard stops.
+    idle: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
     /// Milliseconds on the driver's clock.
@@ -340,7 +342,7 @@ impl Registration {
 
     /// From `limit` on, waits on this descriptor fail with `TimedOut`, until the next call. `None` waits for ever.
     /// Checked every [`SWEEP_INTERVAL`]: for limits of seconds.
-    pub(super) fn set_deadline(&self, limit: Option<Duration>) {
+    pub(super) fn set_deadline(&self, limit: Option<Duration>, idle: bool) {
         let deadline_ms = match limit {
             Some(limit) => self.driver.now_ms().saturating_add(limit.as_millis() as u64),
             None => NO_DEADLINE,
@@ -348,6 +350,7 @@ impl Registration {
         self.driver.with_slot(self.index, |slot| {
             slot.deadline_ms = deadline_ms;
             slot.expired = false;
+            slot.idle = idle;
         });
         if limit.is_some() {
             self.driver.ensure_sweeper();
