@@ -76,6 +76,8 @@ pub struct Driver {
     epoll: OwnedFd,
     slots: RefCell<Slots>,
     idle: Notify,
+    /// The drain task waits for the kernel: sockets have nothing to give.
+    quiet: Cell<bool>,
     started: Instant,
     sweeping: Cell<bool>,
 }
@@ -97,6 +99,7 @@ impl Driver {
             epoll,
             slots: RefCell::new(Slots { slots: Vec::new(), free: NO_SLOT, live: 0 }),
             idle: Notify::new(),
+            quiet: Cell::new(false),
             started: Instant::now(),
             sweeping: Cell::new(false),
         });
@@ -116,7 +119,9 @@ impl Driver {
     /// the requests of this pass have written.
     pub async fn idle() {
         let driver = Driver::current();
-        driver.idle.notified().await;
+        if !driver.quiet.get() {
+            driver.idle.notified().await;
+        }
     }
 
     pub(super) fn register(
@@ -283,10 +288,12 @@ async fn drain(driver: Rc<Driver>, watched: glommio::io::PollableFd<EpollFd>) {
                 break;
             }
         }
+        driver.quiet.set(true);
         driver.idle.notify_all();
         if let Err(error) = watched.readable().await {
             panic!("BUG: cannot wait for the epoll descriptor: {error}");
         }
+        driver.quiet.set(false);
     }
 }
 
