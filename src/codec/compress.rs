@@ -40,11 +40,14 @@ impl Gzip {
         loop {
             let rest = input.get(consumed..).ok_or(CompressError)?;
             let before = self.context.total_in();
-            let status = self.context.compress_vec(rest, out, FlushCompress::Finish).map_err(|_| CompressError)?;
+            let status =
+                self.context.compress_vec(rest, out, FlushCompress::Finish).map_err(|_| CompressError)?;
             consumed += (self.context.total_in() - before) as usize;
             match status {
                 Status::StreamEnd => break,
-                Status::Ok | Status::BufError if out.len() - start <= input.len() * 2 + 4096 => out.reserve(4096),
+                Status::Ok | Status::BufError if out.len() - start <= input.len() * 2 + 4096 => {
+                    out.reserve(4096)
+                }
                 _ => {
                     out.truncate(start);
                     return Err(CompressError);

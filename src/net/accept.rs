@@ -91,7 +91,12 @@ impl Drop for Pass {
 }
 
 /// Accepts connections until the gate stops. `name` is for the log.
-pub async fn accept<S: Service>(listener: Listener, name: &'static str, service: Rc<S>, context: Rc<ConnContext>) {
+pub async fn accept<S: Service>(
+    listener: Listener,
+    name: &'static str,
+    service: Rc<S>,
+    context: Rc<ConnContext>,
+) {
     let gate = Rc::clone(&context.gate);
     let mut turn = 0;
     loop {
@@ -112,7 +117,9 @@ pub async fn accept<S: Service>(listener: Listener, name: &'static str, service:
         match accepted {
             None => return,
             Some(Ok((stream, peer))) => match gate.enter() {
-                Some(pass) => spawn(conn::serve(stream, peer, pass, Rc::clone(&service), Rc::clone(&context))),
+                Some(pass) => {
+                    spawn(conn::serve(stream, peer, pass, Rc::clone(&service), Rc::clone(&context)))
+                }
                 None => {
                     let mut out = Vec::new();
                     service.refuse_connection(&mut out);

@@ -35,7 +35,11 @@ pub struct Buffer {
 
 impl Buffers {
     pub fn new() -> Rc<Buffers> {
-        Rc::new(Buffers { spare: RefCell::new(Vec::new()), borrowed_bytes: Cell::new(0), returned: Notify::new() })
+        Rc::new(Buffers {
+            spare: RefCell::new(Vec::new()),
+            borrowed_bytes: Cell::new(0),
+            returned: Notify::new(),
+        })
     }
 
     /// A buffer, when there is room for one.
@@ -139,7 +143,9 @@ mod tests {
     fn the_bound_makes_borrowers_wait_and_growth_fail() {
         let pool = Buffers::new();
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        let std::task::Poll::Ready(mut buffer) = std::pin::pin!(pool.borrow()).poll(&mut cx) else { panic!() };
+        let std::task::Poll::Ready(mut buffer) = std::pin::pin!(pool.borrow()).poll(&mut cx) else {
+            panic!()
+        };
         while buffer.grow(BORROWED_BYTES_MAX * 2) && buffer.capacity() < BORROWED_BYTES_MAX / 2 {}
         assert!(!buffer.grow(BORROWED_BYTES_MAX * 2));
         pool.borrowed_bytes.set(BORROWED_BYTES_MAX);

@@ -13,18 +13,18 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
-use crate::buf::{PADDING, Padded};
+use crate::buf::PADDING;
+use crate::http1::response::CONTINUE;
 use crate::http1::{
-    ChunkError, ChunkedDecoder, Connection, Framing, Head, HeadLimits, HeadOutcome, HeadScan, HeaderSlots, parse_head,
+    ChunkedDecoder, Connection, Framing, Head, HeadLimits, HeadOutcome, HeadScan, HeaderSlots, parse_head,
 };
 use crate::rt::net::Stream;
 
 use super::accept::{Gate, Pass};
 use super::buffers::{Buffer, Buffers};
-use super::service::{Admission, Answer, Incoming, OwnedBody, Service, Storage};
+use super::service::{Admission, Answer, Incoming, OwnedBody, Service, Storage, padded};
 
 /// Requests of one connection in work at once. Pipelining clients are rare; this keeps one of them from owning a
 /// shard.
@@ -36,8 +36,6 @@ const BODY_PROGRESS_BYTES: usize = 16 << 10;
 /// After a refusal: how long, and how much, the client may go on sending before it is cut off.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 const LINGER_BYTES_MAX: usize = 1 << 20;
-
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Deadlines of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -220,10 +218,11 @@ impl<S: Service> Conn<S> {
                 Framing::Chunked => 0,
             };
             if self.admitted.is_none() {
-                let body_bytes_max = match self.service.admit(&head, self.peer, front(&mut self.queue, &mut self.out)) {
-                    Admission::Accept { body_bytes_max } => body_bytes_max,
-                    Admission::Refuse => break Next::Close,
-                };
+                let body_bytes_max =
+                    match self.service.admit(&head, self.peer, front(&mut self.queue, &mut self.out)) {
+                        Admission::Accept { body_bytes_max } => body_bytes_max,
+                        Admission::Refuse => break Next::Close,
+                    };
                 if body_bytes > body_bytes_max {
                     let out = front(&mut self.queue, &mut self.out);
                     self.service.refuse_body(413, "request body too large", out);
@@ -246,7 +245,7 @@ impl<S: Service> Conn<S> {
             self.close = connection == Connection::Close;
             let start = consumed + head_bytes;
             let end = start + body_bytes;
-            let body = Padded::new(buffer.bytes(), start..end);
+            let body = padded(buffer.bytes(), &(start..end));
             let request = Incoming { head: &head, body, peer: self.peer, connection };
             let answer = self.service.call(request, front(&mut self.queue, &mut self.out));
             self.admitted = None;
@@ -262,7 +261,6 @@ impl<S: Service> Conn<S> {
                     let body_copy;
                     let storage = if rest.is_empty() {
                         self.filled = 0;
-                        consumed = 0;
                         body_copy = start..end;
                         Storage::Pooled(buffer)
                     } else {
@@ -292,7 +290,11 @@ impl<S: Service> Conn<S> {
     }
 
     fn connection(&self, head: &Head<'_>) -> Connection {
-        if self.service.draining() || self.context.gate.is_stopping() { Connection::Close } else { head.connection() }
+        if self.service.draining() || self.context.gate.is_stopping() {
+            Connection::Close
+        } else {
+            head.connection()
+        }
     }
 
     /// Receives more of the request at the front: once for a head, all of it for a body. False when it has been
@@ -347,11 +349,10 @@ impl<S: Service> Conn<S> {
         self.stream.set_deadline(Some(limits.body_timeout));
         loop {
             let input = &buffer.bytes()[head_bytes..self.filled];
-            let step = match decoder.decode(input, &mut body, body_bytes_max) {
+            let step = match decoder.decode(input, &mut body, body_bytes_max as u64) {
                 Ok(step) => step,
                 Err(error) => {
-                    let status = if error == ChunkError::TooLarge { 413 } else { 400 };
-                    self.service.refuse_body(status, error.text(), &mut self.out);
+                    self.service.refuse_body(error.status(), error.text(), &mut self.out);
                     return Ok(false);
                 }
             };
@@ -393,7 +394,7 @@ impl<S: Service> Conn<S> {
         };
         let connection = self.connection(&head);
         self.close = connection == Connection::Close;
-        let request = Incoming { head: &head, body: Padded::new(&body, 0..len), peer: self.peer, connection };
+        let request = Incoming { head: &head, body: padded(&body, &(0..len)), peer: self.peer, connection };
         match self.service.call(request, front(&mut self.queue, &mut self.out)) {
             Answer::Done => {}
             Answer::Later(pending) => self.queue.push_back(Queued::Pending(pending)),

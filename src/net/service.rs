@@ -51,13 +51,20 @@ pub(super) enum Storage {
 }
 
 impl OwnedBody {
+    /// The body.
     pub fn padded(&self) -> Padded<'_> {
         let bytes: &[u8] = match &self.storage {
             Storage::Pooled(buffer) => buffer.bytes(),
             Storage::Plain(bytes) => bytes,
         };
-        Padded::new(bytes, self.range.clone())
+        padded(bytes, &self.range)
     }
+}
+
+/// A body inside a receive buffer, which never receives into its last bytes.
+pub(super) fn padded<'a>(bytes: &'a [u8], range: &Range<usize>) -> Padded<'a> {
+    let body = bytes.get(range.start..).and_then(|rest| Padded::new(rest, range.len()));
+    body.unwrap_or_else(|| panic!("BUG: no padding behind a body at {range:?} of {} bytes", bytes.len()))
 }
 
 /// What stands behind the connections of a shard.

@@ -124,6 +124,17 @@ impl Driver {
         }
     }
 
+    /// Ends every wait that was marked idle, as if its deadline had passed.
+    pub fn expire_idle() {
+        let driver = Driver::current();
+        for slot in driver.slots.borrow_mut().slots.iter_mut().filter(|slot| slot.idle) {
+            slot.expired = true;
+            if let Some(waker) = slot.reader.take() {
+                waker.wake();
+            }
+        }
+    }
+
     pub(super) fn register(
         self: &Rc<Self>,
         fd: BorrowedFd<'_>,
