@@ -4,8 +4,10 @@
 //! One program, so that a case needs nothing but this binary and the server under test. It shares no code with the
 //! gateway: a fault there cannot hide here.
 
+mod ledger;
 mod loadgen;
 mod shared;
+mod upstream;
 
 use clap::{Parser, Subcommand};
 
@@ -36,6 +38,13 @@ enum Tool {
         /// Print one line of JSON instead of text.
         #[arg(long)]
         json: bool,
+    },
+    /// Run the stand-in destination until it is ended.
+    Upstream(upstream::Options),
+    /// Number every point and account for it.
+    Ledger {
+        #[command(subcommand)]
+        command: ledger::Command,
     },
     /// Write a corpus to standard output.
     Corpus {
@@ -68,8 +77,22 @@ fn run(tool: Tool) -> Outcome<std::process::ExitCode> {
             } else {
                 println!(
                     "{} idle connections: {:.0} bytes resident each ({} before, {} with), {:.0} us CPU a second",
-                    idle.connections, idle.bytes_per_connection, idle.base_bytes, idle.held_bytes, idle.cpu_us_per_s
+                    idle.connections,
+                    idle.bytes_per_connection,
+                    idle.base_bytes,
+                    idle.held_bytes,
+                    idle.cpu_us_per_s
                 );
+            }
+        }
+        Tool::Upstream(options) => {
+            let upstream = upstream::Upstream::start(&options)?;
+            println!("packages on http://{}, control on http://{}", upstream.address(), upstream.control());
+            upstream.join();
+        }
+        Tool::Ledger { command } => {
+            if !ledger::run(&command)? {
+                return Ok(std::process::ExitCode::FAILURE);
             }
         }
         Tool::Corpus { corpus } => {

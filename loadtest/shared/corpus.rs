@@ -179,7 +179,9 @@ fn short_point(draw: &mut Draw, time: i64) -> String {
     let rack = draw.int(0, 99);
     let user = draw.int(0, 100);
     let system = draw.int(0, 100);
-    format!("cpu,hostname=host_{host},region={region},rack={rack} usage_user={user}i,usage_system={system}i {time}")
+    format!(
+        "cpu,hostname=host_{host},region={region},rack={rack} usage_user={user}i,usage_system={system}i {time}"
+    )
 }
 
 fn log_point(draw: &mut Draw, words: &[&str], time: i64) -> String {

@@ -78,7 +78,10 @@ pub fn call(address: SocketAddr, method: &str, target: &str) -> Outcome<(u16, Ve
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "{method} {target} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "{method} {target} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    )?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;
     let head = response_head(&bytes)
@@ -101,7 +104,10 @@ mod tests {
         for cut in 1..head.head_len {
             assert_eq!(response_head(&text[..cut]), Ok(None), "cut at {cut}");
         }
-        assert_eq!(response_head(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").unwrap().unwrap().close, true);
+        assert_eq!(
+            response_head(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").unwrap().unwrap().close,
+            true
+        );
         assert_eq!(response_head(b"HTTP/1.1 200 OK\r\n\r\n"), Err(Unreadable::NoLength));
         assert_eq!(response_head(b"SSH-2.0"), Err(Unreadable::NotHttp));
     }
