@@ -21,7 +21,7 @@ pub mod blackhole;
 pub mod dataway;
 mod target;
 
-pub use target::{Target, TargetError};
+pub use target::Target;
 
 use std::time::Duration;
 

@@ -91,6 +91,7 @@ fn header(name: &str, value: &str, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::secret::Endpoint;
     use crate::point::{Category, Route};
     use crate::sink::Coding;
 
@@ -105,7 +106,7 @@ mod tests {
         let accepts = Accepts { format, coding, joined_members: true };
         let mut out = Vec::new();
         head(
-            &Target::parse(url).unwrap(),
+            &Target::new(Endpoint::parse(url).unwrap()),
             &parcel,
             accepts,
             "datakit-linux-amd64/0.1.0/edge-1",
