@@ -140,6 +140,7 @@ impl<S: Service> Conn<S> {
                     if !self.read_chunked(head_bytes, body_bytes_max).await? {
                         return self.finish_refusal().await;
                     }
+                    self.answer().await?;
                 }
                 Next::Answer => self.answer().await?,
                 Next::Close => {
