@@ -8,7 +8,7 @@ use super::schema::{Kind, TABLES, Table};
 const HEAD: &str = "\
 # Kitgate: every option with its default.
 #
-# Nothing is in effect until its # is taken away. Where a key has no default, the line is an example.
+# Nothing is in effect until its # is taken away.
 # Texts may hold ${VAR} and ${VAR:-default}; $${ is a literal ${. Sizes: 64MiB, 1GB, 4096. Times: 30s, 1m30s, 200ms.
 # Check a file with: kitgate check --config FILE
 ";
@@ -37,7 +37,8 @@ fn write_table(table: &Table, out: &mut String) {
         if let Kind::Integer { min, max } = key.kind {
             writeln!(out, "# From {min} to {max}.").expect("BUG: writing to a String cannot fail");
         }
-        writeln!(out, "#{} = {}", key.name, key.default).expect("BUG: writing to a String cannot fail");
+        let note = if key.example { " # an example" } else { "" };
+        writeln!(out, "#{} = {}{note}", key.name, key.default).expect("BUG: writing to a String cannot fail");
     }
 }
 

@@ -19,7 +19,7 @@ pub mod units;
 pub use read::Problem;
 pub use resolve::{Resolved, Surroundings, resolve};
 pub use settings::{
-    Ack, ArchiveSettings, Compat, Compression, DatawaySettings, Destination, Full, HttpSettings,
+    Ack, ArchiveSettings, BodyFormat, Compat, Compression, DatawaySettings, Destination, Full, HttpSettings,
     LimitSettings, Listener, LogFormat, LogSettings, Settings, SpoolSettings,
 };
 

@@ -10,8 +10,8 @@ use super::{
     schema,
     secret::Endpoint,
     settings::{
-        Ack, ArchiveSettings, Compat, Compression, DATA_DIR, DatawaySettings, Destination, Full, Listener,
-        LogFormat, Settings,
+        Ack, ArchiveSettings, BodyFormat, Compat, Compression, DATA_DIR, DatawaySettings, Destination, Full,
+        Listener, LogFormat, Settings,
     },
     units,
 };
@@ -335,6 +335,9 @@ impl Resolver<'_> {
         }
         let mut dataway = DatawaySettings::new(endpoints);
         let written = self.written.clone();
+        if matches!(written.text("dataway.content_encoding").as_deref(), Some("v1" | "line-protocol")) {
+            dataway.format = BodyFormat::LineProtocol;
+        }
         let own = written.text("dataway.compression");
         let gzip = written.bool("dataway.gzip");
         match (own.as_deref(), gzip) {

@@ -183,7 +183,12 @@ pub static TABLES: &[Table] = &[
                 "Whether the destination reads bodies of several gzip members or zstd frames, as the formats allow.\n\
              false costs one more compression per package.",
             ),
-            key("content_encoding", Kind::Word(&["v2", "protobuf"]), "\"v2\"", "The body format: protobuf."),
+            key(
+                "content_encoding",
+                Kind::Word(&["v2", "protobuf", "v1", "line-protocol"]),
+                "\"v2\"",
+                "The body format: protobuf (\"v2\") or line protocol (\"v1\").",
+            ),
             key(
                 "max_raw_body_size",
                 size(1),

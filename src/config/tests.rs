@@ -144,13 +144,26 @@ fn datakit_keys_keep_their_meaning() {
     assert_eq!(tags, ["host=localhost", "ip=192.0.2.7", "node=localhost"]);
     assert_eq!(settings.global_election_tags, [("cluster".to_owned(), "c".to_owned())]);
     let dataway = dataway(text);
-    assert_eq!(dataway.compression, Compression::Identity);
+    assert_eq!((dataway.compression, dataway.format), (Compression::Identity, BodyFormat::Protobuf));
     assert_eq!(dataway.max_raw_body_bytes, 102_400);
     assert_eq!((dataway.max_retry_count, dataway.retry_delay), (3, Duration::from_millis(200)));
     assert_eq!((dataway.max_idle_conns_per_host, dataway.idle_timeout), (8, Duration::from_secs(60)));
     assert!(dataway.tls_insecure);
     let warnings = resolve(text, &around()).unwrap().warnings;
     assert_eq!(warnings.len(), 2, "{warnings:?}");
+}
+
+#[test]
+fn both_body_formats_have_two_names() {
+    for (word, format) in [
+        ("v1", BodyFormat::LineProtocol),
+        ("line-protocol", BodyFormat::LineProtocol),
+        ("v2", BodyFormat::Protobuf),
+        ("protobuf", BodyFormat::Protobuf),
+    ] {
+        let text = format!("[dataway]\nurls = [\"http://h\"]\ncontent_encoding = {word:?}");
+        assert_eq!(dataway(&text).format, format);
+    }
 }
 
 #[test]
@@ -381,8 +394,6 @@ fn every_key_is_used() {
         for key in table.keys {
             let full = schema::full_name(table.path, key.name);
             let other = match (full.as_str(), key.kind) {
-                // One format so far: its words mean the same.
-                ("dataway.content_encoding", _) => continue,
                 ("destination", _) => "\"archive\"".to_owned(),
                 ("log.level", _) => "\"debug\"".to_owned(),
                 (_, Kind::Text) if key.name == "listen" => "\"127.0.0.1:1\"".to_owned(),
