@@ -6,6 +6,7 @@
 
 mod ledger;
 mod loadgen;
+mod runner;
 mod shared;
 mod upstream;
 
@@ -46,6 +47,8 @@ enum Tool {
         #[command(subcommand)]
         command: ledger::Command,
     },
+    /// Run cases (loadtest/cases), or list them.
+    Case(runner::Options),
     /// Write a corpus to standard output.
     Corpus {
         /// Which.
@@ -92,6 +95,11 @@ fn run(tool: Tool) -> Outcome<std::process::ExitCode> {
         }
         Tool::Ledger { command } => {
             if !ledger::run(&command)? {
+                return Ok(std::process::ExitCode::FAILURE);
+            }
+        }
+        Tool::Case(options) => {
+            if !runner::run(&options)? {
                 return Ok(std::process::ExitCode::FAILURE);
             }
         }

@@ -41,11 +41,6 @@ impl Gateway {
         Ok(Self { binary, config, log: scratch.join("gateway.log"), cores: cores.to_owned(), address })
     }
 
-    /// Where it writes.
-    pub fn data(&self) -> PathBuf {
-        self.config.with_file_name("data")
-    }
-
     /// Starts it without waiting.
     pub fn spawn(&self) -> Outcome<Server> {
         let command =

@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::shared::Outcome;
 use crate::shared::system::{self, Usage};
-use crate::shared::{Outcome, http};
 
 pub use options::Options;
 pub use report::Report;
@@ -106,9 +106,4 @@ fn watched(options: &Options) -> Vec<u32> {
 
 fn sleep_until(instant: Instant) {
     std::thread::sleep(instant.saturating_duration_since(Instant::now()));
-}
-
-/// Asks the server for anything, to be sure that it answers at all.
-pub fn probe(options: &Options) -> Outcome<u16> {
-    Ok(http::call(options.address, "GET", "/v1/ping")?.0)
 }

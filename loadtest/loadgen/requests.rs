@@ -49,8 +49,3 @@ pub fn build(options: &Options) -> Outcome<Vec<Request>> {
         })
         .collect()
 }
-
-/// Mean bytes of a request's body and head, for reports.
-pub fn mean_bytes(requests: &[Request]) -> f64 {
-    requests.iter().map(|r| r.bytes.len()).sum::<usize>() as f64 / requests.len().max(1) as f64
-}

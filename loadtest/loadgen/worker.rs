@@ -34,6 +34,8 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(5);
 const LINGER: Duration = Duration::from_secs(5);
 /// The timer of the open loop never fires more often than this; what is due meanwhile goes out together.
 const TICK_MIN: Duration = Duration::from_micros(50);
+/// What took longer counts as this long.
+const LATENCY_NS_MAX: u64 = 100_000_000_000;
 const TIMER_KEY: u64 = u64::MAX;
 const EVENTS_MAX: usize = 512;
 
@@ -60,10 +62,9 @@ pub struct Tally {
 impl Tally {
     /// Nothing yet.
     pub fn new() -> Self {
-        let mut latency = Histogram::new(3).expect("three digits are allowed");
-        latency.auto(true);
+        let latency = Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3);
         Self {
-            latency,
+            latency: latency.expect("the bounds are in order and three digits are allowed"),
             statuses: BTreeMap::new(),
             points: 0,
             bytes: 0,
