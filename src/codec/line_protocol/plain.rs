@@ -25,7 +25,12 @@ pub(super) struct Line<'a> {
 }
 
 /// Reads the line at `from` and appends its point to the tape, if it has one. `scanned` is memory to reuse.
-pub(super) fn line<'a>(body: &'a [u8], from: usize, scanned: &mut Scanned, tape: Option<&mut Tape>) -> Line<'a> {
+pub(super) fn line<'a>(
+    body: &'a [u8],
+    from: usize,
+    scanned: &mut Scanned,
+    tape: Option<&mut Tape>,
+) -> Line<'a> {
     let ends = split(body, from);
     let block = &body[from..ends.end];
     let start = skip_blanks(block, 0);
