@@ -30,6 +30,7 @@ pub(super) fn append(line: &[u8], base: usize, scanned: &Scanned, tape: &mut Tap
         tape.kvs.truncate(marks.0);
         tape.items.truncate(marks.1);
         tape.arena.truncate(marks.2);
+        tape.lost_points += 1;
         return false;
     }
     true
@@ -139,7 +140,11 @@ impl Writer<'_> {
     fn value(&mut self, raw: &Range<usize>) -> Result<Option<(Kind, bool, u64)>, Undecodable> {
         let text = &self.line[raw.clone()];
         let decoded = match detect(text) {
-            Detected::Nothing => return Ok(None),
+            Detected::Nothing => {
+                // An empty array is nothing, too, but nothing is lost with it.
+                self.tape.lost_values += u32::from(text != b"[]");
+                return Ok(None);
+            }
             Detected::Scalar(kind) => self.scalar(kind, raw)?,
             Detected::Array(kind) => {
                 let start = self.tape.items.len();
@@ -215,6 +220,12 @@ impl Writer<'_> {
             let text = &self.line[start..end];
             // The suffix is not looked at, only cut off.
             let cut = text.get(..text.len().wrapping_sub(1)).ok_or(Undecodable);
+            let suffix = text.last().copied();
+            self.tape.lost_values += u32::from(match kind {
+                Kind::Int => suffix != Some(b'i'),
+                Kind::Uint => suffix != Some(b'u'),
+                _ => false,
+            });
             let value = match kind {
                 Kind::Int => parse_int(cut?).ok_or(Undecodable)? as u64,
                 Kind::Uint => parse_uint(cut?).ok_or(Undecodable)?,
