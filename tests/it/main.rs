@@ -3,5 +3,6 @@
 
 mod cli;
 mod config;
+mod golden_write;
 mod harness;
 mod layout;
