@@ -260,12 +260,24 @@ impl TargetState {
         let (destination, category, failures) = (&self.shown, category.name(), trouble.failures);
         if matches!(status, Some(401 | 403)) {
             tracing::error!(
-                destination, category, package, status, text, failures, for_s,
+                destination,
+                category,
+                package,
+                status,
+                text,
+                failures,
+                for_s,
                 "the destination refuses the token; the data is kept, someone has to act"
             );
         } else {
             tracing::warn!(
-                destination, category, package, status, text, failures, for_s,
+                destination,
+                category,
+                package,
+                status,
+                text,
+                failures,
+                for_s,
                 "the destination does not take data; it is kept and tried again"
             );
         }
@@ -274,7 +286,12 @@ impl TargetState {
     fn delivered(&self, now: Instant) {
         if let Some(trouble) = self.trouble.borrow_mut().take() {
             let for_s = (now - trouble.since).as_secs();
-            tracing::info!(destination = self.shown, failures = trouble.failures, for_s, "the destination takes data");
+            tracing::info!(
+                destination = self.shown,
+                failures = trouble.failures,
+                for_s,
+                "the destination takes data"
+            );
             self.recovered.notify_all();
         }
     }
@@ -496,7 +513,8 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
         let (env, control) = (&uploads.env, &uploads.control);
         let (state, lane_gate) = (uploads.targets.get(target)?, self.gates.get(target)?);
         let parcel = parcel(self.category, package, prepared.points)?;
-        let mut backoff = Backoff::new(uploads.settings.retry_min, uploads.settings.retry_max, uploads.seed());
+        let mut backoff =
+            Backoff::new(uploads.settings.retry_min, uploads.settings.retry_max, uploads.seed());
         loop {
             let lane_permit = control.unless_stopping(lane_gate.pass(env)).await?;
             let permit = control.unless_stopping(state.gate.pass(env)).await?;
@@ -551,7 +569,8 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
     async fn prepare(&self, package: &Package) -> Option<Prepared> {
         let uploads = &*self.uploads;
         let parcel = parcel(self.category, package, package.points())?;
-        let mut backoff = Backoff::new(uploads.settings.retry_min, uploads.settings.retry_max, uploads.seed());
+        let mut backoff =
+            Backoff::new(uploads.settings.retry_min, uploads.settings.retry_max, uploads.seed());
         loop {
             let blocks = package.frames.iter().map(|frame| frame.block.clone()).collect();
             match uploads.carrier.prepare(&parcel, blocks).await {
@@ -569,7 +588,8 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
         let uploads = &*self.uploads;
         let (category, now_ms) = (self.category, uploads.env.wall_ms());
         let letters: Rc<[DeadLetter]> = deaths.values().map(|death| self.letter(death, now_ms)).collect();
-        let mut backoff = Backoff::new(uploads.settings.retry_min, uploads.settings.retry_max, uploads.seed());
+        let mut backoff =
+            Backoff::new(uploads.settings.retry_min, uploads.settings.retry_max, uploads.seed());
         loop {
             let (dead, letters) = (uploads.dead.clone(), letters.to_vec());
             let written = uploads.env.blocking(move || dead.append(category, &letters, now_ms)).await;
@@ -587,8 +607,13 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
         let points: u64 = deaths.values().map(|death| u64::from(death.frame.block.points)).sum();
         if let Some(death) = deaths.values().next() {
             tracing::error!(
-                category = category.name(), frames = deaths.len(), points, package = death.package,
-                reason = death.refusal.name(), status = death.status, text = death.text,
+                category = category.name(),
+                frames = deaths.len(),
+                points,
+                package = death.package,
+                reason = death.refusal.name(),
+                status = death.status,
+                text = death.text,
                 "the destination refuses data for ever; it is in the dead-letter file"
             );
         }
@@ -597,7 +622,8 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
 
     async fn complete(&self, window: &Window) -> Option<()> {
         let uploads = &*self.uploads;
-        let mut backoff = Backoff::new(uploads.settings.retry_min, uploads.settings.retry_max, uploads.seed());
+        let mut backoff =
+            Backoff::new(uploads.settings.retry_min, uploads.settings.retry_max, uploads.seed());
         while let Err(error) = self.source.complete(window).await {
             tracing::error!(
                 category = self.category.name(), %error,
@@ -632,7 +658,12 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
             raw_bytes: block.raw_bytes,
             sealed_ms: block.sealed_ms,
             died_ms: now_ms,
-            destination: self.uploads.targets.get(death.target).map(|state| state.shown.clone()).unwrap_or_default(),
+            destination: self
+                .uploads
+                .targets
+                .get(death.target)
+                .map(|state| state.shown.clone())
+                .unwrap_or_default(),
             reason: death.refusal.name().to_owned(),
             status: death.status,
             answer: death.text.clone(),
