@@ -1,3 +1,4 @@
 //! Body formats that several protocols share: bytes in, views out. No points, no sockets, no clocks.
 
+pub mod compress;
 pub mod line_protocol;

@@ -53,6 +53,8 @@ struct Slot {
     hup: bool,
     writable: bool,
     expired: bool,
+    /// Between two requests: may be ended at once when the shard stops.
+    idle: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
     /// Milliseconds on the driver's clock.
@@ -74,6 +76,8 @@ pub struct Driver {
     epoll: OwnedFd,
     slots: RefCell<Slots>,
     idle: Notify,
+    /// The drain task waits for the kernel: sockets have nothing to give.
+    quiet: Cell<bool>,
     started: Instant,
     sweeping: Cell<bool>,
 }
@@ -95,6 +99,7 @@ impl Driver {
             epoll,
             slots: RefCell::new(Slots { slots: Vec::new(), free: NO_SLOT, live: 0 }),
             idle: Notify::new(),
+            quiet: Cell::new(false),
             started: Instant::now(),
             sweeping: Cell::new(false),
         });
@@ -114,7 +119,20 @@ impl Driver {
     /// the requests of this pass have written.
     pub async fn idle() {
         let driver = Driver::current();
-        driver.idle.notified().await;
+        if !driver.quiet.get() {
+            driver.idle.notified().await;
+        }
+    }
+
+    /// Ends every wait that was marked idle, as if its deadline had passed.
+    pub fn expire_idle() {
+        let driver = Driver::current();
+        for slot in driver.slots.borrow_mut().slots.iter_mut().filter(|slot| slot.idle) {
+            slot.expired = true;
+            if let Some(waker) = slot.reader.take() {
+                waker.wake();
+            }
+        }
     }
 
     pub(super) fn register(
@@ -281,10 +299,12 @@ async fn drain(driver: Rc<Driver>, watched: glommio::io::PollableFd<EpollFd>) {
                 break;
             }
         }
+        driver.quiet.set(true);
         driver.idle.notify_all();
         if let Err(error) = watched.readable().await {
             panic!("BUG: cannot wait for the epoll descriptor: {error}");
         }
+        driver.quiet.set(false);
     }
 }
 
@@ -340,7 +360,7 @@ impl Registration {
 
     /// From `limit` on, waits on this descriptor fail with `TimedOut`, until the next call. `None` waits for ever.
     /// Checked every [`SWEEP_INTERVAL`]: for limits of seconds.
-    pub(super) fn set_deadline(&self, limit: Option<Duration>) {
+    pub(super) fn set_deadline(&self, limit: Option<Duration>, idle: bool) {
         let deadline_ms = match limit {
             Some(limit) => self.driver.now_ms().saturating_add(limit.as_millis() as u64),
             None => NO_DEADLINE,
@@ -348,6 +368,7 @@ impl Registration {
         self.driver.with_slot(self.index, |slot| {
             slot.deadline_ms = deadline_ms;
             slot.expired = false;
+            slot.idle = idle;
         });
         if limit.is_some() {
             self.driver.ensure_sweeper();

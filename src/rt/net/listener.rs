@@ -47,6 +47,15 @@ pub fn bind(addr: SocketAddr) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
+/// Refuses an address that somebody listens on already. Port reuse, which our own shards need of each other, would
+/// let a second gateway share it and take half of the connections.
+pub fn refuse_shared(addr: SocketAddr) -> io::Result<()> {
+    let family = if addr.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let fd = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_reuseaddr(&fd, true)?;
+    Ok(rustix::net::bind(&fd, &addr)?)
+}
+
 /// The address a bound socket really has (port 0 asks the kernel for one).
 pub fn local_addr(fd: &OwnedFd) -> io::Result<SocketAddr> {
     let addr = rustix::net::getsockname(fd)?;

@@ -130,7 +130,12 @@ impl Stream {
     /// From `limit` on, waits on this stream fail with `TimedOut`; `None` lifts the limit. Coarse (a quarter of a
     /// second): for limits of seconds, free of any timer per connection.
     pub fn set_deadline(&self, limit: Option<Duration>) {
-        self.registration.set_deadline(limit);
+        self.registration.set_deadline(limit, false);
+    }
+
+    /// The same for the wait between two requests, which also ends when the shard stops.
+    pub fn set_idle_deadline(&self, limit: Duration) {
+        self.registration.set_deadline(Some(limit), true);
     }
 
     /// Says that nothing more will be sent.
