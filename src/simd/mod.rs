@@ -1,1 +1,3 @@
-//! simd
+//! Vector code and its plain counterparts.
+
+pub mod wire;

@@ -1,0 +1,1 @@
+//! Both readers, on the edge cases by name.
