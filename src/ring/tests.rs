@@ -119,7 +119,7 @@ fn two_threads_lose_nothing_and_keep_the_order() {
 #[test]
 fn sleeping_and_waking_never_hangs() {
     const VALUES: u64 = 20_000;
-    let (mut producer, mut consumer) = channel(8, 1000);
+    let (mut producer, mut consumer) = channel::<Item>(8, 1000);
     let reader = std::thread::spawn(move || {
         let mut expected = 0;
         while expected < VALUES {
