@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::admin::{self, Question};
 use crate::http1::{Connection, DateCache, Head, HeadError, Method, response};
-use crate::intake::datakit::error::overloaded;
+use crate::intake::datakit::error::{ApiError, overloaded};
 use crate::intake::datakit::write::{self, ContentEncoding, Scratch, WritePlan, Written};
 use crate::intake::{self, Ack, Action, Clock, Peer, Reply};
 use crate::metrics::counters::{Refusal, ShardCounters};
@@ -81,7 +81,12 @@ impl Core {
     pub fn outcome(&self, plan: &WritePlan, written: Written, progress: Progress) -> Reply {
         match progress {
             Progress::Durable | Progress::Delivered => plan.reply(written),
+            Progress::Pending if plan.ack == Ack::Memory => plan.reply(written),
             Progress::Full => self.refuse(Refusal::SpoolFull, "the spool is full"),
+            Progress::TooLarge => {
+                self.counters.refuse(Refusal::BodyTooLarge);
+                ApiError::body_too_large(self.common.settings.spool.capacity_bytes as usize).reply()
+            }
             Progress::Failed | Progress::Pending => self.refuse(Refusal::DiskError, "the spool cannot be written"),
         }
     }
