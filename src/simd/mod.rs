@@ -48,6 +48,12 @@ pub trait Isa: Copy {
     /// `64 + FLATTEN_SPARE` elements at `out` must be writable.
     unsafe fn flatten(out: *mut u32, base: u32, bits: u64) -> usize;
 
+    /// A number of at least 24 bits that depends on the low `bytes` (1 to 8) of both words and on nothing else.
+    ///
+    /// # Safety
+    /// The instruction set must be there.
+    unsafe fn fingerprint(start: u64, end: u64, bytes: usize) -> u64;
+
     /// Converts the digits, with at most one point between them, that stand at `text`. See [`Decimal`].
     ///
     /// # Safety
@@ -89,6 +95,7 @@ impl Level {
                 && has!("bmi2")
                 && has!("popcnt")
                 && has!("lzcnt")
+                && has!("sse4.2")
                 && has!("pclmulqdq");
             let avx512 = has!("avx512f") && has!("avx512bw") && has!("avx512vl") && has!("avx512vbmi2");
             match (avx2, avx512) {

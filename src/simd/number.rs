@@ -15,9 +15,9 @@ pub struct Decimal {
     pub fraction: usize,
     /// Bytes of the run of digits and points.
     pub len: usize,
-    /// The run is 1 to 15 bytes, begins and ends with a digit and has at most one point. Otherwise nothing else of
-    /// this value means anything.
-    pub ok: bool,
+    /// 0 when the run is 1 to 15 bytes, begins and ends with a digit and has at most one point. Otherwise nothing
+    /// else of this value means anything, but that `len` is at most 16.
+    pub wrong: u32,
 }
 
 /// Eight bytes in memory order.

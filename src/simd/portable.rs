@@ -59,6 +59,14 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
+    unsafe fn fingerprint(start: u64, end: u64, bytes: usize) -> u64 {
+        let mask = u64::MAX >> (64 - 8 * bytes);
+        let start = (start & mask).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let end = (end & mask).rotate_left(29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (start ^ end).wrapping_mul(0x94d0_49bb_1331_11eb) >> 40
+    }
+
+    #[inline(always)]
     unsafe fn decimal(text: *const u8) -> Decimal {
         // SAFETY: the caller promises 16 readable bytes.
         let text = unsafe { text.cast::<[u8; 16]>().read_unaligned() };
@@ -74,7 +82,7 @@ impl Isa for Portable {
         }
         let digit = |i: usize| text.get(i).is_some_and(u8::is_ascii_digit);
         let ok = len < 16 && points <= 1 && digit(0) && digit(len.wrapping_sub(1));
-        Decimal { mantissa, fraction, len, ok }
+        Decimal { mantissa, fraction, len, wrong: u32::from(!ok) }
     }
 
     #[inline(always)]

@@ -82,8 +82,9 @@ impl Isa for Avx2 {
         const _: () = assert!(AT_ONCE <= FLATTEN_SPARE);
         let count = bits.count_ones() as usize;
         for i in 0..AT_ONCE {
-            // SAFETY: below `FLATTEN_SPARE`.
-            unsafe { out.add(i).write(base.wrapping_add(bits.trailing_zeros())) };
+            // SAFETY: below `FLATTEN_SPARE`. Volatile, or the compiler gathers the stores into vectors, which costs
+            // twice the stores.
+            unsafe { out.add(i).write_volatile(base.wrapping_add(bits.trailing_zeros())) };
             bits &= bits.wrapping_sub(1);
         }
         let mut i = AT_ONCE;
@@ -97,6 +98,15 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn fingerprint(start: u64, end: u64, bytes: usize) -> u64 {
+        // SAFETY: the caller promises the instruction set.
+        unsafe {
+            let bits = 8 * bytes as u32;
+            _mm_crc32_u64(_mm_crc32_u64(0, _bzhi_u64(start, bits)), _bzhi_u64(end, bits))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn decimal(text: *const u8) -> Decimal {
         // SAFETY: the caller promises 16 readable bytes and the instruction set; the table rows are in range, the
         // point being at 0 to 16 and the count of digits masked.
@@ -106,21 +116,22 @@ impl Isa for Avx2 {
             let is_digit = _mm_cmpeq_epi8(_mm_min_epu8(digits, _mm_set1_epi8(9)), digits);
             let is_digit = _mm_movemask_epi8(is_digit) as u32;
             let is_point = _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'.' as i8))) as u32;
-            let len = (!(is_digit | is_point)).trailing_zeros() as usize;
-            let points = _bzhi_u32(is_point, len as u32);
-            let point = (points | 1 << len).trailing_zeros() as usize;
+            let len = (!(is_digit | is_point)).trailing_zeros();
+            let points = _bzhi_u32(is_point, len);
+            let point = (points | 1 << len).trailing_zeros();
             // Take the point out, move the last digit to the right end, multiply and add.
-            let digits = _mm_shuffle_epi8(digits, _mm_load_si128(WITHOUT.0.as_ptr().add(point * 16).cast()));
-            let count = len - usize::from(points != 0);
-            let digits = _mm_shuffle_epi8(digits, _mm_loadu_si128(RIGHT.0.as_ptr().add(count & 15).cast()));
+            let without = WITHOUT.0.as_ptr().add(point as usize * 16);
+            let digits = _mm_shuffle_epi8(digits, _mm_load_si128(without.cast()));
+            let count = len - u32::from(points != 0);
+            let right = RIGHT.0.as_ptr().add((count & 15) as usize);
+            let digits = _mm_shuffle_epi8(digits, _mm_loadu_si128(right.cast()));
+            // First and last; an empty run asks for bit 31, which is no digit.
+            let ends = 1 | 1u32.wrapping_shl(len.wrapping_sub(1));
             Decimal {
                 mantissa: sixteen(digits),
-                fraction: (len - point).saturating_sub(1),
-                len,
-                ok: (len < 16)
-                    & (points & points.wrapping_sub(1) == 0)
-                    & (is_digit & 1 == 1)
-                    & ends_with(is_digit, len),
+                fraction: (count - point) as usize,
+                len: len as usize,
+                wrong: (ends & !is_digit) | (points & points.wrapping_sub(1)) | (len & 16),
             }
         }
     }
@@ -134,12 +145,6 @@ impl Isa for Avx2 {
             (_mm_movemask_epi8(is_digit) == 0xffff).then(|| sixteen(digits))
         }
     }
-}
-
-/// Whether the byte before `len` is a digit.
-#[inline(always)]
-fn ends_with(is_digit: u32, len: usize) -> bool {
-    (is_digit << 1) >> len & 1 == 1
 }
 
 /// The number that 16 digits (not characters) are.
@@ -231,6 +236,12 @@ impl Isa for Avx512 {
             }
         }
         count
+    }
+
+    #[inline(always)]
+    unsafe fn fingerprint(start: u64, end: u64, bytes: usize) -> u64 {
+        // SAFETY: the caller's promise.
+        unsafe { Avx2::fingerprint(start, end, bytes) }
     }
 
     #[inline(always)]

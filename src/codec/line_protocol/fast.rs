@@ -16,6 +16,7 @@
 //! ordinary, and behind it the index is only used on when it has a newline exactly where the plain reader found the
 //! end of the line: then the quotes before balance. Otherwise a new window starts there.
 
+use std::hint::select_unpredictable;
 use std::ops::ControlFlow;
 
 use super::BODY_BYTES_MAX;
@@ -104,13 +105,15 @@ pub(super) fn parse_some(
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt,pclmulqdq")]
+#[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt,sse4.2,pclmulqdq")]
 fn run_avx2(body: Padded<'_>, from: usize, budget: usize, tape: &mut Tape) -> Result<usize, Bad> {
     run::<crate::simd::x86::Avx2>(body, from, budget, tape)
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt,pclmulqdq,avx512f,avx512bw,avx512vl,avx512vbmi2")]
+#[target_feature(
+    enable = "avx2,bmi1,bmi2,popcnt,lzcnt,sse4.2,pclmulqdq,avx512f,avx512bw,avx512vl,avx512vbmi2"
+)]
 fn run_avx512(body: Padded<'_>, from: usize, budget: usize, tape: &mut Tape) -> Result<usize, Bad> {
     run::<crate::simd::x86::Avx512>(body, from, budget, tape)
 }
@@ -297,7 +300,7 @@ impl Walk<'_> {
                     & (end > value)
                     & ((byte == b',') | (byte == b' '))
                     & (n < KVS_MAX);
-                if !well_formed || self.is_duplicate(key, equals - key, kvs, n) {
+                if !well_formed || self.is_duplicate::<I>(key, equals - key, kvs, n) {
                     self.undo(tape, arena_mark);
                     return None;
                 }
@@ -320,7 +323,7 @@ impl Walk<'_> {
                 let key = end + 1;
                 let equals = self.entry(k);
                 let well_formed = (self.byte::<TAIL>(equals) == b'=') & (equals > key) & (n < KVS_MAX);
-                if !well_formed || self.is_duplicate(key, equals - key, kvs, n) {
+                if !well_formed || self.is_duplicate::<I>(key, equals - key, kvs, n) {
                     self.undo(tape, arena_mark);
                     return None;
                 }
@@ -343,15 +346,18 @@ impl Walk<'_> {
                     let text = value + negative as usize;
                     let decimal = I::decimal(self.body.add(text));
                     let suffix = *self.body.add(text + decimal.len);
-                    let is_int = u64::from(suffix == b'i');
-                    let ends = text + decimal.len + is_int as usize == end;
-                    if decimal.ok & ends & ((is_int == 0) | (decimal.fraction == 0)) {
+                    let is_int = suffix == b'i';
+                    let off = (text + decimal.len + usize::from(is_int)) ^ end;
+                    let broken_int = usize::from(is_int).wrapping_neg() & decimal.fraction;
+                    if decimal.wrong as usize | off | broken_int == 0 {
+                        // Both kinds, then one of them: which it is cannot be predicted, and a branch not taken
+                        // right costs more than the division.
                         let float =
                             decimal.mantissa as i64 as f64 / POWERS_OF_TEN.get_unchecked(decimal.fraction);
                         let float = float.to_bits() ^ negative << 63;
                         let int = (decimal.mantissa ^ negative.wrapping_neg()).wrapping_add(negative);
-                        bits = if is_int == 1 { int } else { float };
-                        kind = if is_int == 1 { Kind::Int } else { Kind::Float };
+                        bits = select_unpredictable(is_int, int, float);
+                        kind = select_unpredictable(is_int, Kind::Int, Kind::Float);
                     } else {
                         let text =
                             std::slice::from_raw_parts(self.body.add(value), end.saturating_sub(value));
@@ -445,19 +451,16 @@ impl Walk<'_> {
     /// Whether one of the `n` key-values of this line already has the key. Every key gets a fingerprint, and only
     /// when this line has had the fingerprint before are keys compared.
     #[inline(always)]
-    unsafe fn is_duplicate(&mut self, key: usize, len: usize, kvs: *const Kv, n: usize) -> bool {
+    unsafe fn is_duplicate<I: Isa>(&mut self, key: usize, len: usize, kvs: *const Kv, n: usize) -> bool {
         // SAFETY: the key lies in the body and is not empty; 8 bytes from any of its bytes are readable.
-        let hash = unsafe {
-            let mask = u64::MAX >> (64 - 8 * len.min(8));
-            let start = load_u64(self.body.add(key)) & mask;
-            let end = load_u64(self.body.add(key + len.max(8) - 8)) & mask;
-            let mixed = start.wrapping_mul(0x9e37_79b9_7f4a_7c15)
-                ^ end.rotate_left(29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            (mixed.wrapping_add(len as u64).wrapping_mul(0x94d0_49bb_1331_11eb)
-                >> (64 - SLOTS.trailing_zeros())) as usize
+        let slot = unsafe {
+            let bytes = len.min(8);
+            let start = load_u64(self.body.add(key));
+            let end = load_u64(self.body.add(key + len - bytes));
+            I::fingerprint(start, end, bytes) as usize % SLOTS
         };
-        let seen = self.seen[hash];
-        self.seen[hash] = self.line;
+        let seen = self.seen[slot];
+        self.seen[slot] = self.line;
         // SAFETY: `n` key-values are written.
         seen == self.line && unsafe { self.has_key(key, len, kvs, n) }
     }
@@ -598,7 +601,7 @@ impl Walk<'_> {
                 return (high <= HIGH_MAX).then(|| (high * LOW + low) as i64);
             }
             let decimal = I::decimal(text.as_ptr());
-            if decimal.ok & (decimal.fraction == 0) & (decimal.len == text.len()) {
+            if decimal.wrong as usize | decimal.fraction | (decimal.len ^ text.len()) == 0 {
                 return Some(decimal.mantissa as i64);
             }
             if text.len() <= INT_DIGITS_MAX { digits(text).map(|time| time as i64) } else { None }
