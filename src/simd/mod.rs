@@ -13,7 +13,7 @@ pub mod x86;
 #[cfg(test)]
 mod tests;
 
-pub use number::{Decimal, POWERS_OF_TEN, digits, load_u64};
+pub use number::{Decimal, digits, load_u64};
 
 /// The three bitmaps of 64 bytes; bit `i` is byte `i`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,11 +54,12 @@ pub trait Isa: Copy {
     /// The instruction set must be there.
     unsafe fn fingerprint(start: u64, end: u64, bytes: usize) -> u64;
 
-    /// Converts the digits, with at most one point between them, that stand at `text`. See [`Decimal`].
+    /// Converts the `len` bytes before `end`, which should be digits with at most one point between them. With
+    /// `!0` for `no_point` a point is wrong, with 0 it is not. See [`Decimal`].
     ///
     /// # Safety
-    /// 16 bytes at `text` must be readable.
-    unsafe fn decimal(text: *const u8) -> Decimal;
+    /// 16 bytes before `end` must be readable.
+    unsafe fn decimal(end: *const u8, len: usize, no_point: u32) -> Decimal;
 
     /// Converts exactly 16 digits; `None` when one is none.
     ///

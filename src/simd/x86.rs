@@ -107,32 +107,30 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn decimal(text: *const u8) -> Decimal {
-        // SAFETY: the caller promises 16 readable bytes and the instruction set; the table rows are in range, the
-        // point being at 0 to 16 and the count of digits masked.
+    unsafe fn decimal(end: *const u8, len: usize, no_point: u32) -> Decimal {
+        // SAFETY: the caller promises 16 readable bytes before the end and the instruction set; places in the tables
+        // are masked or at most 16.
         unsafe {
-            let bytes = _mm_loadu_si128(text.cast());
+            let bytes = _mm_loadu_si128(end.sub(16).cast());
             let digits = _mm_sub_epi8(bytes, _mm_set1_epi8(b'0' as i8));
             let is_digit = _mm_cmpeq_epi8(_mm_min_epu8(digits, _mm_set1_epi8(9)), digits);
             let is_digit = _mm_movemask_epi8(is_digit) as u32;
             let is_point = _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'.' as i8))) as u32;
-            let len = (!(is_digit | is_point)).trailing_zeros();
-            let points = _bzhi_u32(is_point, len);
-            let point = (points | 1 << len).trailing_zeros();
-            // Take the point out, move the last digit to the right end, multiply and add.
-            let without = WITHOUT.0.as_ptr().add(point as usize * 16);
-            let digits = _mm_shuffle_epi8(digits, _mm_load_si128(without.cast()));
-            let count = len - u32::from(points != 0);
-            let right = RIGHT.0.as_ptr().add((count & 15) as usize);
-            let digits = _mm_shuffle_epi8(digits, _mm_loadu_si128(right.cast()));
-            // First and last; an empty run asks for bit 31, which is no digit.
-            let ends = 1 | 1u32.wrapping_shl(len.wrapping_sub(1));
-            Decimal {
-                mantissa: sixteen(digits),
-                fraction: (count - point) as usize,
-                len: len as usize,
-                wrong: (ends & !is_digit) | (points & points.wrapping_sub(1)) | (len & 16),
-            }
+            // The last `len` of 16, the first of these, the very last one.
+            let text = 0xffff_0000u32.wrapping_shr(len as u32) & 0xffff;
+            let ends = _blsi_u32(text) | 0x8000;
+            let points = is_point & text;
+            let wrong = (text & !(is_digit | is_point))
+                | (ends & !is_digit)
+                | _blsr_u32(points)
+                | (points & no_point)
+                | (len.wrapping_sub(1) as u32 & !15);
+            let point = (points | 1 << 16).trailing_zeros() as usize;
+            // Take away what stands before, close the gap of the point, multiply and add.
+            let last = _mm_loadu_si128(LAST.0.as_ptr().add(len & 31).cast());
+            let without = _mm_load_si128(WITHOUT.0.as_ptr().add(point * 16).cast());
+            let digits = _mm_shuffle_epi8(_mm_and_si128(digits, last), without);
+            Decimal { mantissa: sixteen(digits), point, wrong }
         }
     }
 
@@ -167,16 +165,17 @@ struct Aligned<const N: usize>([u8; N]);
 /// A shuffle that gives zero.
 const ZERO: u8 = 0x80;
 
-/// Row `i` takes byte `i` out of 16.
+/// Row `i` takes byte `i` out of 16 and moves those before it to the right; row 16 takes none.
 static WITHOUT: Aligned<{ 17 * 16 }> = Aligned({
     let mut table = [ZERO; 17 * 16];
     let mut point = 0;
     while point < 17 {
         let mut i = 0;
         while i < 16 {
-            let from = if i < point { i } else { i + 1 };
-            if from < 16 {
-                table[point * 16 + i] = from as u8;
+            if i > point || point == 16 {
+                table[point * 16 + i] = i as u8;
+            } else if i > 0 {
+                table[point * 16 + i] = i as u8 - 1;
             }
             i += 1;
         }
@@ -185,12 +184,12 @@ static WITHOUT: Aligned<{ 17 * 16 }> = Aligned({
     table
 });
 
-/// 16 bytes from offset `n` move the first `n` bytes to the right end and fill with zero.
-static RIGHT: Aligned<32> = Aligned({
-    let mut table = [ZERO; 32];
+/// 16 bytes from offset `n` cover the last `n` of 16; from 16 on all.
+static LAST: Aligned<48> = Aligned({
+    let mut table = [0xff; 48];
     let mut i = 0;
     while i < 16 {
-        table[16 + i] = i as u8;
+        table[i] = 0;
         i += 1;
     }
     table
@@ -245,9 +244,9 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn decimal(text: *const u8) -> Decimal {
+    unsafe fn decimal(end: *const u8, len: usize, no_point: u32) -> Decimal {
         // SAFETY: the caller's promise.
-        unsafe { Avx2::decimal(text) }
+        unsafe { Avx2::decimal(end, len, no_point) }
     }
 
     #[inline(always)]

@@ -17,16 +17,14 @@
 //! end of the line: then the quotes before balance. Otherwise a new window starts there.
 
 use std::hint::select_unpredictable;
-use std::ops::ControlFlow;
 
 use super::BODY_BYTES_MAX;
-use super::error::LineError;
 use super::plain;
 use super::scan::{Scanned, parse_bool};
 use super::tape::{Kind, Kv, PointSpan, Tape, span};
 use crate::buf::{PADDING, Padded};
-use crate::simd::structure::{self, SENTINELS};
-use crate::simd::{Isa, Level, POWERS_OF_TEN, copy_over, digits, load_u64, portable::Portable};
+use crate::simd::structure;
+use crate::simd::{Decimal, Isa, Level, copy_over, digits, load_u64, portable::Portable};
 
 /// How much of the body stage 1 indexes at once: body, index and tape of a window stay in the first-level caches.
 const WINDOW_BYTES: usize = 16 << 10;
@@ -85,156 +83,98 @@ pub(super) fn parse_some(
     tape: &mut Tape,
 ) -> Result<usize, Bad> {
     assert!(body.len() <= BODY_BYTES_MAX, "BUG: a body of {} bytes", body.len());
-    match level {
-        Level::Portable => run::<Portable>(body, from, budget, tape),
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => {
-            assert!(level <= Level::best(), "BUG: AVX2 asked for and not there");
-            // SAFETY: it is there.
-            unsafe { run_avx2(body, from, budget, tape) }
-        }
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => {
-            assert!(level <= Level::best(), "BUG: AVX-512 asked for and not there");
-            // SAFETY: it is there.
-            unsafe { run_avx512(body, from, budget, tape) }
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        _ => run::<Portable>(body, from, budget, tape),
-    }
+    assert!(level <= Level::best(), "BUG: {level:?} is not there");
+    let mut scratch = tape.scratch.take().unwrap_or_default();
+    let result = windows(level, body, from, budget, &mut scratch, tape);
+    tape.scratch = Some(scratch);
+    result
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt,sse4.2,pclmulqdq")]
-fn run_avx2(body: Padded<'_>, from: usize, budget: usize, tape: &mut Tape) -> Result<usize, Bad> {
-    run::<crate::simd::x86::Avx2>(body, from, budget, tape)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(
-    enable = "avx2,bmi1,bmi2,popcnt,lzcnt,sse4.2,pclmulqdq,avx512f,avx512bw,avx512vl,avx512vbmi2"
-)]
-fn run_avx512(body: Padded<'_>, from: usize, budget: usize, tape: &mut Tape) -> Result<usize, Bad> {
-    run::<crate::simd::x86::Avx512>(body, from, budget, tape)
-}
-
-/// Window after window. Only called where `I` is available.
-#[inline(always)]
-fn run<I: Isa>(body: Padded<'_>, from: usize, budget: usize, tape: &mut Tape) -> Result<usize, Bad> {
-    let mut scratch = std::mem::take(&mut tape.scratch).unwrap_or_default();
+/// Window after window.
+fn windows(
+    level: Level,
+    body: Padded<'_>,
+    from: usize,
+    budget: usize,
+    scratch: &mut Scratch,
+    tape: &mut Tape,
+) -> Result<usize, Bad> {
     let len = body.len();
     let stop = from.saturating_add(budget.max(1)).min(len);
     let mut at = from;
     let mut window = WINDOW_BYTES;
     // More than a window, while a line is longer than one.
     let mut stretched = 0;
-    let result = loop {
-        if at >= stop {
-            break Ok(at.min(len));
-        }
+    while at < stop {
         let to = len.min(at + window.min((stop - at).max(WINDOW_BYTES_MIN)).max(stretched));
-        // SAFETY: `at <= to <= len`, the body is padded and short enough, and `I` is available.
-        let count =
-            unsafe { structure::index::<I>(body.with_padding().as_ptr(), at, to, &mut scratch.index) };
-        let lines = scratch.index[..count].iter().rposition(|&i| body[i as usize] == b'\n');
-        let complete = lines.map_or(0, |last| last + 1);
+        // SAFETY: `at <= to <= len`, and the level is there.
+        let count = unsafe { index(level, body, at, to, &mut scratch.index) };
+        let newline = scratch.index[..count].iter().rposition(|&i| body[i as usize] == b'\n');
+        let complete = newline.map_or(0, |last| last + 1);
         if complete == 0 && to < len {
             // Not one line ends here.
             if to - at < WINDOW_BYTES_MAX {
                 stretched = (to - at).max(WINDOW_BYTES_MIN) * 4;
-                continue;
-            }
-            stretched = 0;
-            match one_plain_line(&body, at, &mut scratch.scanned, tape) {
-                Ok(next) => at = next,
-                Err(_) => break Err(Bad),
+            } else {
+                stretched = 0;
+                at = one_plain_line(&body, at, &mut scratch.scanned, tape)?;
             }
             continue;
         }
         stretched = 0;
-        // SAFETY: the index is of this body; `I` is available.
-        let reached = unsafe { walk::<I>(body, at, to, complete, &mut scratch, tape) };
-        match reached {
-            Ok(ControlFlow::Continue(next)) => {
-                at = next;
-                window = (window * 2).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES);
-            }
-            Ok(ControlFlow::Break(next)) => {
-                at = next;
-                window = WINDOW_BYTES_MIN;
-            }
-            Err(Bad) => break Err(Bad),
-        }
-    };
-    tape.scratch = Some(scratch);
-    result
+        let synchronous;
+        (at, synchronous) = lines(level, body, at, to, count, complete, scratch, tape)?;
+        window = if synchronous { (window * 2).min(WINDOW_BYTES) } else { WINDOW_BYTES_MIN };
+    }
+    Ok(at.min(len))
 }
 
-fn one_plain_line(
-    body: &[u8],
-    at: usize,
-    scanned: &mut Scanned,
-    tape: &mut Tape,
-) -> Result<usize, LineError> {
-    #[cfg(test)]
-    HANDED_OVER.set(HANDED_OVER.get() + 1);
-    let line = plain::line(body, at, scanned, Some(tape));
-    line.result.map(|_| line.next)
-}
-
-/// What a walk over one window shares between its lines.
-struct Walk<'a> {
-    body: *const u8,
-    /// The end of the body, where [`Walk::byte`] sees a newline when `TAIL`.
-    len: usize,
-    index: &'a [u32],
-    seen: &'a mut [u16; SLOTS],
-    line: u16,
-}
-
-/// Reads the lines of a window: the first `complete` entries of the index end with a newline. Continues behind the
-/// last line, breaks off behind a line that made the index unusable.
-///
-/// # Safety
-/// The index must be that of `body[at..to]`, `I` must be available.
-#[inline(always)]
-unsafe fn walk<I: Isa>(
+/// Reads the lines of a window: of the `count` entries of its index the first `complete` end with a newline. Returns
+/// where it stopped: behind the last line, or (`false`) behind one that made the rest of the index unusable.
+#[expect(clippy::too_many_arguments, reason = "a window, its index, and where the points go")]
+fn lines(
+    level: Level,
     body: Padded<'_>,
-    mut at: usize,
+    from: usize,
     to: usize,
+    count: usize,
     complete: usize,
     scratch: &mut Scratch,
     tape: &mut Tape,
-) -> Result<ControlFlow<usize, usize>, Bad> {
+) -> Result<(usize, bool), Bad> {
     let Scratch { index, scanned, seen, line } = scratch;
-    let count = index.len() - SENTINELS;
     let mut walk =
         Walk { body: body.with_padding().as_ptr(), len: body.len(), index: &index[..], seen, line: *line };
-    let mut k = 0;
+    let (mut k, mut at) = (0, from);
     let result = loop {
-        // SAFETY: `k` is at the start of a line that has a newline in the index, or in the last, unended line.
-        let ordinary = unsafe {
-            if k < complete {
-                walk.line::<I, false>(k, at, tape)
-            } else if at < to && to == body.len() {
-                walk.line::<I, true>(k, at, tape)
-            } else {
-                break Ok(ControlFlow::Continue(at));
+        if k < complete {
+            // SAFETY: `k` is where the structure of the line at `at` starts, entry `complete - 1` is a newline, and
+            // the level is there.
+            (k, at) = unsafe { walk_lines(level, &mut walk, k, at, complete, tape) };
+            if k == complete {
+                continue;
             }
-        };
-        if let Some((next_k, next)) = ordinary {
-            k = next_k;
-            at = next;
-            continue;
+        } else if at < to && to == body.len() {
+            // SAFETY: likewise, with a line that ends with the body.
+            let last = unsafe { walk_last_line(level, &mut walk, k, at, tape) };
+            if let Some((_, next)) = last {
+                break Ok((next, true));
+            }
+        } else {
+            break Ok((at, true));
         }
-        let Ok(next) = one_plain_line(&body, at, scanned, tape) else { break Err(Bad) };
-        at = next;
-        while k < count && (index[k] as usize) < next - 1 {
+        // A line that is not ordinary.
+        match one_plain_line(&body, at, scanned, tape) {
+            Ok(next) => at = next,
+            Err(Bad) => break Err(Bad),
+        }
+        let end = at - 1;
+        while k < count && (index[k] as usize) < end {
             k += 1;
         }
-        let synchronous = k < count && index[k] as usize == next - 1 && body[next - 1] == b'\n';
+        let synchronous = k < count && index[k] as usize == end && body[end] == b'\n';
         if !synchronous {
-            break Ok(ControlFlow::Break(at));
+            break Ok((at, false));
         }
         k += 1;
     };
@@ -242,183 +182,277 @@ unsafe fn walk<I: Isa>(
     result
 }
 
-impl Walk<'_> {
-    /// Reads the line at `at`, whose structure starts at entry `k`. `None`: not an ordinary line, and nothing has
-    /// been appended.
-    ///
-    /// # Safety
-    /// As for [`walk`]; the line must end with a newline that is in the index, or at the end of the body if `TAIL`.
-    #[inline(always)]
-    unsafe fn line<I: Isa, const TAIL: bool>(
-        &mut self,
-        mut k: usize,
-        at: usize,
-        tape: &mut Tape,
-    ) -> Option<(usize, usize)> {
-        // SAFETY (this function): entries of the index are offsets up to the end of the body, behind which PADDING
-        // bytes are readable. An entry is looked at only while no newline of this line has been passed, so at most
-        // four entries past it, which the sentinels cover. Key-values are written only after `reserve`.
-        unsafe {
-            let mut end = self.entry(k);
-            if end == at {
-                // Blank, or starts with a separator.
-                return (self.byte::<TAIL>(at) == b'\n').then_some((k + 1, at + 1));
+fn one_plain_line(body: &[u8], at: usize, scanned: &mut Scanned, tape: &mut Tape) -> Result<usize, Bad> {
+    #[cfg(test)]
+    HANDED_OVER.set(HANDED_OVER.get() + 1);
+    let line = plain::line(body, at, scanned, Some(tape));
+    line.result.map(|_| line.next).map_err(|_| Bad)
+}
+
+/// What the lines of a window share.
+struct Walk<'a> {
+    body: *const u8,
+    /// The end of the body, where [`Walk::byte`] sees a newline when `TAIL`.
+    len: usize,
+    /// Of the window, with its sentinels.
+    index: &'a [u32],
+    seen: &'a mut [u16; SLOTS],
+    line: u16,
+}
+
+/// One function of `$name` per instruction set, and the one that chooses.
+///
+/// # Safety
+/// The level must be there; otherwise as for the function that is instantiated.
+macro_rules! per_level {
+    (unsafe fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty = $generic:ident::<$isa:ident $(, $tail:literal)?>) => {
+        unsafe fn $name(level: Level, $($arg: $type),*) -> $result {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt,sse4.2,pclmulqdq")]
+            unsafe fn avx2($($arg: $type),*) -> $result {
+                // SAFETY: the caller's promise.
+                unsafe { $generic::<crate::simd::x86::Avx2 $(, $tail)?>($($arg),*) }
             }
-            let mut byte = self.byte::<TAIL>(end);
-            let first = *self.body.add(at);
-            if first == b'#' || (byte != b',' && byte != b' ') {
-                return None;
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(
+                enable = "avx2,bmi1,bmi2,popcnt,lzcnt,sse4.2,pclmulqdq,avx512f,avx512bw,avx512vl,avx512vbmi2"
+            )]
+            unsafe fn avx512($($arg: $type),*) -> $result {
+                // SAFETY: the caller's promise.
+                unsafe { $generic::<crate::simd::x86::Avx512 $(, $tail)?>($($arg),*) }
             }
-            let name_len = end - at;
-            k += 1;
-            self.next_line();
-            let first_kv = tape.kvs.len();
-            let arena_mark = tape.arena.len();
-            tape.kvs.reserve(KVS_MAX + 1);
-            let kvs = tape.kvs.as_mut_ptr().add(first_kv);
-            let mut n = 0;
-            while byte == b',' {
-                let key = end + 1;
-                let equals = self.entry(k);
-                let value = equals + 1;
-                end = self.entry(k + 1);
-                byte = self.byte::<TAIL>(end);
-                k += 2;
-                let (mut text, mut flags) = (span(value, end - value), 0);
-                if byte == b'\\' {
-                    let Some((unescaped, next_k)) = self.escaped_tag::<TAIL>(k - 1, value, tape) else {
-                        self.undo(tape, arena_mark);
-                        return None;
-                    };
-                    (text, flags) = (unescaped, Kv::VALUE_IN_ARENA);
-                    k = next_k;
-                    end = self.entry(k - 1);
-                    byte = self.byte::<TAIL>(end);
-                }
-                let well_formed = (self.byte::<TAIL>(equals) == b'=')
-                    & (equals > key)
-                    & (end > value)
-                    & ((byte == b',') | (byte == b' '))
-                    & (n < KVS_MAX);
-                if !well_formed || self.is_duplicate::<I>(key, equals - key, kvs, n) {
-                    self.undo(tape, arena_mark);
-                    return None;
-                }
-                kvs.add(n).write(Kv {
-                    key: key as u32,
-                    key_len: (equals - key) as u16,
-                    kind: Kind::Tag,
-                    flags,
-                    value: text,
-                });
-                n += 1;
-            }
-            let tags = n;
-            if end - at >= KEY_PART_BYTES_MAX {
-                self.undo(tape, arena_mark);
-                return None;
-            }
-            let mut widest = 0;
-            loop {
-                let key = end + 1;
-                let equals = self.entry(k);
-                let well_formed = (self.byte::<TAIL>(equals) == b'=') & (equals > key) & (n < KVS_MAX);
-                if !well_formed || self.is_duplicate::<I>(key, equals - key, kvs, n) {
-                    self.undo(tape, arena_mark);
-                    return None;
-                }
-                widest |= equals - key;
-                let value = equals + 1;
-                let first = *self.body.add(value);
-                end = self.entry(k + 1);
-                let (kind, bits, flags);
-                if first == b'"' {
-                    let string = self.string::<TAIL>(k, value, tape);
-                    let Some((flag, text, next_k)) = string else {
-                        self.undo(tape, arena_mark);
-                        return None;
-                    };
-                    (kind, bits, flags) = (Kind::Str, text, flag);
-                    k = next_k;
-                    end = self.entry(k - 1);
-                } else {
-                    let negative = u64::from(first == b'-');
-                    let text = value + negative as usize;
-                    let decimal = I::decimal(self.body.add(text));
-                    let suffix = *self.body.add(text + decimal.len);
-                    let is_int = suffix == b'i';
-                    let off = (text + decimal.len + usize::from(is_int)) ^ end;
-                    let broken_int = usize::from(is_int).wrapping_neg() & decimal.fraction;
-                    if decimal.wrong as usize | off | broken_int == 0 {
-                        // Both kinds, then one of them: which it is cannot be predicted, and a branch not taken
-                        // right costs more than the division.
-                        let float =
-                            decimal.mantissa as i64 as f64 / POWERS_OF_TEN.get_unchecked(decimal.fraction);
-                        let float = float.to_bits() ^ negative << 63;
-                        let int = (decimal.mantissa ^ negative.wrapping_neg()).wrapping_add(negative);
-                        bits = select_unpredictable(is_int, int, float);
-                        kind = select_unpredictable(is_int, Kind::Int, Kind::Float);
-                    } else {
-                        let text =
-                            std::slice::from_raw_parts(self.body.add(value), end.saturating_sub(value));
-                        let Some(unusual) = unusual_value(text) else {
-                            self.undo(tape, arena_mark);
-                            return None;
-                        };
-                        (kind, bits) = unusual;
-                    }
-                    flags = 0;
-                    k += 2;
-                }
-                kvs.add(n).write(Kv {
-                    key: key as u32,
-                    key_len: (equals - key) as u16,
-                    kind,
-                    flags,
-                    value: bits,
-                });
-                n += 1;
-                byte = self.byte::<TAIL>(end);
-                if byte != b',' {
-                    break;
+
+            // SAFETY: the caller's promise.
+            unsafe {
+                match level {
+                    #[cfg(target_arch = "x86_64")]
+                    Level::Avx2 => avx2($($arg),*),
+                    #[cfg(target_arch = "x86_64")]
+                    Level::Avx512 => avx512($($arg),*),
+                    _ => $generic::<Portable $(, $tail)?>($($arg),*),
                 }
             }
-            let time = match byte {
-                b'\n' => None,
-                b' ' => {
-                    let text = end + 1;
-                    end = self.entry(k);
-                    k += 1;
-                    let time = if self.byte::<TAIL>(end) == b'\n' { self.time::<I>(text, end) } else { None };
-                    if time.is_none() {
-                        self.undo(tape, arena_mark);
-                        return None;
-                    }
-                    time
-                }
-                _ => {
-                    self.undo(tape, arena_mark);
-                    return None;
-                }
-            };
-            if widest >= FIELD_KEY_BYTES_MAX {
-                self.undo(tape, arena_mark);
-                return None;
-            }
-            tape.kvs.set_len(first_kv + n);
-            tape.points.push(PointSpan {
-                name: at as u32,
-                name_len: name_len as u32,
-                kv: first_kv as u32,
-                tags: tags as u32,
-                fields: (n - tags) as u32,
-                name_in_arena: false,
-                time,
-            });
-            Some((k, end + 1))
+        }
+    };
+}
+
+per_level!(unsafe fn index(body: Padded<'_>, from: usize, to: usize, out: &mut Vec<u32>) -> usize = index_on::<I>);
+per_level!(unsafe fn walk_lines(walk: &mut Walk<'_>, k: usize, at: usize, complete: usize, tape: &mut Tape) -> (usize, usize) = walk_lines_on::<I>);
+per_level!(unsafe fn walk_last_line(walk: &mut Walk<'_>, k: usize, at: usize, tape: &mut Tape) -> Option<(usize, usize)> = line::<I, true>);
+
+/// Stage 1 of a window.
+///
+/// # Safety
+/// `from <= to <= body.len()`, and `I` must be there.
+#[inline(always)]
+unsafe fn index_on<I: Isa>(body: Padded<'_>, from: usize, to: usize, out: &mut Vec<u32>) -> usize {
+    // SAFETY: the body is padded and short enough for 32 bits.
+    unsafe { structure::index::<I>(body.with_padding().as_ptr(), from, to, out) }
+}
+
+/// Reads ordinary lines until one is not, or none is left before entry `complete`. Returns the entry and the offset
+/// of the line it stopped at.
+///
+/// # Safety
+/// Entry `complete - 1` must be a newline, `k` the entry where the line at `at` starts, and `I` must be there.
+#[inline(always)]
+unsafe fn walk_lines_on<I: Isa>(
+    walk: &mut Walk<'_>,
+    mut k: usize,
+    mut at: usize,
+    complete: usize,
+    tape: &mut Tape,
+) -> (usize, usize) {
+    while k < complete {
+        // SAFETY: a newline is at or behind entry `k`.
+        match unsafe { line::<I, false>(walk, k, at, tape) } {
+            Some(next) => (k, at) = next,
+            None => break,
         }
     }
+    (k, at)
+}
 
+/// Reads the line at `at`, whose structure starts at entry `k`. `None`: not an ordinary line, and nothing has
+/// been appended.
+///
+/// # Safety
+/// `k` must be the entry where the line at `at` starts; the line must end with a newline that is in the index, or
+/// at the end of the body if `TAIL`; and `I` must be there.
+#[inline(always)]
+unsafe fn line<I: Isa, const TAIL: bool>(
+    walk: &mut Walk<'_>,
+    mut k: usize,
+    at: usize,
+    tape: &mut Tape,
+) -> Option<(usize, usize)> {
+    // SAFETY (this function): entries of the index are offsets up to the end of the body, behind which PADDING
+    // bytes are readable. An entry is looked at only while no newline of this line has been passed, so at most
+    // four entries past it, which the sentinels cover. Key-values are written only after `reserve`.
+    unsafe {
+        let mut end = walk.entry(k);
+        if end == at {
+            // Blank, or starts with a separator.
+            return (walk.byte::<TAIL>(at) == b'\n').then_some((k + 1, at + 1));
+        }
+        let mut byte = walk.byte::<TAIL>(end);
+        let first = *walk.body.add(at);
+        if first == b'#' || (byte != b',' && byte != b' ') {
+            return None;
+        }
+        let name_len = end - at;
+        k += 1;
+        walk.next_line();
+        let first_kv = tape.kvs.len();
+        let arena_mark = tape.arena.len();
+        tape.kvs.reserve(KVS_MAX + 1);
+        let kvs = tape.kvs.as_mut_ptr().add(first_kv);
+        let mut n = 0;
+        while byte == b',' {
+            let key = end + 1;
+            let equals = walk.entry(k);
+            let value = equals + 1;
+            end = walk.entry(k + 1);
+            byte = walk.byte::<TAIL>(end);
+            k += 2;
+            let (mut text, mut flags) = (span(value, end - value), 0);
+            if byte == b'\\' {
+                let Some((unescaped, next_k)) = walk.escaped_tag::<TAIL>(k - 1, value, tape) else {
+                    walk.undo(tape, arena_mark);
+                    return None;
+                };
+                (text, flags) = (unescaped, Kv::VALUE_IN_ARENA);
+                k = next_k;
+                end = walk.entry(k - 1);
+                byte = walk.byte::<TAIL>(end);
+            }
+            let well_formed = (walk.byte::<TAIL>(equals) == b'=')
+                & (equals > key)
+                & (end > value)
+                & ((byte == b',') | (byte == b' '))
+                & (n < KVS_MAX);
+            if !well_formed || walk.is_duplicate::<I>(key, equals - key, kvs, n) {
+                walk.undo(tape, arena_mark);
+                return None;
+            }
+            kvs.add(n).write(Kv {
+                key: key as u32,
+                key_len: (equals - key) as u16,
+                kind: Kind::Tag,
+                flags,
+                value: text,
+            });
+            n += 1;
+        }
+        let tags = n;
+        if end - at >= KEY_PART_BYTES_MAX {
+            walk.undo(tape, arena_mark);
+            return None;
+        }
+        let mut widest = 0;
+        loop {
+            let key = end + 1;
+            let equals = walk.entry(k);
+            let well_formed = (walk.byte::<TAIL>(equals) == b'=') & (equals > key) & (n < KVS_MAX);
+            if !well_formed || walk.is_duplicate::<I>(key, equals - key, kvs, n) {
+                walk.undo(tape, arena_mark);
+                return None;
+            }
+            widest |= equals - key;
+            let value = equals + 1;
+            let first = *walk.body.add(value);
+            end = walk.entry(k + 1);
+            let (kind, bits, flags);
+            if first == b'"' {
+                let string = walk.string::<TAIL>(k, value, tape);
+                let Some((flag, text, next_k)) = string else {
+                    walk.undo(tape, arena_mark);
+                    return None;
+                };
+                (kind, bits, flags) = (Kind::Str, text, flag);
+                k = next_k;
+                end = walk.entry(k - 1);
+            } else {
+                let negative = u64::from(first == b'-');
+                let text = value + negative as usize;
+                let is_int = *walk.body.add(end - 1) == b'i';
+                let number_end = end - usize::from(is_int);
+                let no_point = u32::from(is_int).wrapping_neg();
+                // 16 bytes before the end of the number lie in the body; an empty value is wrong.
+                let decimal = if end > 16 {
+                    I::decimal(walk.body.add(number_end), number_end.wrapping_sub(text), no_point)
+                } else {
+                    Decimal::WRONG
+                };
+                if decimal.wrong == 0 {
+                    // Both kinds, then one of them: which it is cannot be predicted, and a branch not taken right
+                    // costs more than the division.
+                    let float = decimal.float().to_bits() ^ negative << 63;
+                    let int = (decimal.mantissa ^ negative.wrapping_neg()).wrapping_add(negative);
+                    bits = select_unpredictable(is_int, int, float);
+                    kind = select_unpredictable(is_int, Kind::Int, Kind::Float);
+                } else {
+                    let text = std::slice::from_raw_parts(walk.body.add(value), end.saturating_sub(value));
+                    let Some(unusual) = unusual_value(text) else {
+                        walk.undo(tape, arena_mark);
+                        return None;
+                    };
+                    (kind, bits) = unusual;
+                }
+                flags = 0;
+                k += 2;
+            }
+            kvs.add(n).write(Kv {
+                key: key as u32,
+                key_len: (equals - key) as u16,
+                kind,
+                flags,
+                value: bits,
+            });
+            n += 1;
+            byte = walk.byte::<TAIL>(end);
+            if byte != b',' {
+                break;
+            }
+        }
+        let time = match byte {
+            b'\n' => None,
+            b' ' => {
+                let text = end + 1;
+                end = walk.entry(k);
+                k += 1;
+                let time = if walk.byte::<TAIL>(end) == b'\n' { walk.time::<I>(text, end) } else { None };
+                if time.is_none() {
+                    walk.undo(tape, arena_mark);
+                    return None;
+                }
+                time
+            }
+            _ => {
+                walk.undo(tape, arena_mark);
+                return None;
+            }
+        };
+        if widest >= FIELD_KEY_BYTES_MAX {
+            walk.undo(tape, arena_mark);
+            return None;
+        }
+        tape.kvs.set_len(first_kv + n);
+        tape.points.push(PointSpan {
+            name: at as u32,
+            name_len: name_len as u32,
+            kv: first_kv as u32,
+            tags: tags as u32,
+            fields: (n - tags) as u32,
+            name_in_arena: false,
+            time,
+        });
+        Some((k, end + 1))
+    }
+}
+
+impl Walk<'_> {
     /// Entry `k` of the index.
     #[inline(always)]
     unsafe fn entry(&self, k: usize) -> usize {
@@ -508,7 +542,7 @@ impl Walk<'_> {
     }
 
     /// A string with backslashes, from `start` on; the first one is entry `k`.
-    #[inline(always)]
+    #[inline(never)]
     unsafe fn escaped_string<const TAIL: bool>(
         &self,
         k: usize,
@@ -552,7 +586,7 @@ impl Walk<'_> {
     /// A tag value with escapes, from `start` on; the first backslash is entry `k`. Returns its text in the arena and
     /// the entry behind its separator. Only single backslashes before what they escape: about others the passes over
     /// a line disagree.
-    #[inline(always)]
+    #[inline(never)]
     unsafe fn escaped_tag<const TAIL: bool>(
         &self,
         mut k: usize,
@@ -600,9 +634,11 @@ impl Walk<'_> {
                 let low = I::digits16(rest.as_ptr())?;
                 return (high <= HIGH_MAX).then(|| (high * LOW + low) as i64);
             }
-            let decimal = I::decimal(text.as_ptr());
-            if decimal.wrong as usize | decimal.fraction | (decimal.len ^ text.len()) == 0 {
-                return Some(decimal.mantissa as i64);
+            if end > 16 {
+                let decimal = I::decimal(self.body.add(end), text.len(), !0);
+                if decimal.wrong == 0 {
+                    return Some(decimal.mantissa as i64);
+                }
             }
             if text.len() <= INT_DIGITS_MAX { digits(text).map(|time| time as i64) } else { None }
         }

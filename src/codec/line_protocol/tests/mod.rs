@@ -276,7 +276,7 @@ fn ordinary_lines_are_not_handed_over() {
         ("", 0),
         ("m,os=a\\ b\\,\\=c f=1", 0),
         ("m,o\\ s=a f=1", 1),
-        ("m,os=a\\\\,t=b f=1", 1),
+        ("m,os=a\\\\b,t=b f=1", 1),
         ("m f=[1i]", 1),
         ("# c", 1),
         ("m  f=1", 1),
