@@ -77,22 +77,22 @@ impl Isa for Avx2 {
 
     #[inline(always)]
     unsafe fn flatten(out: *mut u32, base: u32, mut bits: u64) -> usize {
-        /// Most blocks have fewer than this many, so they take no branch that could be mispredicted.
-        const AT_ONCE: usize = 12;
-        const _: () = assert!(AT_ONCE <= FLATTEN_SPARE);
+        /// Blocks inside long strings rarely have more than this, others rarely less.
+        const FEW: usize = 4;
+        /// And hardly any has more than this: so the branches are predicted, whatever the text is.
+        const MANY: usize = 12;
+        const _: () = assert!(FEW < MANY && MANY <= FLATTEN_SPARE);
         let count = bits.count_ones() as usize;
-        for i in 0..AT_ONCE {
-            // SAFETY: below `FLATTEN_SPARE`. Volatile, or the compiler gathers the stores into vectors, which costs
-            // twice the stores.
-            unsafe { out.add(i).write_volatile(base.wrapping_add(bits.trailing_zeros())) };
+        // SAFETY: below 64 or `FLATTEN_SPARE`. The stores are volatile, or the compiler gathers them into vectors,
+        // which costs twice the stores.
+        let mut store = |i| unsafe {
+            out.add(i).write_volatile(base.wrapping_add(bits.trailing_zeros()));
             bits &= bits.wrapping_sub(1);
-        }
-        let mut i = AT_ONCE;
-        while i < count {
-            // SAFETY: `i` is below 64.
-            unsafe { out.add(i).write(base + bits.trailing_zeros()) };
-            bits &= bits.wrapping_sub(1);
-            i += 1;
+        };
+        (0..FEW).for_each(&mut store);
+        if count > FEW {
+            (FEW..MANY).for_each(&mut store);
+            (MANY..count).for_each(&mut store);
         }
         count
     }
