@@ -266,7 +266,7 @@ fn unescape_into(text: &[u8], specials: &[u8], arena: &mut Vec<u8>) -> Option<(u
 }
 
 fn flags(key_in_arena: bool, value_in_arena: bool) -> u8 {
-    u8::from(key_in_arena) * Kv::KEY_IN_ARENA | u8::from(value_in_arena) * Kv::VALUE_IN_ARENA
+    (u8::from(key_in_arena) * Kv::KEY_IN_ARENA) | (u8::from(value_in_arena) * Kv::VALUE_IN_ARENA)
 }
 
 /// Standard alphabet, padding required, bits behind the last byte not looked at: what Go's decoder takes.
