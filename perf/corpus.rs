@@ -148,7 +148,8 @@ fn metric_point(rng: &mut Rng, out: &mut String) {
             let _ = write!(text, "{}i", 10f64.powf(rng.unit() * 9.0) as u64);
         }
     }
-    out.push_str(rng.pick(&MEASUREMENTS));
+    let name = *rng.pick(&MEASUREMENTS);
+    out.push_str(name);
     for key in tags {
         let _ = write!(out, ",{key}=");
         push_tag_value(rng, key, out);

@@ -1,7 +1,7 @@
 //! The index: where the structure of a text lies. First of the two stages of a structural reader.
 //!
-//! Of `\0 \t \n space , = [ ]` those outside strings, all quotes that are not escaped, and every backslash that
-//! escapes: their offsets, in order. A string is what stands between two unescaped quotes, counted from the start of
+//! Of `\0 \t \n space , = [ ]` those that are neither in a string nor escaped, all quotes that are not escaped, and
+//! every backslash that escapes: their offsets, in order. A string is what stands between two unescaped quotes, counted from the start of
 //! the window, wherever they are; whether quotes may stand there is for the second stage to find out.
 
 use super::{FLATTEN_SPARE, Isa};
@@ -34,7 +34,7 @@ pub unsafe fn index<I: Isa>(text: *const u8, from: usize, to: usize, out: &mut V
         // SAFETY: the caller promises the instruction set.
         let strings = unsafe { I::prefix_xor(quotes) } ^ in_string;
         in_string = ((strings as i64) >> 63) as u64;
-        let mut bits = block.separators & !strings | quotes | block.backslashes & !escaped;
+        let mut bits = ((block.separators & !strings) | quotes | block.backslashes) & !escaped;
         let left = to - at;
         if left < 64 {
             bits &= (1 << left) - 1;

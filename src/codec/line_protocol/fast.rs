@@ -7,8 +7,8 @@
 //! name ,key=value… SPACE key=value,… [SPACE time] NEWLINE
 //! ```
 //!
-//! with single spaces, no backslash or quote outside string values, no bracket, tab or NUL outside them either, and
-//! values that are numbers, truth values or strings. Every other line, and every line that might be wrong, is handed
+//! with single spaces, no quote, bracket, tab or NUL outside string values, no backslash either but for escapes in tag
+//! values, and field values that are numbers, truth values or strings. Every other line, and every line that might be wrong, is handed
 //! to the plain reader alone, after which stage 2 goes on. So a line is taken here only when the plain reader would
 //! give the same; what is an error is never decided here.
 //!
@@ -277,28 +277,42 @@ impl Walk<'_> {
             while byte == b',' {
                 let key = end + 1;
                 let equals = self.entry(k);
+                let value = equals + 1;
                 end = self.entry(k + 1);
                 byte = self.byte::<TAIL>(end);
+                k += 2;
+                let (mut text, mut flags) = (span(value, end - value), 0);
+                if byte == b'\\' {
+                    let Some((unescaped, next_k)) = self.escaped_tag::<TAIL>(k - 1, value, tape) else {
+                        self.undo(tape, arena_mark);
+                        return None;
+                    };
+                    (text, flags) = (unescaped, Kv::VALUE_IN_ARENA);
+                    k = next_k;
+                    end = self.entry(k - 1);
+                    byte = self.byte::<TAIL>(end);
+                }
                 let well_formed = (self.byte::<TAIL>(equals) == b'=')
                     & (equals > key)
-                    & (end > equals + 1)
+                    & (end > value)
                     & ((byte == b',') | (byte == b' '))
                     & (n < KVS_MAX);
                 if !well_formed || self.is_duplicate(key, equals - key, kvs, n) {
+                    self.undo(tape, arena_mark);
                     return None;
                 }
                 kvs.add(n).write(Kv {
                     key: key as u32,
                     key_len: (equals - key) as u16,
                     kind: Kind::Tag,
-                    flags: 0,
-                    value: span(equals + 1, end - equals - 1),
+                    flags,
+                    value: text,
                 });
                 n += 1;
-                k += 2;
             }
             let tags = n;
             if end - at >= KEY_PART_BYTES_MAX {
+                self.undo(tape, arena_mark);
                 return None;
             }
             let mut widest = 0;
@@ -529,6 +543,40 @@ impl Walk<'_> {
             written += close - from;
             tape.arena.set_len(offset + written);
             Some((Kv::VALUE_IN_ARENA, span(offset, written), next_k))
+        }
+    }
+
+    /// A tag value with escapes, from `start` on; the first backslash is entry `k`. Returns its text in the arena and
+    /// the entry behind its separator. Only single backslashes before what they escape: about others the passes over
+    /// a line disagree.
+    #[inline(always)]
+    unsafe fn escaped_tag<const TAIL: bool>(
+        &self,
+        mut k: usize,
+        start: usize,
+        tape: &mut Tape,
+    ) -> Option<(u64, usize)> {
+        // SAFETY: as for `line`. What is written is no longer than the value, and that and a spare are reserved.
+        unsafe {
+            let offset = tape.arena.len();
+            let (mut written, mut from) = (0, start);
+            loop {
+                let at = self.entry(k);
+                let byte = self.byte::<TAIL>(at);
+                let is_escape = byte == b'\\';
+                if is_escape && !matches!(*self.body.add(at + 1), b' ' | b',' | b'=') {
+                    return None;
+                }
+                tape.arena.reserve(written + (at - from) + PADDING);
+                copy_over(tape.arena.as_mut_ptr().add(offset + written), self.body.add(from), at - from);
+                written += at - from;
+                tape.arena.set_len(offset + written);
+                k += 1;
+                if !is_escape {
+                    return Some((span(offset, written), k));
+                }
+                from = at + 1;
+            }
         }
     }
 
