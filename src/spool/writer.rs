@@ -81,7 +81,10 @@ impl<D: Disk> Log<D> {
                 let next = match self.next_segment(first_bytes, first.sealed_ms).await {
                     Ok(next) => next,
                     // What went wrong first says more than what came of it, unless the disk has just filled up.
-                    Err(CommitFailure::Io(error)) => return Err(CommitFailure::Io(failure.unwrap_or(error))),
+                    Err(CommitFailure::Io(error)) => {
+                        failure.get_or_insert(error);
+                        break;
+                    }
                     Err(other) => return Err(other),
                 };
                 // Only now is the old one sealed: where there is no room for a large block, a small one may still fit.
