@@ -168,6 +168,11 @@ impl<D: Disk> Journal<D> {
         Ok((journal, Ok(newest)))
     }
 
+    /// Whether there is a file, so that storing takes no room.
+    pub(super) fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Makes a state durable. It has the next generation when this returns.
     pub(super) async fn store(&mut self, disk: &D, mut cursor: Cursor) -> io::Result<()> {
         cursor.generation = self.generation + 1;

@@ -118,12 +118,8 @@ pub(super) async fn recover<D: Disk>(
     let mut cursor = cursor.filter(|cursor| cursor.category == category);
 
     let newest = candidates.iter().rev().find_map(|candidate| {
-        candidate
-            .header
-            .as_ref()
-            .ok()
-            .filter(|header| header.category == category)
-            .map(|header| header.log_id)
+        let header = candidate.header.as_ref().ok()?;
+        (header.category == category && header.segment_id == candidate.id).then_some(header.log_id)
     });
     let id = cursor.as_ref().map(|cursor| cursor.log_id).or(newest).unwrap_or(fresh_id);
 

@@ -41,14 +41,23 @@ impl Books {
         let bounds = (window.first_seq, window.last_seq);
         let seqs: BTreeSet<u64> = window.frames.iter().map(|frame| frame.seq).collect();
         for seq in window.first_seq..=window.last_seq {
-            assert_ne!(seqs.contains(&seq), self.lost.contains(&seq), "{seq} is neither here nor reported, or both");
+            assert_ne!(
+                seqs.contains(&seq),
+                self.lost.contains(&seq),
+                "{seq} is neither here nor reported, or both"
+            );
         }
         for frame in &window.frames {
             let tag = tag(&frame.block);
             assert_eq!(frame.block.payload, block(tag, frame.block.payload.len()).payload, "altered");
             assert!(self.attempted.contains(&tag), "{tag} was invented");
             assert!(!self.settled.contains(&tag), "{tag} was settled and comes again");
-            assert_eq!(*self.tag_of.entry(frame.seq).or_insert(tag), tag, "another frame under number {}", frame.seq);
+            assert_eq!(
+                *self.tag_of.entry(frame.seq).or_insert(tag),
+                tag,
+                "another frame under number {}",
+                frame.seq
+            );
             assert_eq!(*self.seq_of.entry(tag).or_insert(frame.seq), frame.seq, "{tag} under two numbers");
             let first = *self.window_of.entry(frame.seq).or_insert(bounds);
             assert_eq!(first, bounds, "frame {} in two packages", frame.seq);
@@ -72,12 +81,14 @@ fn watch(log: &Log<MemoryDisk>, books: &Rc<RefCell<Books>>) {
 
 /// One life: from opening to death. False if it died while opening.
 fn live(disk: &MemoryDisk, config: &LogConfig, books: &Rc<RefCell<Books>>, random: &mut Random) -> bool {
-    let Ok((log, report)) = block_on(Log::open(disk.clone(), CATEGORY, fresh_id(random), config.clone())) else {
+    let Ok((log, report)) = block_on(Log::open(disk.clone(), CATEGORY, fresh_id(random), config.clone()))
+    else {
         return false;
     };
     assert!(!report.cursor_lost || books.borrow().window_of.is_empty(), "the cursor was lost");
     watch(&log, books);
-    let ok = |error: &std::io::Error| error.kind() == std::io::ErrorKind::Other || error.raw_os_error() == Some(5);
+    let ok =
+        |error: &std::io::Error| error.kind() == std::io::ErrorKind::Other || error.raw_os_error() == Some(5);
     let mut of_committer = Random(random.next());
     let committer = async {
         for _ in 0..60 {
@@ -203,7 +214,8 @@ fn schedule(seed: u64, faults: bool) {
             }
         });
         live(&disk, &config, &books, &mut random);
-        disk = if random.chance(2) && !forgets { disk.after_kill() } else { disk.after_power_cut(&mut random) };
+        disk =
+            if random.chance(2) && !forgets { disk.after_kill() } else { disk.after_power_cut(&mut random) };
     }
     let (log, report) =
         block_on(Log::open(disk.clone(), CATEGORY, ID, config)).unwrap_or_else(|error| panic!("{error}"));
