@@ -383,6 +383,15 @@ impl<D: Disk> Log<D> {
         self.delivered.notified().await;
     }
 
+    /// Has a journal file there.
+    pub(super) async fn ensure_journal(&self) -> io::Result<()> {
+        if self.journal.take().await.has_file() {
+            return Ok(());
+        }
+        self.ledger.borrow_mut().version += 1;
+        self.flush().await
+    }
+
     /// Makes all completions and openings so far durable. Callers at the same time share a sync.
     pub async fn flush(&self) -> io::Result<()> {
         let wanted = self.ledger.borrow().version;
