@@ -75,7 +75,9 @@ fn encode(number: Number) -> Vec<u8> {
                 key.push(2 << 3);
                 varint(key, int.parse::<i64>().unwrap() as u64);
             }
-            None if text.starts_with(['t', 'f']) => key.extend_from_slice(&[5 << 3, u8::from(text == "true")]),
+            None if text.starts_with(['t', 'f']) => {
+                key.extend_from_slice(&[5 << 3, u8::from(text == "true")])
+            }
             None => {
                 key.push(4 << 3 | 1);
                 key.extend_from_slice(&text.parse::<f64>().unwrap().to_le_bytes());
@@ -139,7 +141,12 @@ fn modes_are_what_they_say() {
     assert_eq!(deliveries(), 4);
     assert_eq!(upstream.shared().mode(), Mode::Poisonous { marker: "n9".into(), status: 413 });
     let account = upstream.shared().account();
-    assert_eq!((account.faults.sum(), account.ledger_points, account.points), (0, 10, 10), "{:?}", account.messages);
+    assert_eq!(
+        (account.faults.sum(), account.ledger_points, account.points),
+        (0, 10, 10),
+        "{:?}",
+        account.messages
+    );
 }
 
 #[test]
@@ -150,7 +157,8 @@ fn the_ledger_from_a_line_to_a_verdict() {
     post(address, "p0", 4, &package(0..4)).unwrap();
     post(address, "p1", 3, &package(4..7)).unwrap();
     let range = |first, count, fate| Range { run: 1, conn: 0, first, count, fate };
-    let sent = [range(0, 5, Fate::Acknowledged), range(5, 2, Fate::Unknown), range(7, 2, Fate::RefusedForNow)];
+    let sent =
+        [range(0, 5, Fate::Acknowledged), range(5, 2, Fate::Unknown), range(7, 2, Fate::RefusedForNow)];
     let fetch = || {
         let (status, body) = http::call(upstream.control(), "GET", "/ledger").unwrap();
         assert_eq!(status, 200);
@@ -158,7 +166,10 @@ fn the_ledger_from_a_line_to_a_verdict() {
     };
     let verdict = check::check(&sent, &fetch());
     assert!(verdict.holds(), "{verdict}");
-    assert_eq!((verdict.again_same_package, verdict.acknowledged_delivered, verdict.unknown_delivered), (4, 5, 2));
+    assert_eq!(
+        (verdict.again_same_package, verdict.acknowledged_delivered, verdict.unknown_delivered),
+        (4, 5, 2)
+    );
     // The same points under another id, and one that nobody sent.
     post(address, "p2", 5, &package(4..9)).unwrap();
     post(address, "p3", 1, &package(9..10)).unwrap();
