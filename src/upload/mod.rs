@@ -1,4 +1,5 @@
 //! upload
+pub mod archive;
 pub mod batcher;
 pub mod body;
 pub mod carrier;

@@ -52,7 +52,7 @@ impl Backoff {
 fn jittered(wait: Duration, chance: &mut u64) -> Duration {
     let half = wait / 2;
     let span = u64::try_from((wait - half).as_nanos()).unwrap_or(u64::MAX);
-    let share = if span == 0 { 0 } else { splitmix(chance) % (span + 1) };
+    let share = if span == 0 { 0 } else { splitmix(chance) % span.saturating_add(1) };
     half + Duration::from_nanos(share)
 }
 

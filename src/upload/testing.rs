@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::env::Env;
 
+pub mod destination;
 pub mod source;
 
 /// Polls of one test at most: a busy loop fails instead of hanging.

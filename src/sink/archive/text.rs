@@ -1,12 +1,12 @@
 //! The text of one package in an archive file:
 //!
-//!     # dk_0a1b2c3d4e5f6g7h8i9j points=2 received=2026-01-31T08:15:30.123Z bytes=52
+//!     # dk_0a1b2c3d4e5f6g7h8i9j points=2 received=2026-01-31T08:15:30.123Z bytes=52 crc32c=1f2e3d4c
 //!     cpu,host=a usage=0.5 1769847330000000000
 //!     mem used=1i 1769847330000000000
 //!
 //! The comment line names the package, says how many points follow and when they were received; `bytes` is the length of
-//! the lines after it. A reader that wants packages goes from comment to comment by `bytes` (a string value may hold a line
-//! that looks like a comment), drops a package whose id it has seen, and knows a torn one by its missing bytes. A
+//! the lines after it, `crc32c` their checksum. A reader that wants packages goes from comment to comment by `bytes` (a string value may hold a line
+//! that looks like a comment), drops a package whose id it has seen, and knows a torn one by its missing bytes or its checksum. A
 //! reader that wants points ignores the comments, which line protocol allows. A route that is not the default one follows as
 //! `route=storage_index=NAME`, percent-encoded.
 
@@ -17,8 +17,8 @@ use crate::sink::Parcel;
 /// How far a comment line may reach: id, numbers and the longest route.
 pub const COMMENT_BYTES_MAX: usize = 8 << 10;
 
-/// Appends the comment line for a package whose lines are `text_bytes` long.
-pub fn comment(parcel: &Parcel<'_>, text_bytes: u64, out: &mut Vec<u8>) {
+/// Appends the comment line for a package whose lines are `text_bytes` long and have this CRC32C.
+pub fn comment(parcel: &Parcel<'_>, text_bytes: u64, crc: u32, out: &mut Vec<u8>) {
     let mut number = itoa::Buffer::new();
     out.extend_from_slice(b"# ");
     out.extend_from_slice(parcel.package_id.as_bytes());
@@ -28,6 +28,7 @@ pub fn comment(parcel: &Parcel<'_>, text_bytes: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(received(parcel.received_ms).as_bytes());
     out.extend_from_slice(b" bytes=");
     out.extend_from_slice(number.format(text_bytes).as_bytes());
+    out.extend_from_slice(format!(" crc32c={crc:08x}").as_bytes());
     if !parcel.route.is_default() {
         out.extend_from_slice(b" route=");
         out.extend_from_slice(parcel.route.encode().as_bytes());
@@ -47,6 +48,8 @@ pub struct Comment<'a> {
     pub points: u64,
     /// Length of the lines that follow.
     pub bytes: u64,
+    /// CRC32C of the lines that follow.
+    pub crc: u32,
     /// Length of the comment line with its line feed.
     pub line_bytes: usize,
 }
@@ -58,15 +61,16 @@ pub fn parse_comment(input: &[u8]) -> Option<Comment<'_>> {
     let line = std::str::from_utf8(&input[..end]).ok()?;
     let mut words = line.strip_prefix("# ")?.split(' ');
     let package_id = words.next().filter(|id| id.starts_with("dk_"))?;
-    let (mut points, mut bytes) = (None, None);
+    let (mut points, mut bytes, mut crc) = (None, None, None);
     for word in words {
         match word.split_once('=')? {
             ("points", value) => points = value.parse().ok(),
             ("bytes", value) => bytes = value.parse().ok(),
+            ("crc32c", value) => crc = u32::from_str_radix(value, 16).ok(),
             _ => {}
         }
     }
-    Some(Comment { package_id, points: points?, bytes: bytes?, line_bytes: end + 1 })
+    Some(Comment { package_id, points: points?, bytes: bytes?, crc: crc?, line_bytes: end + 1 })
 }
 
 #[cfg(test)]
@@ -83,7 +87,7 @@ mod tests {
             received_ms: 1_769_847_330_120,
         };
         let mut out = Vec::new();
-        comment(&parcel, bytes, &mut out);
+        comment(&parcel, bytes, 0x1f2e3d4, &mut out);
         out
     }
 
@@ -91,12 +95,12 @@ mod tests {
     fn the_comment_is_exact() {
         assert_eq!(
             String::from_utf8(line(&Route::default(), 2, 52)).unwrap(),
-            "# dk_0a1b2c3d4e5f6g7h8i9j points=2 received=2026-01-31T08:15:30.120Z bytes=52\n"
+            "# dk_0a1b2c3d4e5f6g7h8i9j points=2 received=2026-01-31T08:15:30.120Z bytes=52 crc32c=01f2e3d4\n"
         );
         let route = Route { storage_index: Some("a b\n#".into()) };
         assert_eq!(
             String::from_utf8(line(&route, 2, 52)).unwrap(),
-            "# dk_0a1b2c3d4e5f6g7h8i9j points=2 received=2026-01-31T08:15:30.120Z bytes=52 route=storage_index=a%20b%0A%23\n"
+            "# dk_0a1b2c3d4e5f6g7h8i9j points=2 received=2026-01-31T08:15:30.120Z bytes=52 crc32c=01f2e3d4 route=storage_index=a%20b%0A%23\n"
         );
     }
 
@@ -111,6 +115,7 @@ mod tests {
                 package_id: "dk_0a1b2c3d4e5f6g7h8i9j",
                 points: 7,
                 bytes: 1 << 40,
+                crc: 0x1f2e3d4,
                 line_bytes: whole.len()
             }
         );

@@ -59,6 +59,11 @@ impl Client {
         self.stream.get_mut().write_all(bytes).expect("the gateway reads");
     }
 
+    /// Sends bytes; false if the connection has ended.
+    pub fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.get_mut().write_all(bytes).is_ok()
+    }
+
     /// Reads one answer.
     pub fn receive(&mut self, to_head: bool) -> Answer {
         self.try_receive(to_head).expect("an answer, not the end")
