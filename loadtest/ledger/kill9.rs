@@ -50,6 +50,9 @@ pub struct Options {
     /// Patience for the backlog at the end, in seconds.
     #[arg(long, default_value_t = 120)]
     pub drain_s: u64,
+    /// The level to ask for. With `memory` losses are what must be found: the counter-check of this case.
+    #[arg(long, default_value = "disk")]
+    pub ack: String,
     /// Another configuration than the case's.
     #[arg(long)]
     pub config: Option<PathBuf>,
@@ -87,7 +90,7 @@ fn rounds(options: &Options, seed: u64, scratch: &Scratch) -> Outcome<bool> {
         points_max: 40,
         pause_ms_max: 10,
         gzip_share: 0.2,
-        query: "ack=disk".into(),
+        query: format!("ack={}", options.ack),
         seed,
         core: None,
     });
