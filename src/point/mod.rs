@@ -9,7 +9,6 @@
 mod batch;
 mod category;
 pub mod check;
-mod compat;
 pub mod draft;
 pub mod echo;
 pub mod encode;
@@ -23,7 +22,7 @@ pub mod wire;
 
 pub use batch::{Batch, Mark};
 pub use category::{CATEGORY_COUNT, Category};
-pub use compat::Compat;
+pub use crate::config::Compat;
 pub use global_tags::{GLOBAL_TAGS_MAX, GlobalTag, GlobalTags, TooManyGlobalTags};
 pub use quote::quote;
 pub use route::{Route, RouteError};

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use crate::config::Compression;
-use crate::metrics::counters::ShardCounters;
+use crate::metrics::counters::{DropReason, ShardCounters};
 use crate::point::{Batch, Category, Route};
 use crate::ring::{Full, Producer};
 use crate::rt::net::Driver;
@@ -181,6 +181,15 @@ impl Lanes {
     /// Tries again to send what a full ring refused.
     pub fn resend(&self, lane: &Rc<Lane>, sealed: Sealed) -> Result<(), Sealed> {
         self.push(lane, sealed)
+    }
+
+    /// Forgets a block that could not be sent: its sender is told so, and its points are accounted for.
+    pub fn give_up(&self, sealed: Sealed) {
+        self.tickets.report(sealed.ticket, Progress::Full);
+        let category = usize::from(sealed.block.category);
+        if let Some(cells) = self.counters.categories.get(category) {
+            cells.drop_points(DropReason::Overload, u64::from(sealed.block.points));
+        }
     }
 
     fn make(&self, lane: &Rc<Lane>, batch: &Batch, ticket: &Rc<Ticket>) -> Sealed {

@@ -16,7 +16,7 @@ use crate::point::encode::{Encoder, Feed, Rules};
 use crate::point::{Batch, Category, Compat, GlobalTags, Precision, Route, echo, rules};
 
 use super::super::reply::{ContentType, Cors, Reply};
-use super::super::settings::{Ack, Settings};
+use super::super::settings::{Ack, Settings, ack_from_name};
 use super::error::ApiError;
 
 /// A parameter that is only passed on (input, source, version, storage index) may be this long; the rest is cut.
@@ -97,7 +97,7 @@ pub fn plan(
     let params = Params::read(head.query);
     let ack = match params.ack.as_deref() {
         None => settings.options.ack,
-        Some(name) => match Ack::from_name(name) {
+        Some(name) => match ack_from_name(name) {
             Some(ack) => ack,
             None => {
                 let message = format!("unknown ack {name:?}: memory, disk or upstream");
