@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::admin::{self, Page, process, ready};
-use crate::config::{self, Settings};
+use crate::config::{self, Compat as CompatSetting, Settings};
 use crate::intake;
 use crate::metrics::Registry;
 use crate::point::{Category, Compat, GlobalTags};
@@ -90,7 +90,8 @@ impl Common {
 
     pub fn readiness(&self) -> ready::State {
         let named = |flags: &[AtomicBool]| {
-            let set = Category::ALL.into_iter().filter(|category| flags[category.index()].load(Ordering::Relaxed));
+            let set =
+                Category::ALL.into_iter().filter(|category| flags[category.index()].load(Ordering::Relaxed));
             set.map(Category::name).collect()
         };
         ready::State {
@@ -124,19 +125,22 @@ impl Common {
             }
         }
         let [taken, delivered, spooled, dead, dropped] = sums;
-        format!("points: {taken} taken, {delivered} delivered, {spooled} spooled, {dead} dead, {dropped} dropped")
+        format!(
+            "points: {taken} taken, {delivered} delivered, {spooled} spooled, {dead} dead, {dropped} dropped"
+        )
     }
 }
 
 fn intake_options(settings: &Settings) -> io::Result<intake::Options> {
     let tags = |tags: &[(String, String)]| {
-        GlobalTags::new(tags.iter().map(|(key, value)| (key.as_str(), value.as_str())))
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("{} global tags are too many", error.0)))
+        GlobalTags::new(tags.iter().map(|(key, value)| (key.as_str(), value.as_str()))).map_err(|error| {
+            io::Error::new(io::ErrorKind::InvalidInput, format!("{} global tags are too many", error.0))
+        })
     };
     Ok(intake::Options {
         compat: match settings.compat {
-            config::Compat::Documented => Compat::Documented,
-            config::Compat::Datakit184 => Compat::Datakit184,
+            CompatSetting::Documented => Compat::Documented,
+            CompatSetting::Datakit184 => Compat::Datakit184,
         },
         ack: match settings.ack {
             config::Ack::Memory => intake::Ack::Memory,

@@ -50,7 +50,10 @@ pub async fn drain(core: &Rc<Core>, gate: &Rc<Gate>, uploads: &Uploads, homes: &
     .await;
     let stopped = uploads.stop(UPLOAD_BUDGET).await;
     if stopped.windows_abandoned > 0 {
-        tracing::info!(windows = stopped.windows_abandoned, "uploads in flight go out again at the next start");
+        tracing::info!(
+            windows = stopped.windows_abandoned,
+            "uploads in flight go out again at the next start"
+        );
     }
     for home in homes {
         home.close().await;

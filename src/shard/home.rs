@@ -38,7 +38,12 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    pub fn new(index: usize, rings: Vec<Producer<Report>>, wakers: Vec<Waker>, lanes: Rc<Lanes>) -> Rc<Reporter> {
+    pub fn new(
+        index: usize,
+        rings: Vec<Producer<Report>>,
+        wakers: Vec<Waker>,
+        lanes: Rc<Lanes>,
+    ) -> Rc<Reporter> {
         Rc::new(Reporter { index, rings: RefCell::new(rings), overflow: RefCell::default(), wakers, lanes })
     }
 

@@ -19,7 +19,9 @@ use crate::intake::datakit::error::{ApiError, overloaded};
 use crate::intake::datakit::write::{self, ContentEncoding, Scratch, WritePlan, Written};
 use crate::intake::{self, Ack, Action, Clock, Peer, Reply};
 use crate::metrics::counters::{Refusal, ShardCounters};
-use crate::metrics::names::{API_404, API_LIVEZ, API_METRICS, API_OTHER, API_PING, API_READYZ, API_WRITE, API_WRITE_UNKNOWN};
+use crate::metrics::names::{
+    API_404, API_LIVEZ, API_METRICS, API_OTHER, API_PING, API_READYZ, API_WRITE, API_WRITE_UNKNOWN,
+};
 use crate::net::{Admission, Answer, Incoming, OwnedBody, Service};
 use crate::rt::time;
 
@@ -72,7 +74,11 @@ enum State {
     /// The body is on its way from the connection.
     Planned(Box<WritePlan>),
     /// Decoded; the block that holds it is on its way.
-    Sent { ticket: Rc<Ticket>, plan: Box<WritePlan>, written: Written },
+    Sent {
+        ticket: Rc<Ticket>,
+        plan: Box<WritePlan>,
+        written: Written,
+    },
     Slow(Pin<Box<dyn Future<Output = Reply>>>),
 }
 
@@ -87,7 +93,9 @@ impl Core {
                 self.counters.refuse(Refusal::BodyTooLarge);
                 ApiError::body_too_large(self.common.settings.spool.capacity_bytes as usize).reply()
             }
-            Progress::Failed | Progress::Pending => self.refuse(Refusal::DiskError, "the spool cannot be written"),
+            Progress::Failed | Progress::Pending => {
+                self.refuse(Refusal::DiskError, "the spool cannot be written")
+            }
         }
     }
 
@@ -145,7 +153,13 @@ pub fn wanted(ack: Ack) -> Progress {
 }
 
 impl Ingest {
-    fn write(&self, plan: Box<WritePlan>, request: &Incoming<'_>, about: About, out: &mut Vec<u8>) -> Answer<Pending> {
+    fn write(
+        &self,
+        plan: Box<WritePlan>,
+        request: &Incoming<'_>,
+        about: About,
+        out: &mut Vec<u8>,
+    ) -> Answer<Pending> {
         let core = &self.core;
         let Some(lane) = core.lanes.lane(plan.category, &plan.route) else {
             self.reply(&core.refuse(Refusal::Overload, "too many routes at once"), about, false, out);
@@ -281,7 +295,11 @@ impl Service for Ingest {
     }
 
     fn refuse_head(&self, error: HeadError, out: &mut Vec<u8>) {
-        self.core.counters.refuse(if error.status() == 431 { Refusal::HeadTooLarge } else { Refusal::Framing });
+        self.core.counters.refuse(if error.status() == 431 {
+            Refusal::HeadTooLarge
+        } else {
+            Refusal::Framing
+        });
         self.refusal(error.status(), error.text(), out);
     }
 

@@ -51,13 +51,15 @@ pub async fn write(core: Rc<Core>, plan: Box<WritePlan>, body: OwnedBody) -> Rep
     }
     core.accepted(&plan, written.points);
     let mut tickets = Vec::with_capacity(batches.len());
-    for batch in batches {
+    let mut batches = batches.into_iter();
+    while let Some(batch) = batches.next() {
         let ticket = Ticket::new();
         if wanted(plan.ack) == Progress::Delivered {
             ticket.want_delivery();
         }
         if !send(&core, &lane, batch, &ticket, deadline).await {
             // What went before stays: the sender, told 503, sends all of it again.
+            core.lanes.drop_unsent(plan.category, batches.map(|batch| u64::from(batch.points)).sum());
             return core.refuse(Refusal::Overload, "the gateway is busy");
         }
         tickets.push(ticket);
@@ -88,7 +90,13 @@ async fn room(core: &Rc<Core>, deadline: time::Instant) -> bool {
     !left.is_zero() && time::timeout(left, core.lanes.room.notified()).await.is_ok()
 }
 
-async fn send(core: &Rc<Core>, lane: &Rc<Lane>, batch: Batch, ticket: &Rc<Ticket>, deadline: time::Instant) -> bool {
+async fn send(
+    core: &Rc<Core>,
+    lane: &Rc<Lane>,
+    batch: Batch,
+    ticket: &Rc<Ticket>,
+    deadline: time::Instant,
+) -> bool {
     let mut refused = core.lanes.send(lane, &batch, ticket);
     drop(batch);
     while let Err(sealed) = refused {

@@ -14,8 +14,8 @@ use crate::point::Category;
 use crate::rt::time;
 use crate::sink::Refusal;
 use crate::spool::{
-    self, Block, CommitError, CommitFailure, Completion, DirectDisk, Fate, FullState, Log, LogConfig, WhenFull,
-    WindowLimits, fresh_id, package_id,
+    self, Block, CommitError, CommitFailure, Completion, DirectDisk, Fate, FullState, Log, LogConfig,
+    WhenFull, WindowLimits, fresh_id, package_id,
 };
 use crate::upload::source::{Frame, Source, Window};
 use crate::upload::{Ledger, Uploads};
@@ -73,7 +73,8 @@ impl HomeLog {
             spares_max: SPARES_MAX,
         };
         let opened = Log::open(disk, category as u8, fresh_id()?, config).await;
-        let (log, report) = opened.map_err(|error| io::Error::other(format!("{}: {error}", category.name())))?;
+        let (log, report) =
+            opened.map_err(|error| io::Error::other(format!("{}: {error}", category.name())))?;
         if report != spool::RecoveryReport::default() {
             tracing::info!(
                 category = category.name(),
@@ -84,7 +85,10 @@ impl HomeLog {
             );
         }
         if report.cursor_lost {
-            tracing::error!(category = category.name(), "the cursor is unreadable: all that is spooled goes out again");
+            tracing::error!(
+                category = category.name(),
+                "the cursor is unreadable: all that is spooled goes out again"
+            );
         }
         let home = Rc::new(HomeLog {
             category,
@@ -108,11 +112,8 @@ impl HomeLog {
 
     /// Starts the workers that upload this category.
     pub fn serve(self: &Rc<Self>, uploads: &Uploads, raw_bytes_max: usize) {
-        let limits = WindowLimits {
-            frames_max: WINDOW_FRAMES_MAX,
-            raw_bytes_max,
-            stored_bytes_max: raw_bytes_max,
-        };
+        let limits =
+            WindowLimits { frames_max: WINDOW_FRAMES_MAX, raw_bytes_max, stored_bytes_max: raw_bytes_max };
         let source = LogSource { home: Rc::clone(self), limits, out: RefCell::default() };
         uploads.serve(source, Rc::clone(self));
     }
@@ -148,7 +149,12 @@ impl HomeLog {
     }
 
     /// Counts a commit that has ended.
-    pub fn committed(&self, blocks: &[Block], started: time::Instant, outcome: &Result<Range<u64>, CommitError>) {
+    pub fn committed(
+        &self,
+        blocks: &[Block],
+        started: time::Instant,
+        outcome: &Result<Range<u64>, CommitError>,
+    ) {
         let cells = &self.counters.commits;
         let taken = match outcome {
             Ok(seqs) => seqs,
