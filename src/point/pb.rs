@@ -147,6 +147,11 @@ impl<'a> PbPoint<'a> {
         Ok(point)
     }
 
+    /// The encoded point.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Tags and fields, in the order in which they stand.
     pub fn fields(&self) -> impl Iterator<Item = Result<PbField<'a>, PbError>> + use<'a> {
         self.entries(2).map(|entry| entry.and_then(PbField::parse))

@@ -19,12 +19,14 @@
 pub mod archive;
 pub mod blackhole;
 pub mod dataway;
+pub mod lines;
 mod target;
 
 pub use target::Target;
 
 use std::time::Duration;
 
+use crate::config::{Compression, Destination};
 use crate::point::{Category, Route};
 
 /// How a body is compressed on the wire.
@@ -159,21 +161,84 @@ pub enum Sink {
 }
 
 impl Sink {
-    /// The word in logs and metrics.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Sink::Http(sink) => sink.name(),
-            Sink::Archive(_) => archive::NAME,
-            Sink::Blackhole => blackhole::NAME,
+    /// The sink of a configuration. `version` and `hostname` are what Kitgate calls itself towards a DataWay.
+    pub fn new(destination: &Destination, version: &str, hostname: &str) -> Sink {
+        match destination {
+            Destination::Dataway(dataway) => {
+                let targets = dataway.urls.iter().cloned().map(Target::new).collect();
+                let accepts = Accepts {
+                    format: Format::Protobuf,
+                    coding: match dataway.compression {
+                        Compression::Gzip => Coding::Gzip,
+                        Compression::Zstd => Coding::Zstd,
+                        Compression::Identity => Coding::Identity,
+                    },
+                    joined_members: dataway.joined_members,
+                };
+                Sink::Http(Box::new(dataway::Dataway::new(
+                    targets,
+                    accepts,
+                    dataway::user_agent(version, hostname),
+                )))
+            }
+            Destination::Archive(archive) => Sink::Archive(archive::Archive {
+                dir: archive.dir.clone(),
+                rotate_bytes: archive.rotate_bytes,
+            }),
+            Destination::Blackhole => Sink::Blackhole,
         }
     }
+}
 
-    /// What the spool's blocks should be compressed with, so that nothing is compressed twice.
-    pub fn accepts(&self) -> Accepts {
-        match self {
-            Sink::Http(sink) => sink.accepts(),
-            Sink::Archive(_) => archive::ACCEPTS,
-            Sink::Blackhole => blackhole::ACCEPTS,
+/// Where points go, for people: no token in it.
+pub fn describe(destination: &Destination) -> String {
+    match destination {
+        Destination::Dataway(dataway) => {
+            let urls: Vec<String> = dataway.urls.iter().map(ToString::to_string).collect();
+            urls.join(" and ")
         }
+        Destination::Archive(archive) => format!("the archive in {}", archive.dir.display()),
+        Destination::Blackhole => "nowhere (blackhole): every point is dropped".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::secret::Endpoint;
+    use crate::config::{ArchiveSettings, DatawaySettings};
+
+    #[test]
+    fn descriptions_tell_where_and_no_token() {
+        let urls = ["http://a:1?token=tkn_0123456789", "https://b?token=tkn_abcdefghij"];
+        let urls = urls.iter().map(|url| Endpoint::parse(url).unwrap()).collect();
+        let text = describe(&Destination::Dataway(DatawaySettings::new(urls)));
+        assert_eq!(text, "http://a:1?token=tkn_*** and https://b?token=tkn_***");
+        let archive = ArchiveSettings { dir: "/data/archive".into(), rotate_bytes: 1 };
+        assert_eq!(describe(&Destination::Archive(archive)), "the archive in /data/archive");
+    }
+
+    #[test]
+    fn a_configured_dataway_is_spoken_to_as_configured() {
+        let urls = vec![Endpoint::parse("http://a:1?token=x").unwrap()];
+        let settings = DatawaySettings {
+            compression: Compression::Zstd,
+            joined_members: false,
+            ..DatawaySettings::new(urls)
+        };
+        let Sink::Http(sink) = Sink::new(&Destination::Dataway(settings), "9.9", "edge") else {
+            panic!("not HTTP")
+        };
+        assert_eq!(
+            sink.accepts(),
+            Accepts { format: Format::Protobuf, coding: Coding::Zstd, joined_members: false }
+        );
+        let (mut head, route) = (Vec::new(), Route::default());
+        let parcel =
+            Parcel { category: Category::Rum, route: &route, package_id: "dk_1", points: 1, received_ms: 0 };
+        sink.head(&sink.targets()[0], &parcel, 3, &mut head);
+        let head = String::from_utf8(head).unwrap();
+        assert!(head.starts_with("POST /v1/write/rum?token=x HTTP/1.1\r\nHost: a:1\r\n"), "{head}");
+        assert!(head.contains("/9.9/edge\r\n") && head.contains("\r\nContent-Encoding: zstd\r\n"), "{head}");
     }
 }

@@ -17,7 +17,7 @@ use rustls::ClientConfig;
 
 use super::carrier::{Request, Transport, TransportError};
 use super::dns::Dns;
-use super::env::{Env, RtEnv};
+use super::env::RtEnv;
 use super::race::{Either, race};
 use super::tls::TlsStream;
 use crate::http1::client::{Progress, Reply, ResponseReader};
@@ -199,25 +199,35 @@ impl Connection {
     /// connection is then of no more use.
     async fn exchange(&self, request: Request<'_>) -> Result<Reply, Failed> {
         let mut reader = ResponseReader::new(false);
-        let sent = match race(self.receive(&mut reader), self.send(request)).await {
-            Either::First(received) => {
-                return finish(reader, received).map(|reply| Reply { reusable: false, ..reply });
+        let raced = race(self.receive(&mut reader), self.send(request)).await;
+        let (received, sent_whole) = match raced {
+            // The answer came first. A refusal needs no more of the request; a success that has not seen all of it
+            // cannot be believed.
+            Either::First(Ok(())) if reader.status().is_some_and(|status| (200..300).contains(&status)) => {
+                let error = io::Error::other("a success was answered before the request was sent");
+                return Err(Failed { error: TransportError::Io(error), untouched: false });
             }
-            Either::Second(sent) => sent,
+            Either::First(received) => (received, false),
+            Either::Second(Ok(())) => (self.receive(&mut reader).await, true),
+            // Sending failed, perhaps because of a refusal that is already here. If there is none, the reason why
+            // sending failed is what there is to tell.
+            Either::Second(Err(error)) => match self.receive(&mut reader).await {
+                Err(_) if reader.is_untouched() => (Err(TransportError::Io(error)), false),
+                received => (received, false),
+            },
         };
-        // A refusal may have come before sending failed. If none did, why sending failed is what there is to tell.
-        match (finish_after(self, &mut reader).await, sent) {
-            (Ok(()), Ok(())) => finish(reader, Ok(())),
-            (Ok(()), Err(_)) => finish(reader, Ok(())).map(|reply| Reply { reusable: false, ..reply }),
-            (Err(_), Err(error)) if reader.is_untouched() => {
-                Err(Failed { error: TransportError::Io(error), untouched: true })
-            }
-            (Err(error), _) => finish(reader, Err(error)),
-        }
+        let untouched = reader.is_untouched();
+        received.map_err(|error| Failed { error, untouched })?;
+        let reply = reader.into_reply();
+        let mut reply =
+            reply.map_err(|error| Failed { error: TransportError::Response(error), untouched: false })?;
+        reply.reusable &= sent_whole;
+        Ok(reply)
     }
 
     async fn send(&self, request: Request<'_>) -> io::Result<()> {
-        let mut gathered = Vec::with_capacity(GATHER_BYTES.min(request.head.len() + request.body.bytes as usize));
+        let mut gathered =
+            Vec::with_capacity(GATHER_BYTES.min(request.head.len() + request.body.bytes as usize));
         gathered.extend_from_slice(request.head);
         for part in &request.body.parts {
             if gathered.len() + part.len() <= GATHER_BYTES {
@@ -254,20 +264,6 @@ impl Connection {
                 Progress::Enough => return Ok(()),
             }
         }
-    }
-}
-
-async fn finish_after(connection: &Connection, reader: &mut ResponseReader) -> Result<(), TransportError> {
-    connection.receive(reader).await
-}
-
-fn finish(reader: ResponseReader, received: Result<(), TransportError>) -> Result<Reply, Failed> {
-    let untouched = reader.is_untouched();
-    match received {
-        Ok(()) => reader
-            .into_reply()
-            .map_err(|error| Failed { error: TransportError::Response(error), untouched: false }),
-        Err(error) => Err(Failed { error, untouched }),
     }
 }
 

@@ -39,9 +39,13 @@ pub fn trusted_roots() -> RootCertStore {
 /// The client side for every destination: HTTP/1.1, TLS 1.2 and 1.3.
 pub fn client_config(roots: RootCertStore, insecure: bool) -> Result<Arc<ClientConfig>, rustls::Error> {
     let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    let builder =
+        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
     let mut config = if insecure {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Unchecked(provider))).with_no_client_auth()
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Unchecked(provider)))
+            .with_no_client_auth()
     } else {
         builder.with_root_certificates(roots).with_no_client_auth()
     };

@@ -22,14 +22,9 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::{Accepts, Coding, Format};
 use crate::point::Category;
 
 pub const NAME: &str = "archive";
-
-/// The text is made from protobuf points; blocks are spooled with the cheapest compression there is that still keeps
-/// a backlog small.
-pub const ACCEPTS: Accepts = Accepts { format: Format::Protobuf, coding: Coding::Zstd, joined_members: true };
 
 /// A file is rotated when it has grown past this: large enough for few files, small enough for an editor.
 pub const ROTATE_BYTES_DEFAULT: u64 = 64 << 20;
