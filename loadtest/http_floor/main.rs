@@ -55,6 +55,12 @@ impl Service for NoContent {
         Poll::Ready(())
     }
 
+    fn answer_timeout(&self) -> Option<Duration> {
+        None
+    }
+
+    fn give_up(&self, (): &mut (), _: &mut Vec<u8>) {}
+
     fn refuse_head(&self, error: HeadError, out: &mut Vec<u8>) {
         self.refuse(error.status(), error.text(), out);
     }

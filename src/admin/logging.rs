@@ -15,7 +15,7 @@ use tracing_subscriber::{
 
 use crate::config::{LogFormat, LogSettings};
 
-/// Starts logging. The level was checked with [`check_level`]; a second call changes nothing.
+/// Starts logging. The level was checked with the configuration; a second call changes nothing.
 pub fn init(settings: &LogSettings) {
     let filter = EnvFilter::try_new(&settings.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
@@ -25,11 +25,6 @@ pub fn init(settings: &LogSettings) {
         LogFormat::Text => builder.with_timer(Utc).with_target(false).with_ansi(colours).try_init(),
         LogFormat::Json => builder.event_format(Json).try_init(),
     };
-}
-
-/// Whether `level` can be understood: a level, or directives as `info,kitgate::spool=debug`.
-pub fn check_level(level: &str) -> Result<(), String> {
-    EnvFilter::try_new(level).map(drop).map_err(|error| error.to_string())
 }
 
 /// RFC 3339, UTC, milliseconds.
@@ -131,11 +126,5 @@ mod tests {
         assert_eq!((&line["level"], &line["message"]), (&"warn".into(), &"two\nlines".into()));
         assert_eq!((&line["points"], &line["file"]), (&3.into(), &"a \"b\"".into()));
         assert!(line["time"].as_str().unwrap().ends_with('Z'));
-    }
-
-    #[test]
-    fn levels_are_checked() {
-        assert!(check_level("info").is_ok() && check_level("warn,kitgate::spool=debug").is_ok());
-        assert!(check_level("kitgate=loud").is_err());
     }
 }

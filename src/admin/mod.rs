@@ -1,6 +1,8 @@
 //! What operators and their machines ask: `/metrics`, `/livez`, `/readyz`. The answers are built here and routed by
 //! the shard that got the question; `process.rs` alone looks outside, at what the kernel says of this process.
+//! `check.rs` is what `kitgate check` prints, `logging.rs` how log lines look.
 
+pub mod check;
 pub mod logging;
 pub mod process;
 pub mod ready;

@@ -1,8 +1,9 @@
-//! What the kernel says of this process, from `/proc/self`, which answers without touching a disk. Figures that
-//! cannot be read are zero.
+//! What the kernel says of this process and its host. Figures come from `/proc/self`, which answers without touching a
+//! disk; those that cannot be read are zero.
 
 use std::{
     fs,
+    net::{IpAddr, Ipv4Addr, UdpSocket},
     sync::OnceLock,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -30,6 +31,29 @@ pub fn look(runtime: &'static str) -> Process {
 /// `<architecture>-<system>`.
 pub fn target() -> String {
     format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)
+}
+
+/// The version, as a line or as JSON.
+pub fn version(json: bool) -> String {
+    let (name, version, target) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), target());
+    if json {
+        serde_json::json!({ "name": name, "version": version, "target": target }).to_string()
+    } else {
+        format!("{name} {version} ({target})")
+    }
+}
+
+/// The host's name.
+pub fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The address from which this machine reaches others. Nothing is sent: connecting a datagram socket only asks the
+/// routing table. The destination is an address reserved for documentation.
+pub fn outbound_ip() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 /// When this was first asked, which `main` does at once.

@@ -4,6 +4,7 @@
 //! their own part of it and never see the text it came from.
 
 use std::{
+    fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     time::Duration,
@@ -50,6 +51,16 @@ pub enum Compression {
     Gzip,
     Zstd,
     Identity,
+}
+
+/// What an upload body holds before compression.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BodyFormat {
+    /// DataKit's `v2`.
+    #[default]
+    Protobuf,
+    /// DataKit's `v1`.
+    LineProtocol,
 }
 
 /// Everything, resolved.
@@ -158,11 +169,28 @@ impl Destination {
     }
 }
 
+/// As people are told, without tokens.
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Destination::Dataway(dataway) => {
+                for (index, url) in dataway.urls.iter().enumerate() {
+                    write!(f, "{}{url}", if index == 0 { "" } else { " and " })?;
+                }
+                Ok(())
+            }
+            Destination::Archive(archive) => write!(f, "readable files in {}", archive.dir.display()),
+            Destination::Blackhole => f.write_str("nowhere: everything is discarded"),
+        }
+    }
+}
+
 /// How points are uploaded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DatawaySettings {
     /// Every package goes to all of them; never empty.
     pub urls: Vec<Endpoint>,
+    pub format: BodyFormat,
     pub compression: Compression,
     /// Whether the destination reads several gzip members or zstd frames one behind another.
     pub joined_members: bool,
@@ -188,6 +216,7 @@ impl DatawaySettings {
     pub fn new(urls: Vec<Endpoint>) -> DatawaySettings {
         DatawaySettings {
             urls,
+            format: BodyFormat::Protobuf,
             compression: Compression::Gzip,
             joined_members: true,
             max_raw_body_bytes: 1 << 20,

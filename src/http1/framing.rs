@@ -67,7 +67,7 @@ pub fn transfer_encoding(value: &[u8]) -> TransferEncoding {
 
 /// The elements of a comma-separated field value, trimmed. Empty elements are given too.
 pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|byte| *byte == b',').map(|element| trim(element))
+    value.split(|byte| *byte == b',').map(trim)
 }
 
 /// Without spaces and tabs at both ends.

@@ -510,25 +510,31 @@ fn version_at(text: &[u8]) -> LooksLike {
 }
 
 /// Tells whether a buffer that has grown is worth another parse, so that a head sent byte by byte costs no more than
-/// its length. Start a new one for each head.
+/// a few times its length. Start a new one for each head.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HeadScan {
     seen: usize,
+    lines: usize,
 }
 
 impl HeadScan {
-    /// True on the first call, when what came since the last call can end a head, and when a bound may be passed.
-    /// `input` is everything received of this head so far.
+    /// True on the first call, for the first few lines (so that what is not HTTP is told early), when what came since
+    /// the last call can end a head, and when a bound may be passed. `input` is everything received of this head.
     pub fn worth_parsing(&mut self, input: &[u8], limits: &HeadLimits) -> bool {
-        if self.seen == 0 || input.len() >= limits.head_bytes_max {
-            self.seen = input.len();
-            return !input.is_empty();
-        }
+        let first = self.seen == 0 && !input.is_empty();
         // An empty line is LF CR LF, or LF LF from a client that will be refused.
         let from = self.seen.saturating_sub(2);
-        self.seen = input.len();
         let fresh = input.get(from..).unwrap_or(&[]);
-        memchr::memchr_iter(b'\n', fresh).any(|at| matches!(&fresh[..at], [.., b'\n'] | [.., b'\n', b'\r']))
+        let mut worth = first || input.len() >= limits.head_bytes_max;
+        for at in memchr::memchr_iter(b'\n', fresh) {
+            if from + at >= self.seen {
+                self.lines += 1;
+                worth |= self.lines <= EMPTY_LINES_MAX + 1;
+                worth |= matches!(&fresh[..at], [.., b'\n'] | [.., b'\n', b'\r']);
+            }
+        }
+        self.seen = input.len();
+        worth
     }
 }
 

@@ -41,7 +41,16 @@ pub fn pairs(query: &str) -> impl Iterator<Item = Pair<'_>> {
 
 /// The first value of a parameter, as text. Later ones are ignored.
 pub fn first<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
-    pairs(query).find(|pair| *pair.key == *name.as_bytes()).map(Pair::text)
+    // Only what matches is decoded: keys are hardly ever escaped, and other values do not matter.
+    raw_pairs(query).find_map(|pair| {
+        let (key, value) = cut(pair);
+        let is_plain = !key.iter().any(|byte| matches!(byte, b'%' | b'+'));
+        let matches = if is_plain { key == name.as_bytes() } else { *decode(key, true)? == *name.as_bytes() };
+        if !matches {
+            return None;
+        }
+        Some(Pair { key: Cow::Borrowed(key), value: decode(value, true)? }.text())
+    })
 }
 
 /// Appends `text` as `url.QueryEscape` writes it.
@@ -123,6 +132,10 @@ mod tests {
         assert_eq!(first("precision=%&precision=n", "precision").as_deref(), Some("n"));
         assert_eq!(first("precision", "precision").as_deref(), Some(""));
         assert_eq!(first("Precision=s", "precision"), None);
+        assert_eq!(first("pre%63ision=s", "precision").as_deref(), Some("s"));
+        assert_eq!(first("a%zz=1&a+b=2", "a b").as_deref(), Some("2"));
+        // A name that looks escaped is not the name it stands for.
+        assert_eq!(first("a%20b=1&a+c=2", "a+c"), None);
         assert!(matches!(first("a=b", "a"), Some(Cow::Borrowed("b"))));
     }
 

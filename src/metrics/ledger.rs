@@ -43,10 +43,15 @@ impl Account {
         account
     }
 
+    /// Accepted points that will not be delivered, for whatever reason.
+    pub fn dropped_total(&self) -> u64 {
+        self.dropped.iter().sum()
+    }
+
     /// Points accepted that are neither on disk nor anywhere else the account knows.
     pub fn in_flight(&self) -> i64 {
         let credit = self.points_in + self.recovered;
-        let debit = self.spooled + self.delivered + self.dead + self.dropped.iter().sum::<u64>();
+        let debit = self.spooled + self.delivered + self.dead + self.dropped_total();
         credit as i64 - debit as i64
     }
 }

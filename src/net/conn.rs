@@ -13,6 +13,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use crate::buf::PADDING;
@@ -139,6 +140,7 @@ impl<S: Service> Conn<S> {
                     if !self.read_chunked(head_bytes, body_bytes_max).await? {
                         return self.finish_refusal().await;
                     }
+                    self.answer().await?;
                 }
                 Next::Answer => self.answer().await?,
                 Next::Close => {
@@ -418,10 +420,16 @@ impl<S: Service> Conn<S> {
             match queued {
                 Queued::Written(bytes) => self.out.append(bytes),
                 Queued::Pending(pending) => {
-                    // The client's deadlines do not run while it waits for us.
-                    self.stream.set_deadline(None);
-                    let (service, out) = (&self.service, &mut self.out);
-                    poll_fn(|cx| service.poll_finish(pending, cx, out)).await;
+                    // Not the client's deadline but ours: what it waits for takes too long.
+                    self.stream.set_deadline(self.service.answer_timeout());
+                    let (service, stream, out) = (&self.service, &self.stream, &mut self.out);
+                    poll_fn(|cx| {
+                        if service.poll_finish(pending, cx, out).is_ready() {
+                            return Poll::Ready(());
+                        }
+                        stream.poll_expired(cx).map(|()| service.give_up(pending, out))
+                    })
+                    .await;
                 }
             }
             self.queue.pop_front();

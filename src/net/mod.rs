@@ -14,3 +14,6 @@ pub mod service;
 pub use accept::{Gate, accept};
 pub use conn::ConnLimits;
 pub use service::{Admission, Answer, Incoming, OwnedBody, Service};
+
+#[cfg(test)]
+mod tests;

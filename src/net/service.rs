@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::buf::Padded;
 use crate::http1::{Connection, Head, HeadError};
@@ -83,6 +84,12 @@ pub trait Service: 'static {
 
     /// Writes the answer once it is known. Keeps the waker when it is not.
     fn poll_finish(&self, pending: &mut Self::Pending, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<()>;
+
+    /// How long an answer may take, and [`Service::give_up`] after that.
+    fn answer_timeout(&self) -> Option<Duration>;
+
+    /// Writes the answer to a request that took too long.
+    fn give_up(&self, pending: &mut Self::Pending, out: &mut Vec<u8>);
 
     /// Writes the refusal of a head that is no head. The connection ends.
     fn refuse_head(&self, error: HeadError, out: &mut Vec<u8>);

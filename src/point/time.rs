@@ -60,8 +60,9 @@ pub enum Resolved {
     Given(i64),
     /// Absent or zero: now.
     Now,
-    /// Negative, or past what nanoseconds in 64 bits can say: now, with a warning. (DataKit takes now silently for the
-    /// first and wraps around for the second.)
+    /// Negative: now. (DataKit says nothing of it, not even to strict clients; here those are told.)
+    Negative,
+    /// Past what nanoseconds in 64 bits can say: now, with a warning. (DataKit wraps around.)
     OutOfRange,
 }
 
@@ -70,7 +71,7 @@ pub enum Resolved {
 pub fn resolve(timestamp: Option<i64>, precision: Precision) -> Resolved {
     match timestamp {
         None | Some(0) => Resolved::Now,
-        Some(timestamp) if timestamp < 0 => Resolved::OutOfRange,
+        Some(timestamp) if timestamp < 0 => Resolved::Negative,
         Some(timestamp) => match timestamp.checked_mul(precision.factor(timestamp)) {
             Some(ns) => Resolved::Given(ns),
             None => Resolved::OutOfRange,
@@ -97,7 +98,7 @@ mod tests {
     fn what_does_not_fit_is_out_of_range_and_never_wraps() {
         assert_eq!(resolve(Some(9_999_999_999), Precision::Auto), Resolved::OutOfRange);
         assert_eq!(resolve(Some(1_700_000_000_000_000_000), Precision::Millis), Resolved::OutOfRange);
-        assert_eq!(resolve(Some(-1), Precision::Nanos), Resolved::OutOfRange);
+        assert_eq!(resolve(Some(-1), Precision::Nanos), Resolved::Negative);
         assert_eq!(resolve(Some(0), Precision::Hours), Resolved::Now);
         assert_eq!(resolve(None, Precision::Hours), Resolved::Now);
     }

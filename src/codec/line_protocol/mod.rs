@@ -1,8 +1,12 @@
 //! Line protocol, exactly as DataKit 1.84.1 reads it: bytes in, a flat [`Tape`] out.
 //!
-//! Two readers give the same answers. `plain` (with `scan` and `value`) knows the whole grammar and goes byte by byte.
+//! Two readers give the same answers. `plain` (with `scan` and `value`) knows the whole grammar and goes byte by byte;
+//! `fast` reads ordinary lines with vector instructions and hands it the others. Where a line is bad the whole body is
+//! read once more by the plain reader, for the report: the good path does not keep what only a report needs.
 
 mod error;
+mod fast;
+mod fuzz;
 mod plain;
 mod scan;
 mod tape;
@@ -12,9 +16,12 @@ mod value;
 mod tests;
 
 pub use error::Failure;
+#[doc(hidden)]
+pub use fuzz::fuzz_differential;
 pub use tape::{Item, Kind, Kv, PointSpan, Tape};
 
 use crate::buf::Padded;
+use crate::simd::Level;
 
 /// Bodies are shorter than this, so that offsets fit the tape. What a server takes is far below.
 pub const BODY_BYTES_MAX: usize = 1 << 30;
@@ -22,7 +29,40 @@ pub const BODY_BYTES_MAX: usize = 1 << 30;
 /// Reads a whole body. Lines that are blank or comments, and points that cannot be decoded, leave nothing behind, so
 /// a tape without points is no failure. After a failure the tape is of no use.
 pub fn parse(body: Padded<'_>, tape: &mut Tape) -> Result<(), Failure> {
-    assert!(body.len() <= BODY_BYTES_MAX, "BUG: a body of {} bytes", body.len());
+    parse_on(Level::best(), body, tape)
+}
+
+/// [`parse`] with a given instruction set, which must be one that this machine has: for tests and benchmarks.
+pub fn parse_on(level: Level, body: Padded<'_>, tape: &mut Tape) -> Result<(), Failure> {
+    parse_some_on(level, body, 0, usize::MAX, tape).map(|_| ())
+}
+
+/// Reads a body in pieces: whole lines from `from` on (0, or what the last call returned) until `budget` bytes are
+/// read. The tape holds the points of this piece alone, with offsets in the whole body. Returns where the next piece
+/// starts; the length of the body when there is none. A failure speaks of the whole body, whichever piece it is in.
+pub fn parse_some(body: Padded<'_>, from: usize, budget: usize, tape: &mut Tape) -> Result<usize, Failure> {
+    parse_some_on(Level::best(), body, from, budget, tape)
+}
+
+fn parse_some_on(
+    level: Level,
+    body: Padded<'_>,
+    from: usize,
+    budget: usize,
+    tape: &mut Tape,
+) -> Result<usize, Failure> {
+    tape.clear();
+    match fast::parse_some(level, body, from, budget, tape) {
+        Ok(next) => {
+            tape.seal();
+            Ok(next)
+        }
+        Err(fast::Bad) => Err(plain::report(&body)),
+    }
+}
+
+/// [`parse`] by the plain reader alone: for tests and benchmarks.
+pub fn parse_plain(body: Padded<'_>, tape: &mut Tape) -> Result<(), Failure> {
     tape.clear();
     plain::parse(&body, tape)
 }

@@ -10,6 +10,7 @@
 //! - no two key-values of a point have the same key: a tag has won over a field, a later field over an earlier one;
 //! - no key is empty, and no tag value is.
 
+use super::fast::Scratch;
 use crate::buf::PADDING;
 
 /// What a value is.
@@ -82,6 +83,11 @@ pub struct Tape {
     pub points: Vec<PointSpan>,
     pub items: Vec<Item>,
     pub arena: Vec<u8>,
+    /// Points that were dropped because a value could not be decoded.
+    pub lost_points: u32,
+    /// Values that are missing or not what was written: a field of no kind, an array element of another kind.
+    pub lost_values: u32,
+    pub(super) scratch: Option<Scratch>,
 }
 
 /// A span of `len` bytes at `offset`, as [`Kv::value`] holds it.
@@ -101,6 +107,8 @@ impl Tape {
         self.points.clear();
         self.items.clear();
         self.arena.clear();
+        self.lost_points = 0;
+        self.lost_values = 0;
     }
 
     /// Ends a parse: from here on the arena is padded and must not grow before the next [`Tape::clear`].

@@ -351,9 +351,7 @@ pub fn decode(
     check_format(plan, &body)?;
     line_protocol::parse(body, tape)
         .map_err(|failure| plan.refuse(&ApiError::invalid_line_point(failure.message)))?;
-    if tape.points.is_empty() {
-        return Err(plan.refuse(&ApiError::NO_POINTS));
-    }
+    check_lost(plan, tape.points.len(), tape.lost_points, tape.lost_values)?;
     let mut written = Written { points: tape.points.len() as u32, echo: None };
     // Strict and echo see the points before global tags and the correction of times: that is a pass of its own.
     if plan.strict || plan.echo.is_some() {
@@ -383,6 +381,27 @@ fn check_format(plan: &WritePlan, body: &[u8]) -> Result<(), Box<Reply>> {
         ),
     };
     Err(plan.refuse(&error))
+}
+
+/// What the parser left out. DataKit drops a point whose value cannot be decoded and says nothing as long as another
+/// point is left; here the body is refused. A value that is only not what was written refuses a strict request.
+fn check_lost(plan: &WritePlan, points: usize, lost_points: u32, lost_values: u32) -> Result<(), Box<Reply>> {
+    if points == 0 {
+        return Err(plan.refuse(&ApiError::NO_POINTS));
+    }
+    if lost_points > 0 {
+        let message = format!(
+            "{lost_points} points have a value that cannot be decoded: base64 that is none, an array of mixed kinds, \
+             or bytes behind a closing quote"
+        );
+        return Err(plan.refuse(&ApiError::invalid_line_point(message)));
+    }
+    if lost_values > 0 && plan.strict {
+        let message =
+            format!("{lost_values} values are not what was written: an array that is empty or mixed");
+        return Err(plan.refuse(&ApiError::invalid_line_point(message)));
+    }
+    Ok(())
 }
 
 fn decode_error(error: DecodeError, settings: &Settings) -> ApiError {

@@ -238,7 +238,7 @@ fn finish<I: Isa>(
     let mut time = match resolve(point.time, rules.precision) {
         Resolved::Given(ns) => ns,
         Resolved::Now => rules.now_ns,
-        Resolved::OutOfRange => return Outcome::Unusual,
+        Resolved::Negative | Resolved::OutOfRange => return Outcome::Unusual,
     };
     let missing = special.required.filter(|_| !seen.required);
     if let Some(required) = missing {

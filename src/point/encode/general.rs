@@ -2,7 +2,8 @@
 //!
 //! DataKit checks line protocol twice: once with the limits alone, whose warnings it throws away, and once with the
 //! category's rules. So a point carries the warnings of the second pass only. A strict client, though, is told of the
-//! first pass as well: a value that was cut is not what it sent (DataKit stays silent there; that is not copied).
+//! first pass as well, and of a negative time: a value that was cut or replaced is not what it sent (DataKit stays
+//! silent there; that is not copied).
 
 use std::borrow::Cow;
 
@@ -31,8 +32,12 @@ pub(super) fn encode(
     draft.time = match resolve(point.time, rules.precision) {
         Resolved::Given(ns) => ns,
         Resolved::Now => rules.now_ns,
+        Resolved::Negative => {
+            silent.push(time_warn("is negative", point.time));
+            rules.now_ns
+        }
         Resolved::OutOfRange => {
-            warns.push(time_warn(point.time.unwrap_or_default()));
+            warns.push(time_warn("is out of range", point.time));
             rules.now_ns
         }
     };
@@ -40,9 +45,9 @@ pub(super) fn encode(
     write(draft, silent, rules, out)
 }
 
-/// Ours: DataKit wraps such times around, or takes now without a word.
-fn time_warn(timestamp: i64) -> Warn {
-    Warn::new("invalid_time", format!("time {timestamp} is negative or out of range, use now"))
+/// Ours: DataKit takes now without a word, or wraps around.
+fn time_warn(what: &str, timestamp: Option<i64>) -> Warn {
+    Warn::new("invalid_time", format!("time {} {what}, use now", timestamp.unwrap_or_default()))
 }
 
 /// Adds what feeding adds, and writes the point.

@@ -323,6 +323,17 @@ impl Registration {
         })
     }
 
+    /// Waits for the deadline alone. Uses the writer's place: nobody waits to write meanwhile.
+    pub(super) fn poll_expired(&self, cx: &mut std::task::Context<'_>) -> Poll<()> {
+        self.driver.with_slot(self.index, |slot| {
+            if slot.expired {
+                return Poll::Ready(());
+            }
+            slot.writer = Some(cx.waker().clone());
+            Poll::Pending
+        })
+    }
+
     /// The last call took all there was: wait for the next edge.
     pub(super) fn clear_ready(&self) {
         self.driver.with_slot(self.index, |slot| slot.ready = false);

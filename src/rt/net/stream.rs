@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustix::event::epoll::EventFlags;
@@ -136,6 +136,11 @@ impl Stream {
     /// The same for the wait between two requests, which also ends when the shard stops.
     pub fn set_idle_deadline(&self, limit: Duration) {
         self.registration.set_deadline(Some(limit), true);
+    }
+
+    /// Ready once the deadline has passed, whatever the socket has to give.
+    pub fn poll_expired(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.registration.poll_expired(cx)
     }
 
     /// Says that nothing more will be sent.

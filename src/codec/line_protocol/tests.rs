@@ -1,1 +1,0 @@
-//! Both readers, on the edge cases by name.
