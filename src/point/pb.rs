@@ -464,7 +464,7 @@ mod tests {
             let point = point?;
             for field in point.fields() {
                 if let PbValue::Any(bytes) = field?.value {
-                    let (_, value) = any(bytes)?;
+                    let (_, value) = super::any(bytes)?;
                     for item in array(value) {
                         item?;
                         seen += 1;

@@ -29,11 +29,13 @@
 //! # Starting it on a shard
 //!
 //! ```text
-//! let uploads = upload::Uploads::start(upload::Plan::new(&settings)?, seed);
+//! let plan = upload::Plan::new(&settings)?;                                      // once, before the shards
+//! let uploads = upload::Uploads::start(plan.clone(), seed);                      // once a shard
 //! for each category that is at home on this shard:
-//!     uploads.serve(LogSource::new(log, ..), Rc::new(ledger));
+//!     let source = LogSource::new(log, category, plan.window_raw_bytes(), RtEnv);
+//!     uploads.serve(source, ledger);
 //! …
-//! uploads.stop(budget).await;    // then flush and close the logs
+//! uploads.stop(budget).await;                                                    // then flush the logs
 //! ```
 
 pub mod archive;
