@@ -23,7 +23,7 @@ const EXIT_FAILURE: u8 = 1;
 /// What the main thread waits for.
 enum Event {
     Signal(i32),
-    Ready(usize),
+    Ready,
     Ended { shard: usize, result: io::Result<()> },
 }
 
@@ -77,7 +77,7 @@ fn start(settings: Settings) -> io::Result<()> {
             listeners,
             common: Arc::clone(&common),
             ready: Box::new(move || {
-                let _ = ready.send(Event::Ready(index));
+                let _ = ready.send(Event::Ready);
             }),
         };
         let handle = executor::start(&format!("shard-{index}"), core, move || shard::run(parts))?;
@@ -92,7 +92,7 @@ fn start(settings: Settings) -> io::Result<()> {
     let mut failure = None;
     while running > 0 {
         match inbox.recv() {
-            Ok(Event::Ready(_)) => {
+            Ok(Event::Ready) => {
                 ready += 1;
                 if ready == shards {
                     common.mark_ready();
@@ -101,7 +101,9 @@ fn start(settings: Settings) -> io::Result<()> {
             }
             Ok(Event::Signal(signal)) => {
                 if common.is_stopping() {
-                    return Err(io::Error::other("interrupted a second time; what was not on disk was not acknowledged"));
+                    return Err(io::Error::other(
+                        "interrupted a second time; what was not on disk was not acknowledged",
+                    ));
                 }
                 tracing::info!(signal, "stopping: no new connections, answering what is in work");
                 common.stop();
@@ -142,7 +144,10 @@ fn bind(settings: &Settings) -> io::Result<Vec<Bound>> {
     let mut all = Vec::new();
     for listener in &settings.http.listen {
         let refused = |error: io::Error| {
-            io::Error::new(error.kind(), format!("cannot listen on {} ({}): {error}", listener.address, listener.name))
+            io::Error::new(
+                error.kind(),
+                format!("cannot listen on {} ({}): {error}", listener.address, listener.name),
+            )
         };
         // With port reuse two gateways could share an address and each take half of the connections.
         net::refuse_shared(listener.address).map_err(refused)?;

@@ -61,8 +61,8 @@
 //!   with its argument and a plain counterpart that tests compare against.
 
 // The stages, in the order in which data flows through them.
-// pub mod app;
-// pub mod shard;
+pub mod app;
+pub mod shard;
 pub mod net;
 pub mod http1;
 pub mod intake;

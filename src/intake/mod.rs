@@ -15,7 +15,7 @@ mod settings;
 
 pub use reply::{ContentType, Cors, Envelope, Reply};
 pub use request::{Clock, Peer, Request};
-pub use settings::{Ack, BODY_BYTES_MAX_DEFAULT, Options, Settings, time_correction_default};
+pub use settings::{Ack, Options, Settings, ack_from_name, ack_name, time_correction_default};
 
 use crate::http1::Head;
 

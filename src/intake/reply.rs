@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use crate::http1::{Connection, Head, Response, Template};
 
-use super::settings::Ack;
+use super::settings::{Ack, ack_name};
 
 /// A date for the `Date` header, as `http1::DateCache` gives it.
 pub type Date = [u8; crate::http1::response::DATE_BYTES];
@@ -113,7 +113,7 @@ impl Reply {
             headers.push(("X-Datakit", Cow::Borrowed(&envelope.server)));
         }
         if let Some(ack) = self.ack {
-            headers.push(("X-Kitgate-Ack", ack.name().into()));
+            headers.push(("X-Kitgate-Ack", ack_name(ack).into()));
         }
         headers.extend(self.headers.iter().map(|(name, value)| (*name, Cow::Borrowed(&**value))));
         headers

@@ -1,34 +1,21 @@
 //! What intakes need of the configuration, checked and derived once a start or reload.
 
-use crate::point::{Compat, GlobalTags};
+pub use crate::config::{Ack, Compat};
+use crate::point::GlobalTags;
 
 use super::reply::Envelope;
 
-/// When a write is answered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Ack {
-    /// Once the points are in the ring.
-    Memory,
-    /// Once the group commit that holds them is on disk.
-    #[default]
-    Disk,
-    /// Once the destination has taken them.
-    Upstream,
+/// The levels, by the word for them in `?ack=` and `X-Kitgate-Ack`.
+const ACKS: [(Ack, &str); 3] = [(Ack::Memory, "memory"), (Ack::Disk, "disk"), (Ack::Upstream, "upstream")];
+
+/// The word for a level.
+pub fn ack_name(ack: Ack) -> &'static str {
+    ACKS[ack as usize].1
 }
 
-impl Ack {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Ack::Memory => "memory",
-            Ack::Disk => "disk",
-            Ack::Upstream => "upstream",
-        }
-    }
-
-    /// The value of `?ack=`.
-    pub fn from_name(name: &str) -> Option<Ack> {
-        [Ack::Memory, Ack::Disk, Ack::Upstream].into_iter().find(|ack| ack.name() == name)
-    }
+/// The level of a word.
+pub fn ack_from_name(name: &str) -> Option<Ack> {
+    ACKS.into_iter().find(|(_, word)| *word == name).map(|(ack, _)| ack)
 }
 
 /// What an intake is configured with.
@@ -75,8 +62,8 @@ impl Default for Options {
     }
 }
 
-/// Twice the longest field value (32 MiB), so that every value the point model allows fits into a body.
-pub const BODY_BYTES_MAX_DEFAULT: usize = 64 * 1024 * 1024;
+/// Four times the longest field value (32 MiB).
+const BODY_BYTES_MAX_DEFAULT: usize = 128 * 1024 * 1024;
 
 /// The document has no such correction; the recorded DataKit has it on.
 pub const fn time_correction_default(compat: Compat) -> bool {
@@ -94,5 +81,19 @@ impl Settings {
     pub fn new(options: Options) -> Settings {
         let envelope = Envelope::new(&options.version, &options.hostname);
         Settings { options, envelope }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_have_one_word_each() {
+        for (index, (ack, word)) in ACKS.into_iter().enumerate() {
+            assert_eq!(ack as usize, index);
+            assert_eq!((ack_name(ack), ack_from_name(word)), (word, Some(ack)));
+        }
+        assert_eq!(ack_from_name("Disk"), None);
     }
 }

@@ -9,7 +9,6 @@
 mod batch;
 mod category;
 pub mod check;
-mod compat;
 pub mod draft;
 pub mod echo;
 pub mod encode;
@@ -21,9 +20,9 @@ mod rules;
 pub mod time;
 pub mod wire;
 
+pub use crate::config::Compat;
 pub use batch::{Batch, Mark};
 pub use category::{CATEGORY_COUNT, Category};
-pub use compat::Compat;
 pub use global_tags::{GLOBAL_TAGS_MAX, GlobalTag, GlobalTags, TooManyGlobalTags};
 pub use quote::quote;
 pub use route::{Route, RouteError};

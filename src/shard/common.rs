@@ -6,16 +6,22 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::admin::{self, Page, process, ready};
-use crate::config::{self, Settings};
+use crate::config::{self, Compat as CompatSetting, Settings};
 use crate::intake;
 use crate::metrics::Registry;
 use crate::point::{Category, Compat, GlobalTags};
+use crate::spool::Owner;
+use crate::upload;
 
 /// Shared by all shards of the process.
 pub struct Common {
     pub settings: Settings,
     pub intake: intake::Settings,
     pub registry: Registry,
+    /// What every shard's uploads are made of.
+    pub upload: upload::Plan,
+    /// The data directory is ours for as long as this lives.
+    _owner: Owner,
     /// Open connections of the process.
     pub connections: Arc<AtomicUsize>,
     /// Shards that still have requests to finish; homes wait for all of them before they stop.
@@ -35,10 +41,14 @@ impl Common {
         shards: usize,
     ) -> io::Result<Common> {
         let intake = intake::Settings::new(intake_options(&settings)?);
+        let owner = Owner::take(&settings.data_dir).map_err(|error| io::Error::other(error.to_string()))?;
+        let upload = upload::Plan::new(&settings).map_err(io::Error::other)?;
         Ok(Common {
             settings,
             intake,
             registry,
+            upload,
+            _owner: owner,
             connections,
             feeding: AtomicUsize::new(shards),
             stopping: AtomicBool::new(false),
@@ -47,6 +57,12 @@ impl Common {
             failed: Default::default(),
             started: Instant::now(),
         })
+    }
+
+    /// A number that differs between shards and runs: spreads retries.
+    pub fn seed(&self, shard: usize) -> u64 {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        (now.as_nanos() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ shard as u64
     }
 
     pub fn uptime(&self) -> Duration {
@@ -74,7 +90,8 @@ impl Common {
 
     pub fn readiness(&self) -> ready::State {
         let named = |flags: &[AtomicBool]| {
-            let set = Category::ALL.into_iter().filter(|category| flags[category.index()].load(Ordering::Relaxed));
+            let set =
+                Category::ALL.into_iter().filter(|category| flags[category.index()].load(Ordering::Relaxed));
             set.map(Category::name).collect()
         };
         ready::State {
@@ -101,26 +118,29 @@ impl Common {
                 account.delivered,
                 account.spooled,
                 account.dead,
-                account.dropped_total(),
+                account.dropped.iter().sum(),
             ];
             for (sum, part) in sums.iter_mut().zip(parts) {
                 *sum += part;
             }
         }
         let [taken, delivered, spooled, dead, dropped] = sums;
-        format!("points: {taken} taken, {delivered} delivered, {spooled} spooled, {dead} dead, {dropped} dropped")
+        format!(
+            "points: {taken} taken, {delivered} delivered, {spooled} spooled, {dead} dead, {dropped} dropped"
+        )
     }
 }
 
 fn intake_options(settings: &Settings) -> io::Result<intake::Options> {
     let tags = |tags: &[(String, String)]| {
-        GlobalTags::new(tags.iter().map(|(key, value)| (key.as_str(), value.as_str())))
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("{} global tags are too many", error.0)))
+        GlobalTags::new(tags.iter().map(|(key, value)| (key.as_str(), value.as_str()))).map_err(|error| {
+            io::Error::new(io::ErrorKind::InvalidInput, format!("{} global tags are too many", error.0))
+        })
     };
     Ok(intake::Options {
         compat: match settings.compat {
-            config::Compat::Documented => Compat::Documented,
-            config::Compat::Datakit184 => Compat::Datakit184,
+            CompatSetting::Documented => Compat::Documented,
+            CompatSetting::Datakit184 => Compat::Datakit184,
         },
         ack: match settings.ack {
             config::Ack::Memory => intake::Ack::Memory,

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use crate::net::Gate;
 use crate::rt::time;
+use crate::upload::Uploads;
 
-use super::home::HomeEnds;
 use super::ingest::Core;
+use super::uploads::HomeLog;
 
 /// For requests in work to be answered and their connections to end.
 const ANSWER_BUDGET: Duration = Duration::from_secs(10);
@@ -24,7 +25,7 @@ const UPLOAD_BUDGET: Duration = Duration::from_secs(5);
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Takes this shard down.
-pub async fn drain(core: &Rc<Core>, gate: &Rc<Gate>, homes: Vec<HomeEnds>) {
+pub async fn drain(core: &Rc<Core>, gate: &Rc<Gate>, uploads: &Uploads, homes: &[Rc<HomeLog>]) {
     core.draining.set(true);
     gate.stop();
     within(ANSWER_BUDGET, async {
@@ -47,8 +48,15 @@ pub async fn drain(core: &Rc<Core>, gate: &Rc<Gate>, homes: Vec<HomeEnds>) {
         }
     })
     .await;
+    let stopped = uploads.stop(UPLOAD_BUDGET).await;
+    if stopped.windows_abandoned > 0 {
+        tracing::info!(
+            windows = stopped.windows_abandoned,
+            "uploads in flight go out again at the next start"
+        );
+    }
     for home in homes {
-        home.stop(UPLOAD_BUDGET).await;
+        home.close().await;
     }
 }
 

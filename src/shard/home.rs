@@ -6,19 +6,17 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
-use std::sync::Arc;
 
-use crate::metrics::counters::{DropReason, ShardCounters};
-use crate::point::Category;
 use crate::ring::{Consumer, Full, Producer};
 use crate::rt::sync::Notify;
 use crate::rt::time;
 use crate::rt::wake::Waker;
-use crate::spool::{Block, CommitError, Log, Seq};
+use crate::spool::{Block, CommitError, CommitFailure};
 
 use super::exchange::{Report, Sealed};
 use super::lanes::Lanes;
 use super::ticket::Progress;
+use super::uploads::HomeLog;
 
 /// Payload bytes of one commit. Beyond a megabyte a batch falls out of the cache while it is copied: 17 MB batches
 /// halved the rate.
@@ -40,7 +38,12 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    pub fn new(index: usize, rings: Vec<Producer<Report>>, wakers: Vec<Waker>, lanes: Rc<Lanes>) -> Rc<Reporter> {
+    pub fn new(
+        index: usize,
+        rings: Vec<Producer<Report>>,
+        wakers: Vec<Waker>,
+        lanes: Rc<Lanes>,
+    ) -> Rc<Reporter> {
         Rc::new(Reporter { index, rings: RefCell::new(rings), overflow: RefCell::default(), wakers, lanes })
     }
 
@@ -88,13 +91,13 @@ impl Reporter {
 /// Blocks whose senders wait for delivery, by sequence number.
 #[derive(Default)]
 pub struct Deliveries {
-    waiting: RefCell<BTreeMap<Seq, (usize, u64)>>,
+    waiting: RefCell<BTreeMap<u64, (usize, u64)>>,
 }
 
 impl Deliveries {
     /// The destination has answered for the frames from `first` to `last`, both included.
-    pub fn settle(&self, first: Seq, last: Seq, progress: Progress, reporter: &Rc<Reporter>) {
-        let settled: Vec<(Seq, (usize, u64))> =
+    pub fn settle(&self, first: u64, last: u64, progress: Progress, reporter: &Rc<Reporter>) {
+        let settled: Vec<(u64, (usize, u64))> =
             self.waiting.borrow().range(first..=last).map(|(seq, to)| (*seq, *to)).collect();
         for (seq, (source, ticket)) in settled {
             self.waiting.borrow_mut().remove(&seq);
@@ -105,17 +108,15 @@ impl Deliveries {
 
 /// What the commit loop of one category works with.
 pub struct Home {
-    pub category: Category,
-    pub log: Rc<Log>,
+    pub home: Rc<HomeLog>,
     pub arrived: Rc<Vec<Notify>>,
-    pub deliveries: Rc<Deliveries>,
     pub reporter: Rc<Reporter>,
-    pub counters: Arc<ShardCounters>,
 }
 
 impl Home {
     /// Commits what arrives, for ever.
     pub async fn run(self, mut rings: Vec<Consumer<Sealed>>) {
+        let arrived = &self.arrived[self.home.category.index()];
         let mut blocks: Vec<Block> = Vec::new();
         let mut tickets: Vec<(usize, u64, bool)> = Vec::new();
         loop {
@@ -127,7 +128,7 @@ impl Home {
                     asleep &= ring.prepare_sleep();
                 }
                 if asleep {
-                    self.arrived[self.category.index()].notified().await;
+                    arrived.notified().await;
                 }
                 for ring in &mut rings {
                     ring.cancel_sleep();
@@ -135,50 +136,36 @@ impl Home {
                 continue;
             }
             let started = time::Instant::now();
-            let outcome = self.log.commit(&blocks).await;
-            self.count(&blocks, started, &outcome);
-            match outcome {
-                Ok(seqs) => {
-                    for (seq, &(source, ticket, wants_delivery)) in (seqs.start..).zip(&tickets) {
+            let outcome = self.home.log.commit(&blocks).await;
+            self.home.committed(&blocks, started, &outcome);
+            let (committed, failed) = match outcome {
+                Ok(seqs) => (seqs, Progress::Durable),
+                Err(CommitError { committed, reason }) => (committed, refused(&reason)),
+            };
+            let mut seqs = committed;
+            for &(source, ticket, wants_delivery) in &tickets {
+                let progress = match seqs.next() {
+                    Some(seq) => {
                         if wants_delivery {
-                            self.deliveries.waiting.borrow_mut().insert(seq, (source, ticket));
+                            self.home.deliveries.waiting.borrow_mut().insert(seq, (source, ticket));
                         }
-                        self.reporter.send(source, Report { ticket, progress: Progress::Durable });
+                        Progress::Durable
                     }
-                }
-                Err(error) => {
-                    let progress = match error {
-                        CommitError::Full => Progress::Full,
-                        _ => Progress::Failed,
-                    };
-                    for &(source, ticket, _) in &tickets {
-                        self.reporter.send(source, Report { ticket, progress });
-                    }
-                }
+                    None => failed,
+                };
+                self.reporter.send(source, Report { ticket, progress });
             }
             blocks.clear();
             tickets.clear();
         }
     }
+}
 
-    fn count(&self, blocks: &[Block], started: time::Instant, outcome: &Result<std::ops::Range<Seq>, CommitError>) {
-        let commits = &self.counters.commits;
-        let points = blocks.iter().map(|block| u64::from(block.points)).sum();
-        match outcome {
-            Ok(_) => {
-                commits.frames.add(blocks.len() as u64);
-                commits.bytes.add(blocks.iter().map(|block| block.payload.len() as u64).sum());
-                commits.commit.record_ns(started.elapsed().as_nanos() as u64);
-            }
-            Err(error) => {
-                commits.failures.add(1);
-                let reason = match error {
-                    CommitError::Full => DropReason::Overload,
-                    _ => DropReason::DiskError,
-                };
-                self.counters.categories[self.category.index()].drop_points(reason, points);
-            }
-        }
+fn refused(reason: &CommitFailure) -> Progress {
+    match reason {
+        CommitFailure::Full => Progress::Full,
+        CommitFailure::TooLarge => Progress::TooLarge,
+        CommitFailure::Io(_) => Progress::Failed,
     }
 }
 

@@ -15,11 +15,13 @@ use std::time::Duration;
 
 use crate::admin::{self, Question};
 use crate::http1::{Connection, DateCache, Head, HeadError, Method, response};
-use crate::intake::datakit::error::overloaded;
+use crate::intake::datakit::error::{ApiError, overloaded};
 use crate::intake::datakit::write::{self, ContentEncoding, Scratch, WritePlan, Written};
 use crate::intake::{self, Ack, Action, Clock, Peer, Reply};
 use crate::metrics::counters::{Refusal, ShardCounters};
-use crate::metrics::names::{API_404, API_LIVEZ, API_METRICS, API_OTHER, API_PING, API_READYZ, API_WRITE, API_WRITE_UNKNOWN};
+use crate::metrics::names::{
+    API_404, API_LIVEZ, API_METRICS, API_OTHER, API_PING, API_READYZ, API_WRITE, API_WRITE_UNKNOWN,
+};
 use crate::net::{Admission, Answer, Incoming, OwnedBody, Service};
 use crate::rt::time;
 
@@ -72,7 +74,11 @@ enum State {
     /// The body is on its way from the connection.
     Planned(Box<WritePlan>),
     /// Decoded; the block that holds it is on its way.
-    Sent { ticket: Rc<Ticket>, plan: Box<WritePlan>, written: Written },
+    Sent {
+        ticket: Rc<Ticket>,
+        plan: Box<WritePlan>,
+        written: Written,
+    },
     Slow(Pin<Box<dyn Future<Output = Reply>>>),
 }
 
@@ -81,8 +87,15 @@ impl Core {
     pub fn outcome(&self, plan: &WritePlan, written: Written, progress: Progress) -> Reply {
         match progress {
             Progress::Durable | Progress::Delivered => plan.reply(written),
+            Progress::Pending if plan.ack == Ack::Memory => plan.reply(written),
             Progress::Full => self.refuse(Refusal::SpoolFull, "the spool is full"),
-            Progress::Failed | Progress::Pending => self.refuse(Refusal::DiskError, "the spool cannot be written"),
+            Progress::TooLarge => {
+                self.counters.refuse(Refusal::BodyTooLarge);
+                ApiError::body_too_large(self.common.settings.spool.capacity_bytes as usize).reply()
+            }
+            Progress::Failed | Progress::Pending => {
+                self.refuse(Refusal::DiskError, "the spool cannot be written")
+            }
         }
     }
 
@@ -122,6 +135,14 @@ impl Core {
     }
 }
 
+/// Whether a body of this size is decoded in one go.
+pub fn is_direct(plan: &WritePlan, body_bytes: usize) -> bool {
+    match plan.encoding {
+        ContentEncoding::Gzip => body_bytes <= DIRECT_GZIP_BYTES_MAX,
+        _ => body_bytes <= DIRECT_BODY_BYTES_MAX,
+    }
+}
+
 /// How far a block must come before its request is answered.
 pub fn wanted(ack: Ack) -> Progress {
     match ack {
@@ -132,17 +153,19 @@ pub fn wanted(ack: Ack) -> Progress {
 }
 
 impl Ingest {
-    fn write(&self, plan: Box<WritePlan>, request: &Incoming<'_>, about: About, out: &mut Vec<u8>) -> Answer<Pending> {
+    fn write(
+        &self,
+        plan: Box<WritePlan>,
+        request: &Incoming<'_>,
+        about: About,
+        out: &mut Vec<u8>,
+    ) -> Answer<Pending> {
         let core = &self.core;
-        let direct_max = match plan.encoding {
-            ContentEncoding::Gzip => DIRECT_GZIP_BYTES_MAX,
-            _ => DIRECT_BODY_BYTES_MAX,
-        };
         let Some(lane) = core.lanes.lane(plan.category, &plan.route) else {
             self.reply(&core.refuse(Refusal::Overload, "too many routes at once"), about, false, out);
             return Answer::Done;
         };
-        if request.body.len() > direct_max || !lane.has_room() {
+        if !is_direct(&plan, request.body.len()) || !lane.has_room() {
             return Answer::KeepBody(Pending { state: State::Planned(plan), about });
         }
         match core.decode(&plan, request.body, &lane) {
@@ -272,7 +295,11 @@ impl Service for Ingest {
     }
 
     fn refuse_head(&self, error: HeadError, out: &mut Vec<u8>) {
-        self.core.counters.refuse(if error.status() == 431 { Refusal::HeadTooLarge } else { Refusal::Framing });
+        self.core.counters.refuse(if error.status() == 431 {
+            Refusal::HeadTooLarge
+        } else {
+            Refusal::Framing
+        });
         self.refusal(error.status(), error.text(), out);
     }
 

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use crate::config::Compression;
-use crate::metrics::counters::ShardCounters;
+use crate::metrics::counters::{DropReason, ShardCounters};
 use crate::point::{Batch, Category, Route};
 use crate::ring::{Full, Producer};
 use crate::rt::net::Driver;
@@ -123,7 +123,10 @@ impl Lane {
 impl Lanes {
     pub fn new(parts: LanesParts) -> Rc<Lanes> {
         Rc::new(Lanes {
-            default: Category::ALL.into_iter().map(|category| Lane::new(category, &Route::default())).collect(),
+            default: Category::ALL
+                .into_iter()
+                .map(|category| Lane::new(category, &Route::default()))
+                .collect(),
             routed: RefCell::default(),
             ahead: RefCell::default(),
             tickets: parts.tickets,
@@ -183,6 +186,19 @@ impl Lanes {
         self.push(lane, sealed)
     }
 
+    /// Forgets a block that could not be sent: its sender is told so, and its points are accounted for.
+    pub fn give_up(&self, sealed: Sealed) {
+        self.tickets.report(sealed.ticket, Progress::Full);
+        if let Some(category) = Category::from_index(sealed.block.category) {
+            self.drop_unsent(category, u64::from(sealed.block.points));
+        }
+    }
+
+    /// Accounts for points that were counted as taken and cannot be sent.
+    pub fn drop_unsent(&self, category: Category, points: u64) {
+        self.counters.categories[category.index()].drop_points(DropReason::Overload, points);
+    }
+
     fn make(&self, lane: &Rc<Lane>, batch: &Batch, ticket: &Rc<Ticket>) -> Sealed {
         let started = time::Instant::now();
         let (codec, payload, payload_crc) = self.sealer.borrow_mut().seal(&batch.bytes);
@@ -202,7 +218,11 @@ impl Lanes {
             payload,
             payload_crc,
         };
-        Sealed { block, ticket: self.tickets.issue(Rc::clone(ticket)), wants_delivery: ticket.wants_delivery() }
+        Sealed {
+            block,
+            ticket: self.tickets.issue(Rc::clone(ticket)),
+            wants_delivery: ticket.wants_delivery(),
+        }
     }
 
     fn seal(&self, lane: &Rc<Lane>) {

@@ -4,7 +4,7 @@
 //! - [`slow`]: the same for large bodies and full lanes
 //! - [`lanes`], [`seal`], [`ticket`]: open blocks, and how requests hear of them
 //! - [`exchange`]: what crosses shards; [`placement`]: which core runs what
-//! - [`home`]: commits of the categories at home here
+//! - [`home`]: commits of the categories at home here; [`uploads`]: their logs, and what is taken from them
 //! - [`drain`]: stop in order
 
 pub mod common;
@@ -17,6 +17,7 @@ pub mod placement;
 pub mod seal;
 pub mod slow;
 pub mod ticket;
+pub mod uploads;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -34,13 +35,15 @@ use crate::rt::net::{Driver, Listener};
 use crate::rt::spawn;
 use crate::rt::sync::Notify;
 use crate::rt::wake::WakeListener;
+use crate::upload::Uploads;
 
 pub use common::Common;
 use exchange::{Ends, Report};
-use home::{Deliveries, Home, Reporter};
+use home::{Home, Reporter};
 use ingest::{Core, Ingest};
 use lanes::{Lanes, LanesParts};
 use ticket::Tickets;
+use uploads::HomeLog;
 
 /// What a shard is started with.
 pub struct ShardParts {
@@ -78,21 +81,16 @@ pub async fn run(parts: ShardParts) -> io::Result<()> {
     spawn(hear(ends.reports_in, Rc::clone(&woken), Rc::clone(&lanes)));
 
     // The homes here: recover, then commit and upload.
+    let uploads = Uploads::start(common.upload.clone(), common.seed(ends.index));
     let mut homes = Vec::new();
     for (category, rings) in ends.blocks_in {
-        let deliveries = Rc::new(Deliveries::default());
-        let log = home::open(category, &common, &counters).await?;
-        let uploads = home::upload(category, &log, &deliveries, &reporter, &common, &counters).await?;
-        let home = Home {
-            category,
-            log: Rc::clone(&log),
-            arrived: Rc::clone(&arrived),
-            deliveries,
-            reporter: Rc::clone(&reporter),
-            counters: Arc::clone(&counters),
-        };
-        spawn(home.run(rings));
-        homes.push((log, uploads));
+        let home = HomeLog::open(category, &common, &counters, &reporter).await?;
+        home.serve(&uploads, common.upload.window_raw_bytes());
+        spawn(Rc::clone(&home).maintain());
+        let committer =
+            Home { home: Rc::clone(&home), arrived: Rc::clone(&arrived), reporter: Rc::clone(&reporter) };
+        spawn(committer.run(rings));
+        homes.push(home);
     }
     spawn(Rc::clone(&lanes).run());
 
@@ -125,7 +123,7 @@ pub async fn run(parts: ShardParts) -> io::Result<()> {
     while !common.is_stopping() {
         woken.notified().await;
     }
-    drain::drain(&core, &context.gate, homes).await;
+    drain::drain(&core, &context.gate, &uploads, &homes).await;
     Ok(())
 }
 

@@ -37,7 +37,8 @@ mod tests {
             }
         }
         let busy = [Category::Metric, Category::Logging, Category::Tracing];
-        let homes: std::collections::HashSet<usize> = busy.into_iter().map(|category| home_of(category, 3)).collect();
+        let homes: std::collections::HashSet<usize> =
+            busy.into_iter().map(|category| home_of(category, 3)).collect();
         assert_eq!(homes.len(), 3);
     }
 }

@@ -17,14 +17,16 @@ pub enum Progress {
     Delivered,
     /// The spool has no room, by its capacity or the disk's.
     Full,
-    /// The disk failed.
+    /// Larger than the spool can ever take.
+    TooLarge,
+    /// The disk failed, or the destination refused the points for ever.
     Failed,
 }
 
 impl Progress {
     /// Nothing better can follow.
     fn is_final(self) -> bool {
-        matches!(self, Progress::Delivered | Progress::Full | Progress::Failed)
+        matches!(self, Progress::Delivered | Progress::Full | Progress::TooLarge | Progress::Failed)
     }
 }
 

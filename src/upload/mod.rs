@@ -29,13 +29,12 @@
 //! # Starting it on a shard
 //!
 //! ```text
-//! let plan = upload::Plan::new(&settings)?;                                      // once, before the shards
-//! let uploads = upload::Uploads::start(plan.clone(), seed);                      // once a shard
+//! let plan = upload::Plan::new(&settings)?;                      // once, before the shards
+//! let uploads = upload::Uploads::start(plan.clone(), seed);      // once a shard
 //! for each category that is at home on this shard:
-//!     let source = LogSource::new(log, category, plan.window_raw_bytes(), RtEnv);
-//!     uploads.serve(source, ledger);
+//!     uploads.serve(source, ledger);      // a Source over the category's log, windows up to plan.window_raw_bytes()
 //! …
-//! uploads.stop(budget).await;                                                    // then flush the logs
+//! uploads.stop(budget).await;             // then flush the logs
 //! ```
 
 pub mod archive;

@@ -103,9 +103,6 @@ pub trait Ledger: 'static {
     /// One request came to an end.
     fn attempt(&self, _category: Category, _status: Option<u16>, _body_bytes: u64, _took: Duration) {}
 
-    /// The destination has answered for every frame of the window; those in `dead` (sorted) it refused for ever.
-    fn settled(&self, _category: Category, _window: &Window, _dead: &[u64]) {}
-
     /// The destination has these points.
     fn delivered(&self, category: Category, points: u64);
 
@@ -442,7 +439,6 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
             self.ledger.delivered(self.category, points);
         }
         let dead: Vec<u64> = deaths.keys().copied().collect();
-        self.ledger.settled(self.category, &window, &dead);
         self.source.complete(window, &dead);
     }
 

@@ -335,7 +335,12 @@ fn check_unsafe(source: &Source) -> Vec<String> {
         if !UNSAFE_IN.iter().any(|folder| below.starts_with(folder)) {
             wrong.push(format!("{place}: unsafe outside {UNSAFE_IN:?}"));
         }
-        // A type such as `unsafe extern "C" fn(...)` asserts nothing; blocks, functions and impls do.
+        // Blocks and impls assert something; functions ask for something, and clippy wants that said on the
+        // trait's method or the function itself.
+        let next = code[at + "unsafe".len()..].trim_start();
+        if !next.starts_with('{') && !next.starts_with("impl") {
+            continue;
+        }
         let above = &lines[line.saturating_sub(1 + SAFETY_LINES)..line];
         if !above.iter().any(|text| text.contains("SAFETY:") || text.contains("# Safety")) {
             wrong.push(format!("{place}: unsafe without SAFETY"));

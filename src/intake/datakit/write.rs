@@ -16,12 +16,19 @@ use crate::point::encode::{Encoder, Feed, Rules};
 use crate::point::{Batch, Category, Compat, GlobalTags, Precision, Route, echo, rules};
 
 use super::super::reply::{ContentType, Cors, Reply};
-use super::super::settings::{Ack, Settings};
+use super::super::settings::{Ack, Settings, ack_from_name};
 use super::error::ApiError;
+
+mod sliced;
+
+pub use sliced::{BATCH_BYTES, Decoder, STEP_BYTES, Step};
 
 /// A parameter that is only passed on (input, source, version, storage index) may be this long; the rest is cut.
 /// Labels and header values beyond a few hundred bytes help nobody, and a route is stored with every block.
 const LABEL_BYTES_MAX: usize = 256;
+
+/// Points are sent back for bodies up to this size: an echo is for people who look at it, and is made in one go.
+const ECHO_BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// How the body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +104,7 @@ pub fn plan(
     let params = Params::read(head.query);
     let ack = match params.ack.as_deref() {
         None => settings.options.ack,
-        Some(name) => match Ack::from_name(name) {
+        Some(name) => match ack_from_name(name) {
             Some(ack) => ack,
             None => {
                 let message = format!("unknown ack {name:?}: memory, disk or upstream");
@@ -348,7 +355,7 @@ pub fn decode(
         }
         ContentEncoding::Unknown => return Err(plan.refuse(&ApiError::DECODE_BODY_FAILED)),
     };
-    check_format(plan, &body)?;
+    check_body(plan, &body)?;
     line_protocol::parse(body, tape)
         .map_err(|failure| plan.refuse(&ApiError::invalid_line_point(failure.message)))?;
     check_lost(plan, tape.points.len(), tape.lost_points, tape.lost_values)?;
@@ -366,6 +373,19 @@ pub fn decode(
         encoder.encode(body, tape, &plan.rules(settings, now_ns, true), batch);
     }
     Ok(written)
+}
+
+/// What can be said about a decompressed body before it is parsed.
+fn check_body(plan: &WritePlan, body: &[u8]) -> Result<(), Box<Reply>> {
+    if body.len() > line_protocol::BODY_BYTES_MAX {
+        return Err(plan.refuse(&ApiError::body_too_large(line_protocol::BODY_BYTES_MAX)));
+    }
+    if plan.echo.is_some() && body.len() > ECHO_BODY_BYTES_MAX {
+        let mut error = ApiError::body_too_large(ECHO_BODY_BYTES_MAX);
+        error.message.push_str(", too large for an echo");
+        return Err(plan.refuse(&error));
+    }
+    check_format(plan, body)
 }
 
 /// The body formats that are not read yet, and the one body that has nothing in it.

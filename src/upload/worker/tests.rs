@@ -18,16 +18,11 @@ struct Books {
     delivered: Cell<u64>,
     dead: RefCell<Vec<(Refusal, u64)>>,
     attempts: RefCell<Vec<Option<u16>>>,
-    settled: RefCell<Vec<(u64, Vec<u64>)>>,
 }
 
 impl Ledger for Books {
     fn attempt(&self, _category: Category, status: Option<u16>, _body_bytes: u64, _took: Duration) {
         self.attempts.borrow_mut().push(status);
-    }
-
-    fn settled(&self, _category: Category, window: &Window, dead: &[u64]) {
-        self.settled.borrow_mut().push((window.frames[0].seq, dead.to_vec()));
     }
 
     fn delivered(&self, _category: Category, points: u64) {
@@ -131,7 +126,6 @@ fn windows_become_packages_and_are_completed_in_order() {
     assert_eq!(seen[1].header("X-Storage-Index-Name"), Some("audit"));
     assert_eq!(world.completed(), [0, 1, 2, 3, 4]);
     assert_eq!(world.books.delivered.get(), 14);
-    assert_eq!(*world.books.settled.borrow(), [(0, vec![]), (3, vec![])]);
 }
 
 #[test]
@@ -319,7 +313,6 @@ fn too_large_is_halved_down_to_the_frame_that_is() {
     assert_eq!(letters.len(), 1);
     assert_eq!((letters[0].note.seq, letters[0].note.status), (5, Some(413)));
     assert_eq!((letters[0].note.answer.as_str(), &letters[0].data[..]), ("too large", &b"5;"[..]));
-    assert_eq!(*world.books.settled.borrow(), [(0, vec![5])]);
     assert_eq!(*world.log.dead.borrow(), [5]);
 }
 
