@@ -45,11 +45,6 @@ impl Package {
     pub fn id(&self) -> &str {
         &self.headers["x-pkg-id"]
     }
-
-    /// The category of the path.
-    pub fn category(&self) -> &str {
-        self.path.rsplit('/').next().unwrap_or_default()
-    }
 }
 
 /// Listens until it is dropped.
