@@ -7,5 +7,6 @@ mod cli;
 mod config;
 mod golden_write;
 mod harness;
+mod http_framing;
 mod layout;
 mod smoke;
