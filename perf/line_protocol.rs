@@ -161,6 +161,7 @@ fn verify(corpus: &Corpus, bodies: &[Padded<'_>], texts: &[&str]) {
             assert_eq!(sum(&tape), naive::sum(&naive), "{} {level:?}", corpus.name);
             assert_eq!(sum(&tape), crate_sum(text), "{} {level:?}", corpus.name);
             for (span, point) in tape.points.iter().zip(&naive) {
+                assert_eq!(tape.name(&body, span), point.name.as_bytes());
                 assert_eq!(span.time, Some(point.time));
                 for (kv, (key, value)) in tape.kvs_of(span)[span.tags as usize..].iter().zip(&point.fields) {
                     assert_eq!(tape.key(&body, kv), key.as_bytes());

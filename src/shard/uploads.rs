@@ -1,7 +1,6 @@
 //! A category's log at its home: opened, kept in order, counted, and taken from by the uploads.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::Cell;
 use std::io;
 use std::ops::Range;
 use std::rc::Rc;
@@ -17,7 +16,7 @@ use crate::spool::{
     self, Block, CommitError, CommitFailure, Completion, DirectDisk, Fate, FullState, Log, LogConfig,
     WhenFull, WindowLimits, fresh_id, package_id,
 };
-use crate::upload::source::{Frame, Source, Window};
+use crate::upload::source::{Source, Window};
 use crate::upload::{Ledger, Uploads};
 
 use super::Common;
@@ -114,7 +113,7 @@ impl HomeLog {
     pub fn serve(self: &Rc<Self>, uploads: &Uploads, raw_bytes_max: usize) {
         let limits =
             WindowLimits { frames_max: WINDOW_FRAMES_MAX, raw_bytes_max, stored_bytes_max: raw_bytes_max };
-        let source = LogSource { home: Rc::clone(self), limits, out: RefCell::default() };
+        let source = LogSource { home: Rc::clone(self), limits };
         uploads.serve(source, Rc::clone(self));
     }
 
@@ -233,12 +232,6 @@ impl Ledger for HomeLog {
         cells.latency.record_ns(took.as_nanos() as u64);
     }
 
-    fn answered(&self, _: Category, _: &Window, dead: &[u64]) {
-        for &seq in dead {
-            self.deliveries.settle(seq, seq, Progress::Failed, &self.reporter);
-        }
-    }
-
     fn delivered(&self, _: Category, points: u64) {
         self.cells().points_delivered.add(points);
         self.cells().packages_delivered.add(1);
@@ -253,8 +246,6 @@ impl Ledger for HomeLog {
 struct LogSource {
     home: Rc<HomeLog>,
     limits: WindowLimits,
-    /// Windows that are out, by their first frame.
-    out: RefCell<HashMap<u64, spool::Window>>,
 }
 
 impl Source for LogSource {
@@ -269,22 +260,15 @@ impl Source for LogSource {
     async fn next_window(&self) -> Option<Window> {
         loop {
             match self.home.log.next_window(&self.limits).await {
-                Ok(Some(taken)) => {
-                    let raw: u64 = taken.frames.iter().map(|frame| u64::from(frame.block.raw_bytes)).sum();
+                Ok(Some(window)) => {
+                    let raw: u64 = window.frames.iter().map(|frame| u64::from(frame.block.raw_bytes)).sum();
                     let pending = &self.home.pending_raw_bytes;
                     pending.set(pending.get().saturating_sub(raw));
-                    let Some(first) = taken.frames.first().map(|frame| frame.seq) else {
-                        // All of it was lost to damage, and that has been told.
-                        self.home.log.complete(taken, Fate::Lost);
-                        continue;
-                    };
-                    let frames = taken
-                        .frames
-                        .iter()
-                        .map(|frame| Frame { seq: frame.seq, block: frame.block.clone() })
-                        .collect();
-                    self.out.borrow_mut().insert(first, taken);
-                    return Some(Window { frames });
+                    if !window.frames.is_empty() {
+                        return Some(window);
+                    }
+                    // All of it was lost to damage, and that has been told.
+                    self.home.log.complete(window, Fate::Lost);
                 }
                 Ok(None) => return None,
                 Err(error) => {
@@ -295,24 +279,16 @@ impl Source for LogSource {
         }
     }
 
-    fn package_id(&self, frames: &[Frame]) -> String {
-        let (Some(first), Some(last)) = (frames.first(), frames.last()) else { return String::new() };
-        package_id(
-            self.home.log.id(),
-            self.home.category as u8,
-            first.seq,
-            last.seq,
-            &first.block.route,
-            first.block.sealed_ms,
-        )
+    fn package_id(&self, first_seq: u64, last_seq: u64, route: &[u8], sealed_ms: u64) -> String {
+        package_id(self.home.log.id(), self.home.category as u8, first_seq, last_seq, route, sealed_ms)
     }
 
-    async fn complete(&self, window: &Window) -> io::Result<()> {
-        let first = window.frames.first().map(|frame| frame.seq);
-        let taken = first.and_then(|first| self.out.borrow_mut().remove(&first));
-        if let Some(taken) = taken {
-            self.home.log.complete(taken, Fate::Delivered);
-        }
-        Ok(())
+    fn complete(&self, window: Window, dead: &[u64]) {
+        let fate_of = |seq| if dead.binary_search(&seq).is_ok() { Fate::Dead } else { Fate::Delivered };
+        self.home.log.complete_each(window, fate_of);
+    }
+
+    fn give_back(&self, window: Window) {
+        self.home.log.give_back(window);
     }
 }

@@ -338,25 +338,31 @@ impl<D: Disk> Log<D> {
     /// A window is done with. The cursor follows over what is done without a gap; it is durable with the next window,
     /// or with [`Log::maintain`] or [`Log::flush`]: a crash before that sends the window again under the same ids.
     pub fn complete(&self, window: Window, fate: Fate) {
+        self.complete_each(window, |_seq| fate);
+    }
+
+    /// The same for a window whose frames have different fates.
+    pub fn complete_each(&self, window: Window, fate_of: impl Fn(u64) -> Fate) {
         if !self.ledger.borrow_mut().complete(window.first_seq) {
             return; // given back before, or evicted while it waited
         }
-        self.count(|counters| match fate {
-            Fate::Delivered => counters.delivered_points += window.points,
-            Fate::Dead => counters.dead_points += window.points,
-            Fate::Evicted => counters.evicted_points += window.points,
-            Fate::Lost => counters.lost_points += window.points,
-        });
         // In runs: what was lost between the frames has been told of.
         let mut runs: Vec<Completion> = Vec::new();
         for frame in &window.frames {
             let points = u64::from(frame.block.points);
-            match runs.last_mut().filter(|run| run.last_seq + 1 == frame.seq) {
+            let fate = fate_of(frame.seq);
+            match runs.last_mut().filter(|run| run.last_seq + 1 == frame.seq && run.fate == fate) {
                 Some(run) => (run.last_seq, run.points) = (frame.seq, run.points + points),
                 None => runs.push(Completion { first_seq: frame.seq, last_seq: frame.seq, points, fate }),
             }
         }
         for run in runs {
+            self.count(|counters| match run.fate {
+                Fate::Delivered => counters.delivered_points += run.points,
+                Fate::Dead => counters.dead_points += run.points,
+                Fate::Evicted => counters.evicted_points += run.points,
+                Fate::Lost => counters.lost_points += run.points,
+            });
             self.tell(run);
         }
         self.completed();

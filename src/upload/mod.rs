@@ -29,11 +29,12 @@
 //! # Starting it on a shard
 //!
 //! ```text
-//! let uploads = upload::Uploads::start(upload::Plan::new(&settings)?, seed);
+//! let plan = upload::Plan::new(&settings)?;                      // once, before the shards
+//! let uploads = upload::Uploads::start(plan.clone(), seed);      // once a shard
 //! for each category that is at home on this shard:
-//!     uploads.serve(LogSource::new(log, ..), Rc::new(ledger));
+//!     uploads.serve(source, ledger);      // a Source over the category's log, windows up to plan.window_raw_bytes()
 //! …
-//! uploads.stop(budget).await;    // then flush and close the logs
+//! uploads.stop(budget).await;             // then flush the logs
 //! ```
 
 pub mod archive;

@@ -103,14 +103,10 @@ pub trait Ledger: 'static {
     /// One request came to an end.
     fn attempt(&self, _category: Category, _status: Option<u16>, _body_bytes: u64, _took: Duration) {}
 
-    /// The destination has answered for every frame of the window; those in `dead` it refused for ever. Called before
-    /// the cursor is durable.
-    fn answered(&self, _category: Category, _window: &Window, _dead: &[u64]) {}
-
-    /// The window of these points is complete.
+    /// The destination has these points.
     fn delivered(&self, category: Category, points: u64);
 
-    /// These points are in the dead-letter file and their window is complete.
+    /// These points are in the dead-letter file.
     fn dead(&self, category: Category, refusal: Refusal, points: u64);
 }
 
@@ -370,12 +366,16 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
         let _working = Counted::new(&control.workers, &control.changed);
         while let Some(Some(window)) = control.unless_stopping(self.take()).await {
             let through = match race(control.until(&control.killed), self.process(&window)).await {
-                Either::First(()) => false,
+                Either::First(()) => None,
                 Either::Second(through) => through,
             };
-            if !through {
-                control.abandoned.set(control.abandoned.get() + 1);
-                return;
+            match through {
+                Some(deaths) => self.complete(window, &deaths),
+                None => {
+                    control.abandoned.set(control.abandoned.get() + 1);
+                    self.source.give_back(window);
+                    return;
+                }
             }
         }
     }
@@ -409,8 +409,8 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
         }
     }
 
-    /// Brings a window to its end; false when it was broken off.
-    async fn process(&self, window: &Window) -> bool {
+    /// Brings a window to its end, and says which of its frames are dead. None when it was broken off.
+    async fn process(&self, window: &Window) -> Option<Deaths> {
         let raw_bytes: u64 = window.frames.iter().map(|frame| u64::from(frame.block.raw_bytes)).sum();
         let is_small = raw_bytes < self.uploads.settings.window_raw_bytes / 2;
         let _small = is_small.then(|| Counted::new(&self.small_in_flight, &self.changed));
@@ -419,32 +419,27 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
         let sent = join_all(packages.iter().map(|package| self.settle(package)), PACKAGES_AT_ONCE).await;
         let mut deaths = Deaths::new();
         for part in sent {
-            let Some(part) = part else { return false };
-            deaths.extend(part);
+            deaths.extend(part?);
         }
-        if !deaths.is_empty() && self.bury(&deaths).await.is_none() {
-            return false;
+        if !deaths.is_empty() {
+            self.bury(&deaths).await?;
         }
-        let dead: Vec<u64> = deaths.keys().copied().collect();
-        self.ledger.answered(self.category, window, &dead);
-        if self.complete(window).await.is_none() {
-            return false;
-        }
-        self.count(window, &deaths);
-        true
+        Some(deaths)
     }
 
-    fn count(&self, window: &Window, deaths: &Deaths) {
-        let all: u64 = window.frames.iter().map(|frame| u64::from(frame.block.points)).sum();
-        let mut dead = 0;
+    fn complete(&self, window: Window, deaths: &Deaths) {
+        let (mut points, mut dead_points) = (window.points, 0);
         for death in deaths.values() {
-            let points = u64::from(death.frame.block.points);
-            self.ledger.dead(self.category, death.refusal, points);
-            dead += points;
+            let of_frame = u64::from(death.frame.block.points);
+            self.ledger.dead(self.category, death.refusal, of_frame);
+            dead_points += of_frame;
         }
-        if all > dead {
-            self.ledger.delivered(self.category, all - dead);
+        points = points.saturating_sub(dead_points);
+        if points > 0 {
+            self.ledger.delivered(self.category, points);
         }
+        let dead: Vec<u64> = deaths.keys().copied().collect();
+        self.source.complete(window, &dead);
     }
 
     /// Sends a package to every target. None when it was broken off.
@@ -616,20 +611,6 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
                 text = death.text,
                 "the destination refuses data for ever; it is in the dead-letter file"
             );
-        }
-        Some(())
-    }
-
-    async fn complete(&self, window: &Window) -> Option<()> {
-        let uploads = &*self.uploads;
-        let mut backoff =
-            Backoff::new(uploads.settings.retry_min, uploads.settings.retry_max, uploads.seed());
-        while let Err(error) = self.source.complete(window).await {
-            tracing::error!(
-                category = self.category.name(), %error,
-                "the upload cursor cannot be written; after a restart delivered packages are sent again, with their ids"
-            );
-            uploads.control.unless_stopping(uploads.env.sleep(backoff.next())).await?;
         }
         Some(())
     }

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
-use std::io;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -40,13 +39,20 @@ pub fn seqs(body: &[u8]) -> Vec<u64> {
     text.split(';').filter(|part| !part.is_empty()).map(|part| part.parse().unwrap()).collect()
 }
 
+/// A window of exactly these frames.
+pub fn window(frames: Vec<Frame>) -> Window {
+    let (first_seq, last_seq) = (frames.first().unwrap().seq, frames.last().unwrap().seq);
+    let points = frames.iter().map(|frame| u64::from(frame.block.points)).sum();
+    Window { first_seq, last_seq, frames, points, replayed: false }
+}
+
 /// See the module.
 pub struct Scripted {
     frames: RefCell<VecDeque<Frame>>,
     frames_per_window: usize,
     pub completed: RefCell<BTreeSet<u64>>,
-    /// How often completing fails before it works.
-    pub complete_failures: Cell<u32>,
+    pub dead: RefCell<Vec<u64>>,
+    pub given_back: RefCell<BTreeSet<u64>>,
     closed: Cell<bool>,
     changed: Notify,
 }
@@ -61,7 +67,8 @@ impl Scripted {
             frames: RefCell::new(frames.into()),
             frames_per_window,
             completed: RefCell::default(),
-            complete_failures: Cell::new(0),
+            dead: RefCell::default(),
+            given_back: RefCell::default(),
             closed: Cell::new(false),
             changed: Notify::new(),
         })
@@ -79,29 +86,7 @@ impl Scripted {
     }
 }
 
-impl<S: Source> Source for Rc<S> {
-    fn category(&self) -> Category {
-        (**self).category()
-    }
-
-    fn pending_raw_bytes(&self) -> u64 {
-        (**self).pending_raw_bytes()
-    }
-
-    fn next_window(&self) -> impl Future<Output = Option<Window>> {
-        (**self).next_window()
-    }
-
-    fn package_id(&self, frames: &[Frame]) -> String {
-        (**self).package_id(frames)
-    }
-
-    fn complete(&self, window: &Window) -> impl Future<Output = io::Result<()>> {
-        (**self).complete(window)
-    }
-}
-
-impl Source for Scripted {
+impl Source for Rc<Scripted> {
     fn category(&self) -> Category {
         Category::Logging
     }
@@ -119,7 +104,7 @@ impl Source for Scripted {
                 frames.drain(..count).collect()
             };
             if !frames.is_empty() {
-                return Some(Window { frames });
+                return Some(window(frames));
             }
             if self.closed.get() {
                 return None;
@@ -128,21 +113,19 @@ impl Source for Scripted {
         }
     }
 
-    fn package_id(&self, frames: &[Frame]) -> String {
-        let (first, last) = (frames.first().unwrap(), frames.last().unwrap());
-        let route = String::from_utf8_lossy(&first.block.route).into_owned();
-        format!("dk_{}_{}_{route}", first.seq, last.seq)
+    fn package_id(&self, first_seq: u64, last_seq: u64, route: &[u8], _sealed_ms: u64) -> String {
+        format!("dk_{first_seq}_{last_seq}_{}", String::from_utf8_lossy(route))
     }
 
-    async fn complete(&self, window: &Window) -> io::Result<()> {
-        if self.complete_failures.get() > 0 {
-            self.complete_failures.set(self.complete_failures.get() - 1);
-            return Err(io::Error::other("the cursor cannot be written"));
-        }
+    fn complete(&self, window: Window, dead: &[u64]) {
         let mut completed = self.completed.borrow_mut();
         for frame in &window.frames {
             assert!(completed.insert(frame.seq), "frame {} is completed twice", frame.seq);
         }
-        Ok(())
+        self.dead.borrow_mut().extend(dead);
+    }
+
+    fn give_back(&self, window: Window) {
+        self.given_back.borrow_mut().extend(window.frames.iter().map(|frame| frame.seq));
     }
 }

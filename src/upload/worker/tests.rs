@@ -18,16 +18,11 @@ struct Books {
     delivered: Cell<u64>,
     dead: RefCell<Vec<(Refusal, u64)>>,
     attempts: RefCell<Vec<Option<u16>>>,
-    answered: RefCell<Vec<(u64, Vec<u64>)>>,
 }
 
 impl Ledger for Books {
     fn attempt(&self, _category: Category, status: Option<u16>, _body_bytes: u64, _took: Duration) {
         self.attempts.borrow_mut().push(status);
-    }
-
-    fn answered(&self, _category: Category, window: &Window, dead: &[u64]) {
-        self.answered.borrow_mut().push((window.frames[0].seq, dead.to_vec()));
     }
 
     fn delivered(&self, _category: Category, points: u64) {
@@ -131,7 +126,6 @@ fn windows_become_packages_and_are_completed_in_order() {
     assert_eq!(seen[1].header("X-Storage-Index-Name"), Some("audit"));
     assert_eq!(world.completed(), [0, 1, 2, 3, 4]);
     assert_eq!(world.books.delivered.get(), 14);
-    assert_eq!(*world.books.answered.borrow(), [(0, vec![]), (3, vec![])]);
 }
 
 #[test]
@@ -168,6 +162,7 @@ fn nothing_is_completed_before_its_answer() {
     let stopped = world.sim.run(uploads.stop(S));
     assert_eq!(stopped.windows_abandoned, 1);
     assert_eq!(world.completed(), [0]);
+    assert_eq!(*world.log.given_back.borrow(), [1].into());
 }
 
 #[test]
@@ -305,7 +300,7 @@ fn too_large_is_halved_down_to_the_frame_that_is() {
     world.run();
     let bodies: Vec<Vec<u64>> = world.destination.seen().iter().map(|seen| seqs(&seen.body)).collect();
     let expected: [&[u64]; 9] =
-        [&[0, 1, 2, 3, 4, 5, 6], &[0, 1, 2], &[0], &[1, 2], &[3, 4, 5, 6], &[3, 4], &[5, 6], &[5], &[6]];
+        [&[0, 1, 2, 3, 4, 5, 6], &[0, 1, 2, 3], &[0, 1], &[2, 3], &[4, 5, 6], &[4, 5], &[4], &[5], &[6]];
     assert_eq!(bodies, expected);
     let mut ids: Vec<String> = world.destination.seen().iter().map(|seen| seen.id().to_owned()).collect();
     ids.sort();
@@ -318,7 +313,7 @@ fn too_large_is_halved_down_to_the_frame_that_is() {
     assert_eq!(letters.len(), 1);
     assert_eq!((letters[0].note.seq, letters[0].note.status), (5, Some(413)));
     assert_eq!((letters[0].note.answer.as_str(), &letters[0].data[..]), ("too large", &b"5;"[..]));
-    assert_eq!(*world.books.answered.borrow(), [(0, vec![5])]);
+    assert_eq!(*world.log.dead.borrow(), [5]);
 }
 
 #[test]
@@ -422,16 +417,6 @@ fn an_unknown_route_is_buried_and_the_rest_goes_on() {
     assert_eq!(world.destination.seen().len(), 1);
     assert_eq!(world.completed(), [0, 1]);
     assert_eq!(world.dead_letters()[0].note.route, "tenant=x");
-}
-
-#[test]
-fn a_cursor_that_cannot_be_written_sends_nothing_twice() {
-    let world = World::new(frames(2), 1, ok);
-    world.log.complete_failures.set(3);
-    world.run();
-    assert_eq!(world.destination.seen().len(), 2);
-    assert_eq!(world.completed(), [0, 1]);
-    assert_eq!(world.books.delivered.get(), 2);
 }
 
 #[test]
