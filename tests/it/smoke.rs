@@ -154,7 +154,7 @@ fn what_was_acknowledged_outlives_a_crash() {
 #[test]
 fn a_package_keeps_its_id_until_it_is_taken() {
     let dataway = Dataway::start();
-    dataway.script(&[Step::Status(500), Step::Hang, Step::Status(403), Step::RetryAfter(429, 1)]);
+    dataway.script(&[Step::Status(500), Step::Close, Step::Status(403), Step::RetryAfter(429, 1)]);
     let mut gateway = Gateway::start("", &dataway.table());
     assert_eq!(gateway.post("/v1/write/tracing", lines(0..3).as_bytes()).status, 200);
     let started = Instant::now();
@@ -277,7 +277,7 @@ fn a_full_spool_is_503_with_retry_after_until_there_is_room() {
     let seconds: u32 =
         refused.header("Retry-After").and_then(|value| value.parse().ok()).expect("Retry-After");
     assert!((1..=300).contains(&seconds), "{seconds}");
-    assert!(refused.text().starts_with("{\"error_code\":\"datakit."), "{}", refused.text());
+    assert!(refused.text().contains("the spool is full"), "{}", refused.text());
     assert!(accepted >= 6, "only {accepted} fit into 4 MiB");
     let ready = gateway.get("/readyz");
     assert_eq!(ready.status, 503);
