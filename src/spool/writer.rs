@@ -54,9 +54,10 @@ impl<D: Disk> Writer<D> {
 impl<D: Disk> Log<D> {
     /// Makes blocks durable, in order, and gives their numbers: when this returns, they survive a power cut. One sync
     /// covers all of them, so give it what has gathered, about [`super::COMMIT_BYTES_TARGET`] at a time. Calls from
-    /// several tasks take turns.
+    /// several tasks take turns. No block goes out before this returns, so that the caller can note the numbers first.
     pub async fn commit(&self, blocks: &[Block]) -> Result<Range<u64>, CommitError> {
         let mut writer = self.writer.take().await;
+        let _shown_at_the_end = Show { log: self };
         let first = self.ledger.borrow().end.seq;
         let mut durable = 0;
         while let Some(rest) = blocks.get(durable..).filter(|rest| !rest.is_empty()) {
@@ -230,7 +231,6 @@ impl<D: Disk> Log<D> {
             counters.committed_bytes += bytes;
         });
         self.full.set(FullState::Room);
-        self.changed.notify_all();
         self.work.notify_all();
     }
 
@@ -353,6 +353,18 @@ impl<D: Disk> Log<D> {
         self.changed.notify_all();
         self.work.notify_all();
         true
+    }
+}
+
+/// Shows readers what has been committed, when dropped.
+struct Show<'a, D: Disk> {
+    log: &'a Log<D>,
+}
+
+impl<D: Disk> Drop for Show<'_, D> {
+    fn drop(&mut self) {
+        self.log.readable.set(self.log.ledger.borrow().end);
+        self.log.changed.notify_all();
     }
 }
 

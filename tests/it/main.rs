@@ -5,7 +5,10 @@
 
 mod cli;
 mod config;
+mod golden_document;
+mod golden_gateway;
 mod golden_write;
 mod harness;
+mod http_framing;
 mod layout;
 mod smoke;

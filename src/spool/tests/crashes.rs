@@ -89,7 +89,7 @@ fn live(disk: &MemoryDisk, config: &LogConfig, books: &Rc<RefCell<Books>>, rando
     watch(&log, books);
     let ok =
         |error: &std::io::Error| error.kind() == std::io::ErrorKind::Other || error.raw_os_error() == Some(5);
-    let mut of_committer = Random(random.next());
+    let mut of_committer = Random(random.draw());
     let committer = async {
         for _ in 0..60 {
             let sizes = [10, 200, 900, 3000, 9000, 20_000];
@@ -137,18 +137,18 @@ fn live(disk: &MemoryDisk, config: &LogConfig, books: &Rc<RefCell<Books>>, rando
                     // Out of order: this one a little later.
                     1 | 2 if kept.is_none() => kept = Some(window),
                     _ => {
-                        books.borrow_mut().delivered.extend(tags(&window));
-                        let tags = tags(&window);
+                        let sent = tags(&window);
+                        books.borrow_mut().delivered.extend(&sent);
                         log.complete(window, Fate::Delivered);
                         if random.chance(4) && log.flush().await.is_ok() {
-                            books.borrow_mut().settled.extend(tags);
+                            books.borrow_mut().settled.extend(sent);
                         }
                     }
                 }
                 if random.chance(3)
                     && let Some(window) = kept.take()
                 {
-                    books.borrow_mut().delivered.extend(super::tags(&window));
+                    books.borrow_mut().delivered.extend(tags(&window));
                     log.complete(window, Fate::Delivered);
                 }
             }
@@ -173,7 +173,7 @@ fn live(disk: &MemoryDisk, config: &LogConfig, books: &Rc<RefCell<Books>>, rando
             }
         }
     };
-    let (first, second) = (Random(random.next()), Random(random.next()));
+    let (first, second) = (Random(random.draw()), Random(random.draw()));
     let tasks: Vec<Pin<Box<dyn Future<Output = ()> + '_>>> =
         vec![Box::pin(committer), Box::pin(sender(first)), Box::pin(sender(second)), Box::pin(maintainer)];
     let dead = || disk.is_dead();
@@ -183,7 +183,7 @@ fn live(disk: &MemoryDisk, config: &LogConfig, books: &Rc<RefCell<Books>>, rando
 
 fn fresh_id(random: &mut Random) -> [u8; 16] {
     let mut id = [0; 16];
-    id[..8].copy_from_slice(&random.next().to_le_bytes());
+    id[..8].copy_from_slice(&random.draw().to_le_bytes());
     id
 }
 
@@ -207,7 +207,7 @@ fn schedule(seed: u64, faults: bool) {
             armed.operations_left = Some(operations);
             if faults {
                 armed.one_in_fails = [0, 20, 100][random.below(3) as usize];
-                armed.random = Random(random.next());
+                armed.random = Random(random.draw());
                 armed.room_bytes = random.chance(3).then(|| random.below(300 << 10));
                 armed.lazy_room = random.chance(2);
                 armed.failed_syncs_forget = forgets;

@@ -206,7 +206,7 @@ fn hostile_segments_never_panic() {
                 0 => bytes.truncate(random.below(len) as usize),
                 1 => {
                     let at = random.below(len) as usize;
-                    bytes[at] = random.next() as u8;
+                    bytes[at] = random.draw() as u8;
                 }
                 2 => {
                     let (from, to) = (random.below(len) as usize, random.below(len) as usize);
@@ -222,7 +222,7 @@ fn hostile_segments_never_panic() {
                 _ => {
                     let at = (random.below(len) / 8 * 8) as usize;
                     let count = 8.min(bytes.len() - at);
-                    bytes[at..at + count].copy_from_slice(&random.next().to_le_bytes()[..count]);
+                    bytes[at..at + count].copy_from_slice(&random.draw().to_le_bytes()[..count]);
                 }
             }
             disk.tamper(name, |contents| *contents = bytes.clone());
