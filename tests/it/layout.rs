@@ -325,6 +325,17 @@ fn check_pure(source: &Source) -> Vec<String> {
         .collect()
 }
 
+/// A sleeping thread is a whole shard that stands still; `rt::time::sleep` lets the others go on.
+fn check_blocking(source: &Source) -> Vec<String> {
+    let Some(module) = source.module().filter(|module| module != "rt" && !source.is_test()) else {
+        return Vec::new();
+    };
+    let code = source.code();
+    words(&code, "thread::sleep")
+        .map(|at| format!("{}:{}: {module} puts a thread to sleep", source.name(), line_of(&code, at)))
+        .collect()
+}
+
 fn check_unsafe(source: &Source) -> Vec<String> {
     let mut wrong = Vec::new();
     let code = blank(&source.text);
@@ -396,6 +407,11 @@ fn only_rt_names_the_executor() {
 #[test]
 fn the_lower_tiers_are_pure() {
     all(check_pure);
+}
+
+#[test]
+fn no_shard_sleeps() {
+    all(check_blocking);
 }
 
 #[test]
@@ -480,6 +496,7 @@ fn bad_manners_are_found() {
     assert_eq!(count(check_runtime, "src/rt/x.rs", "use glommio::spawn;"), 0);
     assert_eq!(count(check_pure, "src/point/x.rs", "let now = std::time::Instant::now();"), 1);
     assert_eq!(count(check_pure, "src/spool/x.rs", "let now = std::time::Instant::now();"), 0);
+    assert_eq!(count(check_blocking, "src/net/x.rs", "std::thread::sleep(pause);"), 1);
     assert_eq!(count(check_unsafe, "src/point/x.rs", "// SAFETY: no.\nunsafe { f() }"), 1);
     assert_eq!(count(check_unsafe, "src/simd/x.rs", "unsafe { f() }"), 1);
     assert_eq!(count(check_unsafe, "src/simd/x.rs", "// SAFETY: yes.\nunsafe { f() }"), 0);
