@@ -219,12 +219,21 @@ async fn accept<D: Disk>(
     report: &mut RecoveryReport,
 ) -> Result<VecDeque<Segment>, OpenError> {
     let mut segments: VecDeque<Segment> = VecDeque::new();
-    for candidate in candidates {
+    // An intact header is believed before a lost one is guessed at: for each candidate, where the next intact one begins.
+    let ours = |candidate: &Candidate| {
+        let header = candidate.header.as_ref().ok()?;
+        let ours = header.log_id == id && header.category == category && header.segment_id == candidate.id;
+        ours.then_some(header.first.seq)
+    };
+    let mut ceilings = vec![u64::MAX; candidates.len()];
+    for at in (1..candidates.len()).rev() {
+        ceilings[at - 1] = ours(&candidates[at]).unwrap_or(ceilings[at]);
+    }
+    for (candidate, ceiling) in candidates.into_iter().zip(ceilings) {
         if !candidate.readable {
             report.ignored.push(candidate.name);
             continue;
         }
-        let floor = segments.back().map_or(0, |last| last.first.seq);
         let header = match candidate.header {
             Ok(header) if header.log_id != id || header.category != category => {
                 report.ignored.push(candidate.name);
@@ -236,19 +245,25 @@ async fn accept<D: Disk>(
             Ok(header) => Some(header),
             Err(HeaderError::Blank) if candidate.file_bytes <= SEGMENT_HEADER_BYTES as u64 => None,
             Err(_) => {
-                // Frames from this file's life before are older than all that the cursor has left behind.
+                // Frames from this file's life before are older than all that the cursor has left behind; those of a
+                // commit that failed here are not older than the segment in which it was done again.
+                let floor = segments.back().map_or(0, |last| last.first.seq);
                 let floor = floor.max(cursor.map_or(0, |cursor| cursor.acked.seq));
-                let found = salvage(disk, &candidate, category, floor).await?;
+                let found = salvage(disk, &candidate, category, floor..ceiling).await?;
                 report.segments_salvaged += u64::from(found.is_some());
                 found
             }
         };
-        let Some(header) = header.filter(|header| header.first.seq >= floor) else {
+        let Some(header) = header else {
             pool.discard(candidate.name);
             continue;
         };
         if let Some(last) = segments.back_mut() {
             if !header.first.follows(last.first) {
+                tracing::error!(
+                    file = candidate.name,
+                    "a segment that cannot follow the one before; left alone"
+                );
                 report.ignored.push(candidate.name);
                 continue;
             }
@@ -269,21 +284,19 @@ async fn accept<D: Disk>(
     Ok(segments)
 }
 
-/// Finds the frames of a segment whose header is lost: those of one salt, not older than `floor`.
+/// Finds the frames of a segment whose header is lost: those of one salt, with numbers as they can be.
 async fn salvage<D: Disk>(
     disk: &D,
     candidate: &Candidate,
     category: u8,
-    floor: u64,
+    seqs: std::ops::Range<u64>,
 ) -> Result<Option<SegmentHeader>, OpenError> {
     let Ok(file) = disk.open(&candidate.name).await else { return Ok(None) };
     let mut scan = Scan::new(file, 0, None, candidate.file_bytes);
     while let Some(salt) = scan.peek_salt().await? {
         scan.salt = salt;
-        let fitting = scan
-            .here()
-            .await?
-            .filter(|frame| frame.category == category && frame.place.seq >= floor && frame.place.seq > 0);
+        let fitting =
+            scan.here().await?.filter(|frame| frame.category == category && seqs.contains(&frame.place.seq));
         if let Some(frame) = fitting {
             tracing::error!(
                 file = candidate.name,
