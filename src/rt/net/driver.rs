@@ -273,7 +273,8 @@ impl Driver {
                     break;
                 }
                 driver.next_sweep_ms.set(earliest);
-                let wait = Duration::from_millis(earliest.saturating_sub(driver.now_ms())).max(SWEEP_INTERVAL);
+                let wait =
+                    Duration::from_millis(earliest.saturating_sub(driver.now_ms())).max(SWEEP_INTERVAL);
                 // Either way it is time to look again.
                 let _ = time::timeout(wait, driver.sooner.notified()).await;
             }
