@@ -1,6 +1,64 @@
-//! Kitgate, an ingest gateway.
+//! Kitgate, an ingest gateway: agents send points over HTTP, it checks and encodes them, makes them durable, answers,
+//! and uploads them.
 //!
-//! (The architecture document; grows with the code.)
+//! # Bird's-eye view
+//!
+//! One thread a core (a *shard*), each with its own listeners, connections, parsers and open blocks. On the way of a
+//! point nothing is shared and nothing is locked; a core is crossed at one place, and there in batches.
+//!
+//! ```text
+//! socket → http1 → intake → codec → point ──────→ lane's open block → ring → spool → upload → destination
+//!          parse   route    decode  check, encode  seal: compress, crc        commit  package
+//!                                                                  │             │
+//! answer ←───────────────────── ticket ←──────────── report ←──────┴─ ack=memory └─ ack=disk, ack=upstream
+//! ```
+//!
+//! **Parsed once, encoded once, compressed once.** A body is read into a flat tape, each point is checked and written
+//! from the tape straight into its lane's open block as the protobuf bytes that will be uploaded. A sealed block is
+//! compressed once and never looked into again: it is a frame on disk and a part of an upload body, by its bytes.
+//!
+//! **Blocks form by themselves.** While one commit is on its way to the disk the next block fills. A block is sealed
+//! when it is full, when a commit has ended, or when the sockets have nothing more to give. There is no timer.
+//!
+//! **An answer is a promise.** A 2xx is sent when the points have reached the level that was asked for: in the ring,
+//! synced to disk (the default), or taken by the destination. Past that level nothing is lost without being counted.
+//!
+//! # The life of a request
+//!
+//! | # | stage | starts in | gets | gives | may refuse with |
+//! |---|---|---|---|---|---|
+//! | 1 | accept | [`net::accept`] | a socket | a connection | 503, too many connections |
+//! | 2 | parse request | [`net::conn`], [`http1::head`], [`http1::body`] | bytes | a head, a whole body | 400, 408, 413, 414, 417, 431, 501, 505, and the connection ends |
+//! | 3 | route | [`intake::route`] | a head | what is to be done | the protocol's own answer |
+//! | 4 | decode | [`codec::line_protocol`] | a body | a tape of views into it | 400, every bad line named |
+//! | 5 | check, encode | [`point::encode`] | the tape | protobuf in the open block | 400 in strict mode |
+//! | 6 | seal, push | [`shard::lanes`] | the open block | a block in its category's ring | 503 when there is no room for some seconds |
+//! | 7 | commit | [`shard::home`], [`spool`] | blocks | frames on disk, tickets | 503 when the spool is full or the disk fails |
+//! | 8 | package, send | [`upload`] | frames | requests, and the cursor moves behind their answers | nothing: retry, pause, split, dead letter |
+//! | 9 | sink | [`sink`] | a package | request bytes; an answer's meaning | – |
+//!
+//! The path of one request on one screen is [`shard::ingest`]; what a core owns is built in [`shard`].
+//!
+//! # Invariants
+//!
+//! - *Data moves down the list of stages, imports down the tiers, neither turns back.* Five tiers: `main`, `app` and
+//!   `shard` join; `net`, `spool`, `upload` and `admin` run; `intake` and `sink` translate; `http1`, `codec`, `point`
+//!   and `ring` represent; `buf`, `simd`, `limits`, `metrics`, `config` and `rt` are what all stand on. A folder imports
+//!   from tiers below its own (`upload` also reads from `spool`). A test reads the sources and says so.
+//! - The three lower tiers, [`rt`] aside, have no sockets, files, clocks or threads: `now` is an argument.
+//! - Only [`rt`] names the executor. Only the two upper tiers use `rt`.
+//! - The spool knows frames and not points, the front of a connection knows HTTP and no protocol, an intake knows
+//!   neither rings nor disks, a sink neither sockets nor clocks.
+//! - A frame is immutable from its seal on. A package keeps its id from the moment its boundaries are noted on disk,
+//!   and they are noted before it is first sent: over retries, restarts and changes of destination the same points
+//!   never get a second id.
+//! - An acknowledged sector is never rewritten. A sync that failed is never repeated as if nothing had happened.
+//! - Points in = delivered + spooled + dead + dropped (with a reason), per category, exactly, at any quiet moment.
+//! - Every bound is a named constant, or a setting with one as its default. Overload is 503 with Retry-After for
+//!   DataKit senders, never a 4xx: agents throw away what is answered with any 4xx.
+//! - Tokens appear in no log, error, metric or page: they live in types that print as stars.
+//! - `unsafe` lives in `simd`, `buf`, `ring`, `rt` and the line protocol's and the encoder's vector code, each block
+//!   with its argument and a plain counterpart that tests compare against.
 
 // The stages, in the order in which data flows through them.
 pub mod app;

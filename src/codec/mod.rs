@@ -1,3 +1,5 @@
 //! Body formats that several protocols share: bytes in, views out. No points, no sockets, no clocks.
 
+pub mod compress;
+pub mod content_encoding;
 pub mod line_protocol;

@@ -1,1 +1,27 @@
-//! config
+//! Configuration: what a user writes becomes [`Settings`], checked before anything starts.
+//!
+//! ```text
+//! text --read.rs--> keys of the right kind --resolve.rs--> Settings
+//!        parse, expand ${VAR}, schema.rs     defaults, cross checks
+//! ```
+//!
+//! Nothing here touches a file, a variable or the machine: the caller brings the text and its [`Surroundings`].
+
+pub mod doc;
+mod env;
+mod read;
+mod resolve;
+mod schema;
+pub mod secret;
+mod settings;
+pub mod units;
+
+pub use read::Problem;
+pub use resolve::{Resolved, Surroundings, resolve};
+pub use settings::{
+    Ack, ArchiveSettings, BodyFormat, Compat, Compression, DatawaySettings, Destination, Full, HttpSettings,
+    LimitSettings, Listener, LogFormat, LogSettings, Settings, SpoolSettings,
+};
+
+#[cfg(test)]
+mod tests;

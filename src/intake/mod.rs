@@ -1,1 +1,58 @@
-//! intake
+//! One folder per protocol: what was asked, how it is decoded, what is answered.
+//!
+//! An intake is pure. [`route`] looks at a head and says what is to be done: an answer that needs nothing more, a write
+//! whose body is awaited, or a page of the operators'. The shard does the rest, and what it needs for that comes from
+//! the protocol's own functions (`datakit::write::decode`, …).
+//!
+//! **Adding a protocol**: a folder `src/intake/<name>/` (`mod.rs` with its routes, the limits of its dialect and the
+//! source it is compatible with; a file per message kind; `convert.rs` to points), one line in [`PROTOCOLS`], recorded
+//! exchanges in `tests/golden/<name>/`. Nothing between changes.
+
+pub mod datakit;
+mod reply;
+mod request;
+mod settings;
+
+pub use reply::{ContentType, Cors, Envelope, Reply};
+pub use request::{Clock, Peer, Request};
+pub use settings::{Ack, Options, Settings, ack_from_name, ack_name, time_correction_default};
+
+use crate::http1::Head;
+
+/// What the head of a request asks for.
+#[derive(Debug)]
+pub enum Action {
+    /// Answered; a body, if one follows, is read past.
+    Reply(Reply),
+    /// Points: the body is awaited, then `datakit::write::decode` or a `datakit::write::Decoder` takes it.
+    Write(Box<datakit::write::WritePlan>),
+    /// `GET /metrics`: the shard has the page. [`Reply::page`] frames it.
+    Metrics(Cors),
+}
+
+/// A protocol: its name in metrics, and its routes.
+pub struct Protocol {
+    pub name: &'static str,
+    /// `None`: not a route of this protocol.
+    pub route: fn(&Head<'_>, &[u8], &Peer, &Clock, &Settings) -> Option<Action>,
+}
+
+/// The protocols, in the order in which they are asked.
+pub static PROTOCOLS: [Protocol; 1] = [Protocol { name: "datakit", route: datakit::route }];
+
+/// What is to be done about a request. `head.path` must be a valid escaped path, as `http1::parse_head` guarantees.
+pub fn route(head: &Head<'_>, peer: &Peer, clock: &Clock, settings: &Settings) -> Action {
+    // What every route shares comes first: a preflight is answered whatever its path is.
+    if let Some(reply) = datakit::preflight(head, settings) {
+        return Action::Reply(reply);
+    }
+    let Some(path) = crate::http1::target::decode_path(head.path) else {
+        return Action::Reply(datakit::not_found(head, clock, settings));
+    };
+    for protocol in &PROTOCOLS {
+        if let Some(action) = (protocol.route)(head, &path, peer, clock, settings) {
+            return action;
+        }
+    }
+    Action::Reply(datakit::not_found(head, clock, settings))
+}

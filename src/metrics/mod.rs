@@ -1,1 +1,12 @@
-//! metrics
+//! What is counted, and how it is shown. Each shard counts into cells of its own (`counters.rs`); a scrape sums the
+//! cells of all shards without stopping any, and writes them by the one table of names (`names.rs`, `expose.rs`).
+//! The points of a category are an account that must balance (`ledger.rs`).
+
+pub mod counters;
+pub mod expose;
+pub mod ledger;
+pub mod names;
+
+pub use counters::{CategoryCounters, Counter, DropReason, Gauge, Histogram, Refusal, ShardCounters};
+pub use expose::{Process, Registry};
+pub use ledger::Account;

@@ -1,1 +1,19 @@
-//! net
+//! Stage 1: connections. Accepts, reads whole requests into pooled buffers, hands them to a [`Service`], writes the
+//! answers in order. Knows HTTP/1.1 and no protocol above it.
+//!
+//! - [`accept`]: the accept loop of one listener of one shard
+//! - [`conn`]: the life of one connection
+//! - [`buffers`]: receive buffers, borrowed only while a request is incomplete
+//! - [`service`]: what a connection calls
+
+pub mod accept;
+pub mod buffers;
+pub mod conn;
+pub mod service;
+
+pub use accept::{Gate, accept};
+pub use conn::ConnLimits;
+pub use service::{Admission, Answer, Incoming, OwnedBody, Service};
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,165 @@
-//! shard
+//! One core: builds its stages, joins them, and waits. Does no work of its own.
+//!
+//! - [`ingest`]: the path of one request
+//! - [`slow`]: the same for large bodies and full lanes
+//! - [`lanes`], [`seal`], [`ticket`]: open blocks, and how requests hear of them
+//! - [`exchange`]: what crosses shards; [`placement`]: which core runs what
+//! - [`home`]: commits of the categories at home here; [`uploads`]: their logs, and what is taken from them
+//! - [`drain`]: stop in order
+
+pub mod common;
+pub mod drain;
+pub mod exchange;
+pub mod home;
+pub mod ingest;
+pub mod lanes;
+pub mod placement;
+pub mod seal;
+pub mod slow;
+pub mod ticket;
+pub mod uploads;
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::http1::{DateCache, HeadLimits};
+use crate::net::buffers::Buffers;
+use crate::net::conn::ConnContext;
+use crate::net::{ConnLimits, Gate, accept};
+use crate::point::CATEGORY_COUNT;
+use crate::ring::Consumer;
+use crate::rt::net::{Driver, Listener};
+use crate::rt::spawn;
+use crate::rt::sync::Notify;
+use crate::rt::wake::WakeListener;
+use crate::upload::Uploads;
+
+pub use common::Common;
+use exchange::{Ends, Report};
+use home::{Home, Reporter};
+use ingest::{Core, Ingest};
+use lanes::{Lanes, LanesParts};
+use ticket::Tickets;
+use uploads::HomeLog;
+
+/// What a shard is started with.
+pub struct ShardParts {
+    pub ends: Ends,
+    pub listeners: Vec<(&'static str, OwnedFd)>,
+    pub common: Arc<Common>,
+    /// Called once the shard's logs are recovered and it accepts connections.
+    pub ready: Box<dyn FnOnce() + Send>,
+}
+
+/// Runs one shard to its end.
+pub async fn run(parts: ShardParts) -> io::Result<()> {
+    let ShardParts { ends, listeners, common, ready } = parts;
+    let settings = &common.settings;
+    let shards = settings.shards.len();
+    let counters = common.registry.shard(ends.index);
+    Driver::start()?;
+
+    // Towards the homes of all categories, and back.
+    let arrived: Rc<Vec<Notify>> = Rc::new((0..CATEGORY_COUNT).map(|_| Notify::new()).collect());
+    let lanes = Lanes::new(LanesParts {
+        index: ends.index,
+        shards,
+        rings: ends.blocks_out,
+        wakers: ends.wakers.clone(),
+        local: Rc::clone(&arrived),
+        tickets: Rc::new(Tickets::default()),
+        compression: settings.destination.compression(),
+        counters: Arc::clone(&counters),
+    });
+    let reporter = Reporter::new(ends.index, ends.reports_out, ends.wakers.clone(), Rc::clone(&lanes));
+    let woken = Rc::new(Notify::new());
+    let listener = WakeListener::new(&ends.wakers[ends.index])?;
+    spawn(inbox(listener, Rc::clone(&arrived), Rc::clone(&woken)));
+    spawn(hear(ends.reports_in, Rc::clone(&woken), Rc::clone(&lanes)));
+
+    // The homes here: recover, then commit and upload.
+    let uploads = Uploads::start(common.upload.clone(), common.seed(ends.index));
+    let mut homes = Vec::new();
+    for (category, rings) in ends.blocks_in {
+        let home = HomeLog::open(category, &common, &counters, &reporter).await?;
+        home.serve(&uploads, common.upload.window_raw_bytes());
+        spawn(Rc::clone(&home).maintain());
+        let committer =
+            Home { home: Rc::clone(&home), arrived: Rc::clone(&arrived), reporter: Rc::clone(&reporter) };
+        spawn(committer.run(rings));
+        homes.push(home);
+    }
+    spawn(Rc::clone(&lanes).run());
+
+    // The front.
+    let core = Rc::new(Core {
+        lanes: Rc::clone(&lanes),
+        common: Arc::clone(&common),
+        counters,
+        scratch: RefCell::default(),
+        draining: Cell::new(false),
+    });
+    let service = Rc::new(Ingest { core: Rc::clone(&core), date: RefCell::new(DateCache::new()) });
+    let limits = &settings.limits;
+    let context = Rc::new(ConnContext {
+        buffers: Buffers::new(),
+        gate: Gate::new(Arc::clone(&common.connections), limits.connections_max),
+        limits: ConnLimits {
+            head: HeadLimits::default(),
+            head_timeout: limits.head_timeout,
+            body_timeout: limits.body_timeout,
+            write_timeout: limits.write_timeout,
+            idle_timeout: limits.idle_timeout,
+        },
+    });
+    for (name, socket) in listeners {
+        spawn(accept(Listener::new(socket)?, name, Rc::clone(&service), Rc::clone(&context)));
+    }
+    ready();
+
+    while !common.is_stopping() {
+        woken.notified().await;
+    }
+    drain::drain(&core, &context.gate, &uploads, &homes).await;
+    Ok(())
+}
+
+/// Wakes from other shards, passed on to everything that may have been meant.
+async fn inbox(listener: WakeListener, arrived: Rc<Vec<Notify>>, woken: Rc<Notify>) {
+    loop {
+        listener.woken().await;
+        woken.notify_all();
+        for category in arrived.iter() {
+            category.notify_all();
+        }
+    }
+}
+
+/// Word of this shard's blocks from the other shards.
+async fn hear(mut rings: Vec<Consumer<Report>>, woken: Rc<Notify>, lanes: Rc<Lanes>) {
+    loop {
+        let mut heard = false;
+        for ring in &mut rings {
+            while let Some(report) = ring.pop() {
+                heard = true;
+                lanes.report(report.ticket, report.progress);
+            }
+        }
+        if heard {
+            continue;
+        }
+        let mut asleep = true;
+        for ring in &mut rings {
+            asleep &= ring.prepare_sleep();
+        }
+        if asleep {
+            woken.notified().await;
+        }
+        for ring in &mut rings {
+            ring.cancel_sleep();
+        }
+    }
+}

@@ -7,6 +7,7 @@
 mod number;
 pub mod portable;
 pub mod structure;
+pub mod wire;
 #[cfg(target_arch = "x86_64")]
 pub mod x86;
 

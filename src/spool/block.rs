@@ -11,12 +11,26 @@ pub enum Codec {
     Zstd = 2,
 }
 
+impl Codec {
+    /// The codec with this number, if this version knows it.
+    pub fn from_byte(byte: u8) -> Option<Codec> {
+        [Codec::Identity, Codec::Gzip, Codec::Zstd].into_iter().find(|codec| *codec as u8 == byte)
+    }
+}
+
 /// What a payload holds. The discriminant is on disk: never renumber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
     /// `PBPoints`; payloads of one codec and route may be joined.
     Points = 0,
+}
+
+impl Kind {
+    /// The kind with this number, if this version knows it.
+    pub fn from_byte(byte: u8) -> Option<Kind> {
+        [Kind::Points].into_iter().find(|kind| *kind as u8 == byte)
+    }
 }
 
 /// An immutable run of points of one lane, compressed once, checksummed once.
@@ -30,7 +44,7 @@ pub struct Block {
     pub raw_bytes: u32,
     /// Wall clock at sealing, for age policies and for people.
     pub sealed_ms: u64,
-    /// The encoded route (`point::Route::encode`); opaque here, at most `limits::ROUTE_BYTES_MAX`.
+    /// The encoded route (`point::Route::encode`); opaque here, at most `spool::ROUTE_BYTES_MAX`.
     pub route: Bytes,
     pub payload: Bytes,
     /// CRC32C of `payload`, computed where the block was sealed.

@@ -133,6 +133,8 @@ impl Writer<'_> {
     fn value(&mut self, raw: &Range<usize>) -> Result<Option<(Kind, bool, u64)>, Undecodable> {
         let text = &self.line[raw.clone()];
         let decoded = match detect(text) {
+            // Junk behind a string: DataKit loses the field without a word.
+            Detected::Nothing if text.first() == Some(&b'"') => return Err(Undecodable),
             Detected::Nothing => {
                 // An empty array is nothing, too, but nothing is lost with it.
                 self.tape.lost_values += u32::from(text != b"[]");
@@ -202,14 +204,14 @@ impl Writer<'_> {
         while start < inside.end {
             let end = find_odd_escaped(self.line, start, inside.end, b',').unwrap_or(inside.end);
             let text = &self.line[start..end];
-            // The suffix is not looked at, only cut off.
+            // DataKit cuts the suffix off without a look, so that `[1i,23]` becomes 1 and 2. Here an element without
+            // its suffix is undecodable; only `i` passes for `u`, where nothing is lost.
             let cut = text.get(..text.len().wrapping_sub(1)).ok_or(Undecodable);
-            let suffix = text.last().copied();
-            self.tape.lost_values += u32::from(match kind {
-                Kind::Int => suffix != Some(b'i'),
-                Kind::Uint => suffix != Some(b'u'),
-                _ => false,
-            });
+            match (kind, text.last()) {
+                (Kind::Int, Some(b'i')) | (Kind::Uint, Some(b'u')) | (Kind::Bool | Kind::Float, _) => {}
+                (Kind::Uint, Some(b'i')) => self.tape.lost_values += 1,
+                _ => return Err(Undecodable),
+            }
             let value = match kind {
                 Kind::Int => parse_int(cut?).ok_or(Undecodable)? as u64,
                 Kind::Uint => parse_uint(cut?).ok_or(Undecodable)?,

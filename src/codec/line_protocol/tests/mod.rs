@@ -212,9 +212,9 @@ fn what_is_lost_is_counted() {
     let cases: [(&str, u32, u32); 6] = [
         ("m f=1i,g=[]", 0, 0),
         ("m f=\"!\"b", 1, 0),
-        ("m f=\"YQ==\"bx,g=1", 0, 1),
-        ("m f=[1i,2u]", 0, 1),
-        ("m f=[1i,2.5]\nm f=[1i] 5\nm f=\"\"b", 2, 1),
+        ("m f=\"YQ==\"bx,g=1", 1, 0),
+        ("m f=[1i,2u]", 1, 0),
+        ("m f=[1i,2.5]\nm f=[1i] 5\nm f=\"\"b", 2, 0),
         ("m f=[NaN]", 0, 1),
     ];
     for (body, points, values) in cases {

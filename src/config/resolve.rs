@@ -1,0 +1,437 @@
+//! From what was written to [`Settings`]: defaults by `compat`, cross checks, everything in plain types.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    read::{Problem, Shards, Written, read},
+    schema,
+    secret::Endpoint,
+    settings::{
+        Ack, ArchiveSettings, BodyFormat, Compat, Compression, DATA_DIR, DatawaySettings, Destination, Full,
+        Listener, LogFormat, Settings,
+    },
+    units,
+};
+
+/// What a configuration is resolved against: the machine, and nothing read behind the caller's back.
+pub struct Surroundings<'a> {
+    pub var: &'a dyn Fn(&str) -> Option<String>,
+    pub hostname: &'a str,
+    /// The address this machine speaks from; asked for only where `$datakit_ip` is used.
+    pub ip: &'a dyn Fn() -> Option<IpAddr>,
+    /// The cores this process may run on.
+    pub cores: &'a [usize],
+}
+
+/// Settings, and what a user should know about them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resolved {
+    pub settings: Settings,
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads and checks a configuration; the empty text is the embedded default.
+pub fn resolve(text: &str, around: &Surroundings<'_>) -> Result<Resolved, Vec<Problem>> {
+    let (written, problems) = read(text, around.var);
+    let mut resolver = Resolver { written, around, problems, warnings: Vec::new() };
+    let settings = resolver.settings();
+    if resolver.problems.is_empty() {
+        Ok(Resolved { settings, warnings: resolver.warnings })
+    } else {
+        resolver.problems.sort_by_key(|problem| problem.line);
+        Err(resolver.problems)
+    }
+}
+
+/// DataKit raises smaller values to this.
+const MAX_RAW_BODY_BYTES_MIN: u64 = 102_400;
+/// A spool that cannot hold one segment and the next would refuse everything.
+const SEGMENTS_MIN: u64 = 2;
+/// Segments are written with direct I/O, in whole blocks of the device.
+const SEGMENT_ALIGN_BYTES: u64 = 4_096;
+/// DataKit's word for "discard", as the first URL.
+const DEV_NULL: &str = "dev_null";
+
+struct Resolver<'a> {
+    written: Written,
+    around: &'a Surroundings<'a>,
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+impl Resolver<'_> {
+    fn problem(&mut self, key: &str, text: impl AsRef<str>) {
+        let line = self.written.line(key);
+        self.problems.push(Problem { line, text: format!("{key} {}", text.as_ref()) });
+    }
+
+    fn warning(&mut self, key: &str, text: impl AsRef<str>) {
+        let line = self.written.line(key);
+        self.warnings.push(Problem { line, text: format!("{key} {}", text.as_ref()) });
+    }
+
+    fn settings(&mut self) -> Settings {
+        let mut settings = Settings::default();
+        let written = self.written.clone();
+        if written.text("compat").as_deref() == Some("datakit-1.84") {
+            settings.compat = Compat::Datakit184;
+            settings.auto_timestamp_correction = true;
+        }
+        settings.data_dir = PathBuf::from(written.text("data_dir").unwrap_or_else(|| DATA_DIR.to_owned()));
+        if settings.data_dir.as_os_str().is_empty() {
+            self.problem("data_dir", "must not be empty");
+        }
+        settings.shards = self.shards();
+        settings.ack = match written.text("ack").as_deref() {
+            Some("memory") => Ack::Memory,
+            Some("upstream") => Ack::Upstream,
+            _ => Ack::Disk,
+        };
+        settings.hostname = self.hostname();
+        self.http(&mut settings);
+        self.limits(&mut settings);
+        self.tags(&mut settings);
+        set(&mut settings.auto_timestamp_correction, written.bool("io.auto_timestamp_correction"));
+        self.spool(&mut settings);
+        settings.destination = self.destination(&settings.data_dir);
+        self.log(&mut settings);
+        settings
+    }
+
+    fn shards(&mut self) -> Vec<usize> {
+        let cores = self.around.cores;
+        assert!(!cores.is_empty(), "BUG: a process runs on at least one core");
+        match self.written.shards("shards").unwrap_or(Shards::Auto) {
+            Shards::Auto => cores.to_vec(),
+            Shards::Count(count) if count > cores.len() => {
+                self.problem(
+                    "shards",
+                    format!("must be at most {}, the cores this process may use", cores.len()),
+                );
+                cores.to_vec()
+            }
+            Shards::Count(count) => cores[..count].to_vec(),
+            Shards::Cores(list) => {
+                if list.is_empty() {
+                    self.problem("shards", "must name at least one core");
+                }
+                for (index, core) in list.iter().enumerate() {
+                    if !cores.contains(core) {
+                        self.problem(
+                            "shards",
+                            format!("names core {core}, but this process may use only {cores:?}"),
+                        );
+                    } else if list[..index].contains(core) {
+                        self.problem("shards", format!("names core {core} twice"));
+                    }
+                }
+                list
+            }
+        }
+    }
+
+    fn hostname(&mut self) -> String {
+        let hostname = self.written.text("hostname").unwrap_or_else(|| self.around.hostname.to_owned());
+        // It is sent in headers.
+        if hostname.is_empty() || !hostname.bytes().all(|byte| byte.is_ascii_graphic()) {
+            self.problem("hostname", "must be a name without spaces, in ASCII");
+        }
+        hostname
+    }
+
+    fn http(&mut self, settings: &mut Settings) {
+        let written = self.written.clone();
+        let mut listen = Vec::new();
+        let keys = [
+            ("datakit", "http_api.listen"),
+            ("datadog", "intake.datadog.listen"),
+            ("skywalking", "intake.skywalking.listen"),
+        ];
+        for (index, (name, key)) in keys.into_iter().enumerate() {
+            let address = match written.text(key) {
+                None => settings.http.listen[index].address,
+                Some(text) if text.is_empty() && index > 0 => continue,
+                Some(text) => match parse_listen(&text) {
+                    Ok(address) => address,
+                    Err(reason) => {
+                        self.problem(key, reason);
+                        continue;
+                    }
+                },
+            };
+            // Port 0 is a free one, another each time.
+            if let Some(other) =
+                listen.iter().find(|other: &&Listener| other.address == address && address.port() != 0)
+            {
+                let other = keys.iter().find(|(name, _)| *name == other.name).map_or("", |(_, key)| key);
+                self.problem(key, format!("is {address}, as {other} is; give them two ports"));
+            }
+            listen.push(Listener { name, address });
+        }
+        settings.http.listen = listen;
+        set(&mut settings.http.timeout, written.time("http_api.timeout"));
+        set(&mut settings.http.disable_404page, written.bool("http_api.disable_404page"));
+        set(&mut settings.http.allowed_cors_origins, written.list("http_api.allowed_cors_origins"));
+    }
+
+    fn limits(&mut self, settings: &mut Settings) {
+        let written = self.written.clone();
+        let limits = &mut settings.limits;
+        set(&mut limits.connections_max, written.integer("limits.connections_max").map(to_usize));
+        set(&mut limits.body_bytes_max, written.size("limits.body_max").map(|bytes| bytes as usize));
+        set(
+            &mut limits.decoded_body_bytes_max,
+            written.size("limits.decoded_body_max").map(|bytes| bytes as usize),
+        );
+        set(&mut limits.head_timeout, written.time("limits.head_timeout"));
+        set(&mut limits.body_timeout, written.time("limits.body_timeout"));
+        set(&mut limits.write_timeout, written.time("limits.write_timeout"));
+        set(&mut limits.idle_timeout, written.time("limits.idle_timeout"));
+        if written.bool("http_api.close_idle_connection") == Some(true) && !settings.http.timeout.is_zero() {
+            limits.idle_timeout = limits.idle_timeout.min(settings.http.timeout);
+        }
+        if limits.decoded_body_bytes_max < limits.body_bytes_max {
+            self.problem("limits.decoded_body_max", "must not be less than limits.body_max");
+        }
+    }
+
+    fn tags(&mut self, settings: &mut Settings) {
+        let mut host_tags = self.replaced("global_host_tags");
+        // The documents let a configured host stand; DataKit attaches the real name whatever is configured.
+        if settings.compat == Compat::Datakit184 {
+            host_tags.retain(|(key, _)| key != "host");
+        }
+        if !host_tags.iter().any(|(key, _)| key == "host") {
+            host_tags.push(("host".to_owned(), settings.hostname.clone()));
+            host_tags.sort();
+        }
+        let election_tags = self.replaced("election.tags");
+        settings.global_election_tags = if self.written.bool("election.enable") == Some(true) {
+            election_tags
+        } else {
+            if !election_tags.is_empty() {
+                let text = "[election.tags] is not used while election.enable is false".to_owned();
+                self.warnings.push(Problem { line: None, text });
+            }
+            host_tags.clone()
+        };
+        settings.global_host_tags = host_tags;
+    }
+
+    /// A table of tags with its placeholders replaced.
+    fn replaced(&mut self, path: &str) -> Vec<(String, String)> {
+        let mut tags = self.written.tags(path);
+        for (key, value) in &mut tags {
+            if key.is_empty() {
+                self.problems
+                    .push(Problem { line: None, text: format!("[{path}] holds a tag without a name") });
+            }
+            let lower = value.to_ascii_lowercase();
+            let Some(placeholder) = lower.strip_prefix("__").or_else(|| lower.strip_prefix('$')) else {
+                continue;
+            };
+            let replacement = match placeholder {
+                "datakit_hostname" => Some(self.around.hostname.to_owned()),
+                "datakit_ip" => (self.around.ip)().map(|ip| ip.to_string()),
+                "datakit_uuid" | "datakit_id" => None,
+                _ => continue,
+            };
+            match replacement {
+                Some(text) => *value = text,
+                None => {
+                    let text = format!("{path}.{key}: there is no value for {value} on this machine");
+                    self.problems.push(Problem { line: None, text });
+                }
+            }
+        }
+        tags
+    }
+
+    fn spool(&mut self, settings: &mut Settings) {
+        let written = self.written.clone();
+        let spool = &mut settings.spool;
+        spool.dir = settings.data_dir.join("spool");
+        set(&mut spool.segment_bytes, written.size("spool.segment_size"));
+        if !spool.segment_bytes.is_multiple_of(SEGMENT_ALIGN_BYTES) {
+            self.problem("spool.segment_size", format!("must be a multiple of {SEGMENT_ALIGN_BYTES} bytes"));
+        }
+        let datakit = written.number("dataway.wal.max_capacity_gb");
+        let own = written.size("spool.capacity");
+        if datakit.is_some() && own.is_some() {
+            self.problem(
+                "dataway.wal.max_capacity_gb",
+                "and spool.capacity say the same thing; keep one of them",
+            );
+        }
+        set(&mut spool.capacity_bytes, datakit.map(|gib| (gib * (1_u64 << 30) as f64) as u64));
+        set(&mut spool.capacity_bytes, own);
+        let least = SEGMENTS_MIN * spool.segment_bytes;
+        let too_small =
+            format!("must be at least {}, which is {SEGMENTS_MIN} segments", units::show_size(least));
+        if spool.capacity_bytes < least {
+            self.problem(
+                if datakit.is_some() { "dataway.wal.max_capacity_gb" } else { "spool.capacity" },
+                &too_small,
+            );
+        }
+        for key in schema::find_table("spool.capacity_of").map_or(&[][..], |table| table.keys) {
+            let full = schema::full_name("spool.capacity_of", key.name);
+            if let Some(bytes) = written.size(&full) {
+                if bytes < least {
+                    self.problem(&full, &too_small);
+                }
+                spool.capacity_bytes_of.push((key.name, bytes));
+            }
+        }
+        if written.text("spool.full").as_deref() == Some("evict_oldest") {
+            spool.full = Full::EvictOldest;
+        }
+        set(&mut spool.tail_cache_bytes, written.size("spool.tail_cache").map(|bytes| bytes as usize));
+    }
+
+    fn destination(&mut self, data_dir: &Path) -> Destination {
+        let urls = self.written.list("dataway.urls").unwrap_or_default();
+        let discard = urls.first().is_some_and(|url| url == DEV_NULL);
+        match self.written.text("destination").as_deref() {
+            Some("blackhole") => Destination::Blackhole,
+            Some("archive") => {
+                if !urls.is_empty() {
+                    self.warning("dataway.urls", "is not used: destination is \"archive\"");
+                }
+                self.archive(data_dir)
+            }
+            Some("dataway") if urls.is_empty() => {
+                self.problem("destination", "is \"dataway\", but dataway.urls names none");
+                Destination::Blackhole
+            }
+            _ if discard => Destination::Blackhole,
+            _ if urls.is_empty() => self.archive(data_dir),
+            _ => self.dataway(&urls),
+        }
+    }
+
+    fn archive(&mut self, data_dir: &Path) -> Destination {
+        let dir = self.written.text("archive.dir").filter(|dir| !dir.is_empty());
+        let dir = dir.map_or_else(|| data_dir.join("archive"), PathBuf::from);
+        let mut archive = ArchiveSettings { dir, rotate_bytes: 64 << 20 };
+        set(&mut archive.rotate_bytes, self.written.size("archive.rotate_size"));
+        Destination::Archive(archive)
+    }
+
+    fn dataway(&mut self, urls: &[String]) -> Destination {
+        let mut endpoints: Vec<Endpoint> = Vec::with_capacity(urls.len());
+        for (index, url) in urls.iter().enumerate() {
+            // The URL itself is not repeated: it holds the token.
+            match Endpoint::parse(url) {
+                Ok(endpoint) if endpoints.contains(&endpoint) => {
+                    self.problem("dataway.urls", format!("names {endpoint} twice"));
+                }
+                Ok(endpoint) => endpoints.push(endpoint),
+                Err(reason) => self.problem("dataway.urls", format!("number {}: {reason}", index + 1)),
+            }
+        }
+        let mut dataway = DatawaySettings::new(endpoints);
+        let written = self.written.clone();
+        if matches!(written.text("dataway.content_encoding").as_deref(), Some("v1" | "line-protocol")) {
+            dataway.format = BodyFormat::LineProtocol;
+        }
+        let own = written.text("dataway.compression");
+        let gzip = written.bool("dataway.gzip");
+        match (own.as_deref(), gzip) {
+            (Some("gzip"), Some(false)) | (Some("zstd" | "identity"), Some(true)) => {
+                self.problem(
+                    "dataway.gzip",
+                    "and dataway.compression contradict each other; keep compression",
+                );
+            }
+            _ => {}
+        }
+        dataway.compression = match own.as_deref() {
+            Some("zstd") => Compression::Zstd,
+            Some("identity") => Compression::Identity,
+            None if gzip == Some(false) => Compression::Identity,
+            _ => Compression::Gzip,
+        };
+        set(&mut dataway.joined_members, written.bool("dataway.joined_members"));
+        if let Some(bytes) = written.size("dataway.max_raw_body_size") {
+            if bytes < MAX_RAW_BODY_BYTES_MIN {
+                self.warning("dataway.max_raw_body_size", format!("is raised to {MAX_RAW_BODY_BYTES_MIN}"));
+            }
+            dataway.max_raw_body_bytes = bytes.max(MAX_RAW_BODY_BYTES_MIN) as usize;
+        }
+        set(&mut dataway.timeout, written.time("dataway.timeout_v2"));
+        set(
+            &mut dataway.max_retry_count,
+            written.integer("dataway.max_retry_count").map(|count| count as u32),
+        );
+        set(&mut dataway.retry_delay, written.time("dataway.retry_delay"));
+        set(&mut dataway.retry_delay_max, written.time("dataway.retry_delay_max"));
+        if dataway.retry_delay_max < dataway.retry_delay {
+            self.problem("dataway.retry_delay_max", "must not be less than dataway.retry_delay");
+        }
+        set(&mut dataway.workers, written.integer("dataway.workers").map(to_usize));
+        set(
+            &mut dataway.max_idle_conns_per_host,
+            written.integer("dataway.max_idle_conns_per_host").map(to_usize),
+        );
+        set(&mut dataway.idle_timeout, written.time("dataway.idle_timeout"));
+        set(&mut dataway.tls_insecure, written.bool("dataway.tls_insecure"));
+        if dataway.tls_insecure {
+            self.warning(
+                "dataway.tls_insecure",
+                "is on: whoever is between can read and change what is sent",
+            );
+        }
+        Destination::Dataway(dataway)
+    }
+
+    fn log(&mut self, settings: &mut Settings) {
+        set(&mut settings.log.level, self.written.text("log.level"));
+        if !settings.log.level.split(',').all(is_log_directive) {
+            self.problem(
+                "log.level",
+                "must be error, warn, info, debug or trace, or by module, as \"info,kitgate::spool=debug\"",
+            );
+        }
+        if self.written.text("log.format").as_deref() == Some("json") {
+            settings.log.format = LogFormat::Json;
+        }
+    }
+}
+
+fn set<T>(slot: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *slot = value;
+    }
+}
+
+/// The schema has refused what is negative.
+fn to_usize(number: i64) -> usize {
+    number.unsigned_abs() as usize
+}
+
+/// `address:port`, with `localhost` replaced as DataKit does.
+fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    if text.starts_with('/') || text.starts_with("unix:") {
+        return Err("is a socket path; only addresses are supported so far".to_owned());
+    }
+    let address = text.replace("localhost", "127.0.0.1");
+    address.parse().map_err(|_| {
+        format!("must be an address and a port, as \"127.0.0.1:9529\" or \"[::]:9529\", not {text:?}")
+    })
+}
+
+fn is_log_directive(directive: &str) -> bool {
+    let is_level = |level: &str| ["off", "error", "warn", "info", "debug", "trace"].contains(&level);
+    match directive.split_once('=') {
+        Some((module, level)) => {
+            !module.is_empty()
+                && module.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':'))
+                && is_level(level)
+        }
+        None => is_level(directive),
+    }
+}

@@ -1,0 +1,400 @@
+//! Every key a configuration may hold, in one table: its name, its kind, its default as written, and what it does.
+//! Reading (`read.rs`), its error texts and the reference (`doc.rs`) all follow the table.
+
+/// What a key's value must be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// Text that is shown to nobody: error messages do not repeat it.
+    SecretList,
+    /// A list of texts.
+    TextList,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    Bool,
+    /// A whole number within these bounds.
+    Integer {
+        min: i64,
+        max: i64,
+    },
+    /// A number above zero.
+    Number,
+    /// Bytes, with or without a unit, within these bounds.
+    Size {
+        min: u64,
+        max: u64,
+    },
+    /// A time with its unit; zero only where it means off.
+    Time {
+        zero: bool,
+    },
+    /// `"auto"`, a number, or a list of cores.
+    Shards,
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    pub name: &'static str,
+    pub kind: Kind,
+    /// As it would be written. Where there is no default: an example, with `example` set.
+    pub default: &'static str,
+    pub example: bool,
+    pub help: &'static str,
+}
+
+/// One table, with its keys in the order of the reference.
+#[derive(Clone, Copy, Debug)]
+pub struct Table {
+    /// `""` for the top level.
+    pub path: &'static str,
+    pub help: &'static str,
+    pub keys: &'static [Key],
+    /// Names are the user's own and values are text: tags.
+    pub free: bool,
+}
+
+const fn key(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Key {
+    Key { name, kind, default, example: false, help }
+}
+
+const fn example(name: &'static str, kind: Kind, example: &'static str, help: &'static str) -> Key {
+    Key { name, kind, default: example, example: true, help }
+}
+
+const fn table(path: &'static str, help: &'static str, keys: &'static [Key]) -> Table {
+    Table { path, help, keys, free: false }
+}
+
+/// Any number of bytes from `min` up.
+const fn size(min: u64) -> Kind {
+    Kind::Size { min, max: i64::MAX as u64 }
+}
+
+/// A bound a process on one machine can have; what is above is a slip of the pen.
+const COUNT_MAX: i64 = 1_000_000;
+/// Segments smaller than this would be mostly headers and file names, larger ones are recycled too seldom.
+pub const SEGMENT_BYTES: Kind = Kind::Size { min: 1 << 20, max: 1 << 30 };
+/// A body held in memory by one connection.
+const BODY_BYTES: Kind = Kind::Size { min: 1 << 10, max: 4 << 30 };
+const CAPACITY_BYTES: Kind = size(4 << 20);
+const TIME: Kind = Kind::Time { zero: false };
+
+/// The table.
+pub static TABLES: &[Table] = &[
+    table(
+        "",
+        "",
+        &[
+            key(
+                "compat",
+                Kind::Word(&["documented", "datakit-1.84"]),
+                "\"documented\"",
+                "Which behaviour wins where the public documents and DataKit 1.84.1 contradict each other.\n\
+             deploy/compatibility.md lists the differences.",
+            ),
+            key(
+                "data_dir",
+                Kind::Text,
+                "\"./kitgate-data\"",
+                "Where the spool, the archive and the dead-letter files live. One process at a time.",
+            ),
+            key(
+                "shards",
+                Kind::Shards,
+                "\"auto\"",
+                "One shard a core: \"auto\" (every core this process may use), a number, or a list of cores as [0, 2].",
+            ),
+            key(
+                "ack",
+                Kind::Word(&["memory", "disk", "upstream"]),
+                "\"disk\"",
+                "When a write is answered 2xx: \"memory\" (in a queue; a crash loses it), \"disk\" (synced), \"upstream\"\n\
+             (the destination took it). A request may ask for another level with ?ack=.",
+            ),
+            key(
+                "destination",
+                Kind::Word(&["auto", "dataway", "archive", "blackhole"]),
+                "\"auto\"",
+                "Where points go. \"auto\": to [dataway] if it has urls, else into the local archive.\n\
+             \"blackhole\" takes everything and keeps nothing, for measurements.",
+            ),
+            example(
+                "hostname",
+                Kind::Text,
+                "\"edge-1\"",
+                "The name in X-Datakit, in the User-Agent and in the tag host. Without it: the host's own.",
+            ),
+        ],
+    ),
+    table(
+        "http_api",
+        "The DataKit API.",
+        &[
+            key(
+                "listen",
+                Kind::Text,
+                "\"127.0.0.1:9529\"",
+                "Address and port. \"localhost\" stands for 127.0.0.1; [::] is all addresses of IPv6.",
+            ),
+            key(
+                "timeout",
+                Kind::Time { zero: true },
+                "\"30s\"",
+                "A request that is not answered after this is answered 408. 0: never.",
+            ),
+            key("disable_404page", Kind::Bool, "false", "Answer unknown paths with an empty body."),
+            key(
+                "allowed_cors_origins",
+                Kind::TextList,
+                "[]",
+                "Origins that browsers may send from. Empty: all.",
+            ),
+            key(
+                "close_idle_connection",
+                Kind::Bool,
+                "false",
+                "Close a connection that is idle for longer than timeout, where limits.idle_timeout is longer.",
+            ),
+        ],
+    ),
+    table(
+        "dataway",
+        "The destination, when it is a DataWay.",
+        &[
+            example(
+                "urls",
+                Kind::SecretList,
+                "[\"https://openway.guance.com?token=${DATAWAY_TOKEN}\"]",
+                "Every package goes to all of them. The path is ignored, the query goes with every call.",
+            ),
+            key(
+                "compression",
+                Kind::Word(&["gzip", "zstd", "identity"]),
+                "\"gzip\"",
+                "How bodies are compressed, on disk and on the wire. Every DataWay reads gzip.",
+            ),
+            key("gzip", Kind::Bool, "true", "DataKit's name for it: false is compression = \"identity\"."),
+            key(
+                "joined_members",
+                Kind::Bool,
+                "true",
+                "Whether the destination reads bodies of several gzip members or zstd frames, as the formats allow.\n\
+             false costs one more compression per package.",
+            ),
+            key(
+                "content_encoding",
+                Kind::Word(&["v2", "protobuf", "v1", "line-protocol"]),
+                "\"v2\"",
+                "The body format: protobuf (\"v2\") or line protocol (\"v1\").",
+            ),
+            key(
+                "max_raw_body_size",
+                size(1),
+                "1048576",
+                "Bytes of a body before compression. Less than 102400 is raised to it, as DataKit does.",
+            ),
+            key("timeout_v2", TIME, "\"30s\"", "For connecting, and for each answer."),
+            key(
+                "max_retry_count",
+                Kind::Integer { min: 1, max: 10 },
+                "1",
+                "Tries in quick succession. After that a package is tried every retry_delay_max; none is given up.",
+            ),
+            key(
+                "retry_delay",
+                TIME,
+                "\"1s\"",
+                "The first pause between two tries; each further one is twice as long.",
+            ),
+            key(
+                "retry_delay_max",
+                TIME,
+                "\"30s\"",
+                "The longest pause between two tries, unless the destination asks for more.",
+            ),
+            key("workers", Kind::Integer { min: 1, max: 64 }, "4", "Requests in flight per category."),
+            key(
+                "max_idle_conns_per_host",
+                Kind::Integer { min: 0, max: COUNT_MAX },
+                "64",
+                "Connections kept open for reuse.",
+            ),
+            key("idle_timeout", TIME, "\"90s\"", "How long such a connection is kept."),
+            key("tls_insecure", Kind::Bool, "false", "Do not check certificates. For tests only."),
+        ],
+    ),
+    table(
+        "dataway.wal",
+        "DataKit's names for the spool.",
+        &[key("max_capacity_gb", Kind::Number, "2.0", "The same as spool.capacity, in GiB.")],
+    ),
+    Table {
+        path: "global_host_tags",
+        free: true,
+        keys: &[
+            example("host", Kind::Text, "\"edge-1\"", ""),
+            example("ip", Kind::Text, "\"$datakit_ip\"", ""),
+        ],
+        help: "Tags for points that lack them. host is always there. $datakit_hostname and $datakit_ip are replaced.",
+    },
+    table(
+        "election",
+        "",
+        &[key(
+            "enable",
+            Kind::Bool,
+            "false",
+            "Whether ?global_election_tags= means the tags below. false: it means the host tags.",
+        )],
+    ),
+    Table {
+        path: "election.tags",
+        free: true,
+        keys: &[example("cluster", Kind::Text, "\"a\"", "")],
+        help: "Tags for points that are written with ?global_election_tags=.",
+    },
+    table(
+        "io",
+        "",
+        &[key(
+            "auto_timestamp_correction",
+            Kind::Bool,
+            "false",
+            "Points more than two hours off are sent with the time of their arrival, and keep their own in __orig_time.\n\
+             The default is true under compat = \"datakit-1.84\".",
+        )],
+    ),
+    table(
+        "spool",
+        "The queue on disk. One log per category.",
+        &[
+            key(
+                "capacity",
+                CAPACITY_BYTES,
+                "\"2GiB\"",
+                "How much a category may hold that is not delivered.",
+            ),
+            key(
+                "full",
+                Kind::Word(&["refuse", "evict_oldest"]),
+                "\"refuse\"",
+                "When a category is full: \"refuse\" new data with 503, or \"evict_oldest\", counted as dropped.",
+            ),
+            key("segment_size", SEGMENT_BYTES, "\"32MiB\"", "The size of a file of the log."),
+            key(
+                "tail_cache",
+                Kind::Size { min: 0, max: 1 << 30 },
+                "\"4MiB\"",
+                "How much of a category's newest data is also kept in memory, so that upload need not read it back.",
+            ),
+        ],
+    ),
+    table(
+        "spool.capacity_of",
+        "Categories that may hold more or less than the others.",
+        &[
+            example("metric", CAPACITY_BYTES, "\"2GiB\"", ""),
+            example("network", CAPACITY_BYTES, "\"2GiB\"", ""),
+            example("keyevent", CAPACITY_BYTES, "\"2GiB\"", ""),
+            example("object", CAPACITY_BYTES, "\"128MiB\"", ""),
+            example("custom_object", CAPACITY_BYTES, "\"128MiB\"", ""),
+            example("logging", CAPACITY_BYTES, "\"10GiB\"", ""),
+            example("tracing", CAPACITY_BYTES, "\"2GiB\"", ""),
+            example("rum", CAPACITY_BYTES, "\"2GiB\"", ""),
+            example("security", CAPACITY_BYTES, "\"2GiB\"", ""),
+            example("profiling", CAPACITY_BYTES, "\"2GiB\"", ""),
+        ],
+    ),
+    table(
+        "archive",
+        "The destination when there is no other: readable files, one per category and day.",
+        &[
+            example("dir", Kind::Text, "\"/srv/archive\"", "Without it: the folder archive in data_dir."),
+            key(
+                "rotate_size",
+                size(64 << 10),
+                "\"64MiB\"",
+                "A file past this size is closed and compressed.",
+            ),
+        ],
+    ),
+    table(
+        "intake.datadog",
+        "A second address for Datadog agents. The routes are the same as on the main one.",
+        &[key("listen", Kind::Text, "\"127.0.0.1:8126\"", "Empty: none.")],
+    ),
+    table(
+        "intake.skywalking",
+        "A third one, for SkyWalking agents.",
+        &[key("listen", Kind::Text, "\"127.0.0.1:12800\"", "Empty: none.")],
+    ),
+    table(
+        "limits",
+        "Bounds against senders that are too many, too large or too slow.",
+        &[
+            key(
+                "connections_max",
+                Kind::Integer { min: 1, max: COUNT_MAX },
+                "65536",
+                "Open connections of the whole process.",
+            ),
+            key("body_max", BODY_BYTES, "\"32MiB\"", "A request body on the wire; 413 past it."),
+            key(
+                "decoded_body_max",
+                BODY_BYTES,
+                "\"128MiB\"",
+                "A request body after decompression; 413 past it.",
+            ),
+            key("head_timeout", TIME, "\"10s\"", "For a request head to arrive."),
+            key("body_timeout", TIME, "\"30s\"", "Without a byte of a body arriving."),
+            key("write_timeout", TIME, "\"30s\"", "Without the client taking a byte of an answer."),
+            key("idle_timeout", TIME, "\"5m\"", "Between two requests on a connection."),
+        ],
+    ),
+    table(
+        "log",
+        "What is written to standard error.",
+        &[
+            key(
+                "level",
+                Kind::Text,
+                "\"info\"",
+                "error, warn, info, debug, trace; or by module, as \"info,kitgate::spool=debug\".",
+            ),
+            key("format", Kind::Word(&["text", "json"]), "\"text\"", "For people or for machines."),
+        ],
+    ),
+];
+
+/// The table with this path.
+pub fn find_table(path: &str) -> Option<&'static Table> {
+    TABLES.iter().find(|table| table.path == path)
+}
+
+/// The names of the tables directly under the one with this path.
+pub fn children(path: &str) -> impl Iterator<Item = &'static str> {
+    let prefix = if path.is_empty() { String::new() } else { format!("{path}.") };
+    let mut names: Vec<&str> = TABLES
+        .iter()
+        .filter(|table| !table.path.is_empty())
+        .filter_map(|table| table.path.strip_prefix(prefix.as_str()))
+        .map(|rest| rest.split('.').next().unwrap_or(rest))
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter()
+}
+
+impl Table {
+    /// The key of this name; in a free table any name is one.
+    pub fn find(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+}
+
+/// `table.key`, as error texts name it.
+pub fn full_name(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}

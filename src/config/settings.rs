@@ -1,0 +1,310 @@
+//! What the gateway runs on: every value checked, in plain types, with the defaults of `compat = "documented"`.
+//!
+//! [`Settings::default`] is the embedded default: what `kitgate` without arguments starts with. Stages are handed
+//! their own part of it and never see the text it came from.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use super::secret::Endpoint;
+
+/// Which behaviour wins where the public documents and DataKit 1.84.1 contradict each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compat {
+    /// The public API documents.
+    #[default]
+    Documented,
+    /// DataKit 1.84.1 as recorded.
+    Datakit184,
+}
+
+/// When a request is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ack {
+    /// The points are in the ring: a crash loses them.
+    Memory,
+    /// The commit that holds them is synced.
+    #[default]
+    Disk,
+    /// The destination took them.
+    Upstream,
+}
+
+/// What happens to new data when a category's spool is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Full {
+    /// 503 with Retry-After; what is spooled stays.
+    #[default]
+    Refuse,
+    /// The oldest segment goes, counted as dropped.
+    EvictOldest,
+}
+
+/// How blocks are compressed before they are spooled and sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    #[default]
+    Gzip,
+    Zstd,
+    Identity,
+}
+
+/// What an upload body holds before compression.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BodyFormat {
+    /// DataKit's `v2`.
+    #[default]
+    Protobuf,
+    /// DataKit's `v1`.
+    LineProtocol,
+}
+
+/// Everything, resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    pub compat: Compat,
+    pub data_dir: PathBuf,
+    /// The cores that run a shard each; never empty.
+    pub shards: Vec<usize>,
+    pub ack: Ack,
+    /// The name in `X-Datakit`, the User-Agent and the `host` tag.
+    pub hostname: String,
+    pub http: HttpSettings,
+    pub limits: LimitSettings,
+    /// Tags for points that lack them, sorted by key.
+    pub global_host_tags: Vec<(String, String)>,
+    /// The same for `?global_election_tags=`; a copy of the host tags while election is off.
+    pub global_election_tags: Vec<(String, String)>,
+    /// Points more than two hours off are sent with the time of their arrival.
+    pub auto_timestamp_correction: bool,
+    pub spool: SpoolSettings,
+    pub destination: Destination,
+    pub log: LogSettings,
+}
+
+/// A socket to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// `datakit`, `datadog` or `skywalking`: for logs and metrics.
+    pub name: &'static str,
+    pub address: SocketAddr,
+}
+
+/// What the HTTP side does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpSettings {
+    /// Never empty; the main listener comes first.
+    pub listen: Vec<Listener>,
+    /// How long a request may take until it is answered 408; zero switches it off.
+    pub timeout: Duration,
+    /// 404 without the welcome page.
+    pub disable_404page: bool,
+    /// Empty: every origin.
+    pub allowed_cors_origins: Vec<String>,
+}
+
+/// The bounds a user may move. The others are constants.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LimitSettings {
+    /// Connections of the whole process.
+    pub connections_max: usize,
+    /// A request body on the wire.
+    pub body_bytes_max: usize,
+    /// A request body after decompression.
+    pub decoded_body_bytes_max: usize,
+    /// From the first byte of a head, or from accept, to its last.
+    pub head_timeout: Duration,
+    /// Without a byte of a body arriving.
+    pub body_timeout: Duration,
+    /// Without the client taking a byte of the answer.
+    pub write_timeout: Duration,
+    /// Between two requests on a connection.
+    pub idle_timeout: Duration,
+}
+
+/// The disk queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpoolSettings {
+    /// `<data_dir>/spool`.
+    pub dir: PathBuf,
+    pub segment_bytes: u64,
+    /// The bound of a category that has none of its own.
+    pub capacity_bytes: u64,
+    /// Bounds of single categories, by their names.
+    pub capacity_bytes_of: Vec<(&'static str, u64)>,
+    pub full: Full,
+    /// How much of a category's newest data is kept in memory for upload, so that it is not read back.
+    pub tail_cache_bytes: usize,
+}
+
+impl SpoolSettings {
+    /// The bound of one category.
+    pub fn capacity_bytes(&self, category: &str) -> u64 {
+        let own = self.capacity_bytes_of.iter().find(|(name, _)| *name == category);
+        own.map_or(self.capacity_bytes, |(_, bytes)| *bytes)
+    }
+}
+
+/// Where points go.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Destination {
+    Dataway(DatawaySettings),
+    Archive(ArchiveSettings),
+    Blackhole,
+}
+
+impl Destination {
+    /// How blocks are compressed for it.
+    pub fn compression(&self) -> Compression {
+        match self {
+            Destination::Dataway(dataway) => dataway.compression,
+            // What is spooled for the archive is read once, on this machine, and unpacked at once.
+            Destination::Archive(_) => Compression::Zstd,
+            Destination::Blackhole => Compression::Identity,
+        }
+    }
+}
+
+/// As people are told, without tokens.
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Destination::Dataway(dataway) => {
+                for (index, url) in dataway.urls.iter().enumerate() {
+                    write!(f, "{}{url}", if index == 0 { "" } else { " and " })?;
+                }
+                Ok(())
+            }
+            Destination::Archive(archive) => write!(f, "readable files in {}", archive.dir.display()),
+            Destination::Blackhole => f.write_str("nowhere: everything is discarded"),
+        }
+    }
+}
+
+/// How points are uploaded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DatawaySettings {
+    /// Every package goes to all of them; never empty.
+    pub urls: Vec<Endpoint>,
+    pub format: BodyFormat,
+    pub compression: Compression,
+    /// Whether the destination reads several gzip members or zstd frames one behind another.
+    pub joined_members: bool,
+    /// Uncompressed protobuf of one request.
+    pub max_raw_body_bytes: usize,
+    /// Connect, and each answer.
+    pub timeout: Duration,
+    /// Tries in quick succession before a package waits `retry_delay_max` between tries. Nothing is dropped.
+    pub max_retry_count: u32,
+    /// The first pause of the backoff.
+    pub retry_delay: Duration,
+    pub retry_delay_max: Duration,
+    /// Requests in flight per category.
+    pub workers: usize,
+    pub max_idle_conns_per_host: usize,
+    pub idle_timeout: Duration,
+    /// Certificates are not checked.
+    pub tls_insecure: bool,
+}
+
+impl DatawaySettings {
+    /// The defaults, towards `urls`.
+    pub fn new(urls: Vec<Endpoint>) -> DatawaySettings {
+        DatawaySettings {
+            urls,
+            format: BodyFormat::Protobuf,
+            compression: Compression::Gzip,
+            joined_members: true,
+            max_raw_body_bytes: 1 << 20,
+            timeout: Duration::from_secs(30),
+            max_retry_count: 1,
+            retry_delay: Duration::from_secs(1),
+            retry_delay_max: Duration::from_secs(30),
+            workers: 4,
+            max_idle_conns_per_host: 64,
+            idle_timeout: Duration::from_secs(90),
+            tls_insecure: false,
+        }
+    }
+}
+
+/// The local archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchiveSettings {
+    pub dir: PathBuf,
+    /// A file past this size is closed and compressed, as one of a past day is.
+    pub rotate_bytes: u64,
+}
+
+/// What is written to standard error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// A level, or directives as `info,kitgate::spool=debug`.
+    pub level: String,
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// The data directory of the embedded default.
+pub(super) const DATA_DIR: &str = "./kitgate-data";
+
+impl Default for Settings {
+    fn default() -> Settings {
+        let loopback =
+            |name, port| Listener { name, address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port) };
+        let data_dir = PathBuf::from(DATA_DIR);
+        Settings {
+            compat: Compat::Documented,
+            shards: vec![0],
+            ack: Ack::Disk,
+            hostname: "localhost".to_owned(),
+            http: HttpSettings {
+                listen: vec![
+                    loopback("datakit", 9529),
+                    loopback("datadog", 8126),
+                    loopback("skywalking", 12800),
+                ],
+                timeout: Duration::from_secs(30),
+                disable_404page: false,
+                allowed_cors_origins: Vec::new(),
+            },
+            limits: LimitSettings {
+                connections_max: 65_536,
+                body_bytes_max: 32 << 20,
+                decoded_body_bytes_max: 128 << 20,
+                head_timeout: Duration::from_secs(10),
+                body_timeout: Duration::from_secs(30),
+                write_timeout: Duration::from_secs(30),
+                idle_timeout: Duration::from_secs(300),
+            },
+            global_host_tags: vec![("host".to_owned(), "localhost".to_owned())],
+            global_election_tags: vec![("host".to_owned(), "localhost".to_owned())],
+            auto_timestamp_correction: false,
+            spool: SpoolSettings {
+                dir: data_dir.join("spool"),
+                segment_bytes: 32 << 20,
+                capacity_bytes: 2 << 30,
+                capacity_bytes_of: Vec::new(),
+                full: Full::Refuse,
+                tail_cache_bytes: 4 << 20,
+            },
+            destination: Destination::Archive(ArchiveSettings {
+                dir: data_dir.join("archive"),
+                rotate_bytes: 64 << 20,
+            }),
+            log: LogSettings { level: "info".to_owned(), format: LogFormat::Text },
+            data_dir,
+        }
+    }
+}

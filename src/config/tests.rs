@@ -1,0 +1,421 @@
+//! A configuration as a user writes it, against what comes out or what is said about it.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use super::{
+    doc,
+    schema::{self, Kind, TABLES},
+    *,
+};
+
+fn var(name: &str) -> Option<String> {
+    match name {
+        "TOKEN" => Some("tkn_secret0123456789".to_owned()),
+        "WORKERS" => Some("7".to_owned()),
+        "GZIP" => Some("false".to_owned()),
+        "BAD" => Some("hunter2".to_owned()),
+        "SHARDS" => Some("2".to_owned()),
+        "EVIL" => Some("x\"\n[limits]\nconnections_max = 1\n#".to_owned()),
+        _ => None,
+    }
+}
+
+fn around() -> Surroundings<'static> {
+    Surroundings {
+        var: &var,
+        hostname: "localhost",
+        ip: &|| Some(IpAddr::from([192, 0, 2, 7])),
+        cores: &[0, 1, 3],
+    }
+}
+
+fn settings(text: &str) -> Settings {
+    resolve(text, &around()).unwrap_or_else(|problems| panic!("{text}: {problems:?}")).settings
+}
+
+/// The problems, as printed after the file's name.
+fn problems(text: &str) -> Vec<String> {
+    match resolve(text, &around()) {
+        Ok(resolved) => panic!("{text} is accepted: {resolved:?}"),
+        Err(problems) => problems.iter().map(Problem::to_string).collect(),
+    }
+}
+
+fn problem(text: &str) -> String {
+    let problems = problems(text);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    problems[0].clone()
+}
+
+fn dataway(text: &str) -> DatawaySettings {
+    match settings(text).destination {
+        Destination::Dataway(dataway) => dataway,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn nothing_written_is_the_embedded_default() {
+    assert_eq!(settings(""), Settings { shards: vec![0, 1, 3], ..Settings::default() });
+}
+
+#[test]
+fn the_example_of_the_readme() {
+    let text = r#"
+        compat   = "documented"
+        data_dir = "/var/lib/kitgate"
+        shards   = [0, 3]
+        ack      = "upstream"
+        [http_api]
+        listen = "localhost:9529"
+        [dataway]
+        urls = ["http://127.0.0.1:9528?token=${TOKEN}"]
+        [global_host_tags]
+        host = "edge-1"
+        [intake.datadog]
+        listen = "[::1]:8126"
+        [intake.skywalking]
+        listen = ""
+    "#;
+    let settings = settings(text);
+    assert_eq!(settings.shards, [0, 3]);
+    assert_eq!(settings.ack, Ack::Upstream);
+    assert_eq!(settings.spool.dir, PathBuf::from("/var/lib/kitgate/spool"));
+    let listen: Vec<String> = settings
+        .http
+        .listen
+        .iter()
+        .map(|listener| format!("{} {}", listener.name, listener.address))
+        .collect();
+    assert_eq!(listen, ["datakit 127.0.0.1:9529", "datadog [::1]:8126"]);
+    assert_eq!(settings.global_host_tags, [("host".to_owned(), "edge-1".to_owned())]);
+    assert_eq!(settings.global_election_tags, settings.global_host_tags);
+    match settings.destination {
+        Destination::Dataway(dataway) => {
+            assert_eq!(dataway.urls[0].query.expose(), "token=tkn_secret0123456789");
+            assert_eq!(dataway.urls[0].to_string(), "http://127.0.0.1:9528?token=tkn_***");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn datakit_keys_keep_their_meaning() {
+    let text = r#"
+        compat = "datakit-1.84"
+        [http_api]
+        timeout = "1m30s"
+        disable_404page = true
+        allowed_cors_origins = ["https://a.example"]
+        close_idle_connection = true
+        [dataway]
+        urls = ["https://h?token=tkn_x", "https://i"]
+        timeout_v2 = "10s"
+        max_retry_count = 3
+        retry_delay = "200ms"
+        max_idle_conns_per_host = 8
+        idle_timeout = "1m"
+        content_encoding = "protobuf"
+        gzip = false
+        max_raw_body_size = 1000
+        tls_insecure = true
+        [dataway.wal]
+        max_capacity_gb = 0.5
+        [global_host_tags]
+        host = "other"
+        node = "__datakit_hostname"
+        ip = "$DataKit_IP"
+        [election]
+        enable = true
+        [election.tags]
+        cluster = "c"
+        [io]
+        auto_timestamp_correction = false
+    "#;
+    let settings = settings(text);
+    assert_eq!(settings.compat, Compat::Datakit184);
+    assert_eq!(settings.http.timeout, Duration::from_secs(90));
+    assert_eq!(settings.limits.idle_timeout, Duration::from_secs(90));
+    assert!(settings.http.disable_404page && !settings.auto_timestamp_correction);
+    assert_eq!(settings.spool.capacity_bytes("metric"), 512 << 20);
+    // The real name, whatever is configured.
+    let tags: Vec<String> =
+        settings.global_host_tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    assert_eq!(tags, ["host=localhost", "ip=192.0.2.7", "node=localhost"]);
+    assert_eq!(settings.global_election_tags, [("cluster".to_owned(), "c".to_owned())]);
+    let dataway = dataway(text);
+    assert_eq!((dataway.compression, dataway.format), (Compression::Identity, BodyFormat::Protobuf));
+    assert_eq!(dataway.max_raw_body_bytes, 102_400);
+    assert_eq!((dataway.max_retry_count, dataway.retry_delay), (3, Duration::from_millis(200)));
+    assert_eq!((dataway.max_idle_conns_per_host, dataway.idle_timeout), (8, Duration::from_secs(60)));
+    assert!(dataway.tls_insecure);
+    let warnings = resolve(text, &around()).unwrap().warnings;
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+}
+
+#[test]
+fn both_body_formats_have_two_names() {
+    for (word, format) in [
+        ("v1", BodyFormat::LineProtocol),
+        ("line-protocol", BodyFormat::LineProtocol),
+        ("v2", BodyFormat::Protobuf),
+        ("protobuf", BodyFormat::Protobuf),
+    ] {
+        let text = format!("[dataway]\nurls = [\"http://h\"]\ncontent_encoding = {word:?}");
+        assert_eq!(dataway(&text).format, format);
+    }
+}
+
+#[test]
+fn compat_switches_defaults_only() {
+    assert!(settings("compat = \"datakit-1.84\"").auto_timestamp_correction);
+    assert!(!settings("").auto_timestamp_correction);
+    assert!(settings("[io]\nauto_timestamp_correction = true").auto_timestamp_correction);
+}
+
+#[test]
+fn destinations() {
+    assert_eq!(settings("destination = \"blackhole\"").destination, Destination::Blackhole);
+    assert_eq!(settings("[dataway]\nurls = [\"dev_null\"]").destination, Destination::Blackhole);
+    let archive = settings("data_dir = \"/d\"\n[archive]\nrotate_size = \"1MiB\"").destination;
+    assert_eq!(
+        archive,
+        Destination::Archive(ArchiveSettings { dir: "/d/archive".into(), rotate_bytes: 1 << 20 })
+    );
+    assert_eq!(
+        problem("destination = \"dataway\""),
+        "1: destination is \"dataway\", but dataway.urls names none"
+    );
+    let both = resolve("destination = \"archive\"\n[dataway]\nurls = [\"http://h\"]", &around()).unwrap();
+    assert_eq!(both.warnings[0].to_string(), "3: dataway.urls is not used: destination is \"archive\"");
+}
+
+#[test]
+fn variables_stay_inside_their_value() {
+    let text = "hostname = \"h\"\n[global_host_tags]\nx = \"${EVIL}\"";
+    let settings = settings(text);
+    assert_eq!(settings.limits, Settings::default().limits);
+    assert!(settings.global_host_tags.iter().any(|(_, value)| value.contains("[limits]")));
+    // A variable may stand for a number or a truth value; plain text may not.
+    let dataway = dataway("[dataway]\nurls = [\"http://h\"]\nworkers = \"${WORKERS}\"\ngzip = \"${GZIP}\"");
+    assert_eq!((dataway.workers, dataway.compression), (7, Compression::Identity));
+    assert_eq!(self::settings("shards = \"${SHARDS}\"").shards, [0, 1]);
+    assert!(problem("[dataway]\nworkers = \"7\"").ends_with("must be a whole number from 1 to 64, not text"));
+    assert!(problem("hostname = \"${NOT_SET}\"").contains("the variable NOT_SET is not set"));
+}
+
+#[test]
+fn unknown_keys_name_line_and_neighbour() {
+    for (text, expected) in [
+        ("shard = 1", "1: unknown key \"shard\"; did you mean \"shards\"?"),
+        ("\n\n[http_apy]\n", "3: unknown key \"http_apy\"; did you mean \"http_api\"?"),
+        ("[dataway]\n\nurl = []", "3: unknown key \"url\" in [dataway]; did you mean \"urls\"?"),
+        ("listen = \"x\"", "1: unknown key \"listen\"; there is one in [http_api]"),
+        ("[dataway]\ncompat = \"x\"", "2: unknown key \"compat\" in [dataway]; there is one at the top"),
+        ("[spool.capacity_of]\nlog = 1", "2: unknown key \"log\" in [spool.capacity_of]"),
+        (
+            "[intake.datadgo]\nlisten = \"x\"",
+            "1: unknown key \"datadgo\" in [intake]; did you mean \"datadog\"?",
+        ),
+        ("[pipeline]\n", "1: unknown key \"pipeline\""),
+        ("http_api = 3", "1: http_api must be a table, not a whole number"),
+    ] {
+        assert_eq!(problem(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn bad_values_say_what_is_wanted() {
+    for (text, expected) in [
+        (
+            "ack = \"dsik\"",
+            "1: ack must be one of \"memory\", \"disk\", \"upstream\", not \"dsik\"; did you mean \"disk\"?",
+        ),
+        ("ack = 3", "1: ack must be one of \"memory\", \"disk\", \"upstream\""),
+        (
+            "[http_api]\ntimeout = 30",
+            "2: http_api.timeout must be a time with its unit, as \"30s\", \"1m30s\" or \"200ms\", not a number without a unit",
+        ),
+        (
+            "[http_api]\ntimeout = \"30\"",
+            "2: http_api.timeout must be a time with its unit, as \"30s\", \"1m30s\" or \"200ms\", not \"30\"",
+        ),
+        ("[limits]\nhead_timeout = \"0s\"", "2: limits.head_timeout must be more than 0"),
+        (
+            "[spool]\ncapacity = \"10XB\"",
+            "2: spool.capacity must be a size, as \"64MiB\", \"1GB\" or a number of bytes, not \"10XB\"",
+        ),
+        ("[spool]\nsegment_size = 4096", "2: spool.segment_size must be at least 1MiB"),
+        ("[spool]\nsegment_size = 1048577", "2: spool.segment_size must be a multiple of 4096 bytes"),
+        ("[spool]\ncapacity = \"40MiB\"", "2: spool.capacity must be at least 64MiB, which is 2 segments"),
+        (
+            "[spool.capacity_of]\nrum = \"40MiB\"",
+            "2: spool.capacity_of.rum must be at least 64MiB, which is 2 segments",
+        ),
+        (
+            "[http_api]\ndisable_404page = \"yes\"",
+            "2: http_api.disable_404page must be true or false, not text",
+        ),
+        ("[dataway]\nurls = \"http://h\"", "2: dataway.urls must be a list of texts, as [\"…\"], not text"),
+        ("[dataway]\nurls = [1]", "2: dataway.urls must hold only texts, not a whole number"),
+        ("[dataway]\nmax_retry_count = 11", "2: dataway.max_retry_count must be from 1 to 10, not 11"),
+        ("[global_host_tags]\na = 1", "2: global_host_tags.a must be text, not a whole number"),
+        ("shards = 4", "1: shards must be at most 3, the cores this process may use"),
+        ("shards = [2]", "1: shards names core 2, but this process may use only [0, 1, 3]"),
+        ("shards = [1, 1]", "1: shards names core 1 twice"),
+        ("shards = []", "1: shards must name at least one core"),
+        ("shards = 0", "1: shards must be \"auto\", a number above 0, or a list of cores, as [0, 2]"),
+        (
+            "[http_api]\nlisten = \"host:80\"",
+            "2: http_api.listen must be an address and a port, as \"127.0.0.1:9529\" or \"[::]:9529\", not \"host:80\"",
+        ),
+        (
+            "[http_api]\nlisten = \"/run/kitgate.sock\"",
+            "2: http_api.listen is a socket path; only addresses are supported so far",
+        ),
+        (
+            "[http_api]\nlisten = \"127.0.0.1:8126\"",
+            " intake.datadog.listen is 127.0.0.1:8126, as http_api.listen is; give them two ports",
+        ),
+        ("[limits]\nbody_max = \"1GiB\"", " limits.decoded_body_max must not be less than limits.body_max"),
+        (
+            "[log]\nlevel = \"loud\"",
+            "2: log.level must be error, warn, info, debug or trace, or by module, as \"info,kitgate::spool=debug\"",
+        ),
+        ("hostname = \"a b\"", "1: hostname must be a name without spaces, in ASCII"),
+        (
+            "[global_host_tags]\nid = \"$datakit_uuid\"",
+            " global_host_tags.id: there is no value for $datakit_uuid on this machine",
+        ),
+        ("data_dir = \"\"", "1: data_dir must not be empty"),
+        (
+            "[dataway]\nurls = [\"http://h\"]\ngzip = false\ncompression = \"gzip\"",
+            "3: dataway.gzip and dataway.compression contradict each other; keep compression",
+        ),
+        (
+            "[spool]\ncapacity = \"1GiB\"\n[dataway.wal]\nmax_capacity_gb = 1",
+            "4: dataway.wal.max_capacity_gb and spool.capacity say the same thing; keep one of them",
+        ),
+    ] {
+        assert_eq!(problem(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn all_problems_are_shown_in_order() {
+    let problems = problems("shard = 1\nack = 1\n[dataway]\nurls = [\"ftp://x\"]\n[log]\nlevel = \"loud\"");
+    let lines: Vec<&str> = problems.iter().map(|problem| problem.split(':').next().unwrap()).collect();
+    assert_eq!(lines, ["1", "2", "4", "6"]);
+}
+
+#[test]
+fn broken_toml_names_its_line() {
+    for (text, line) in [("a = 1\nb = ", "2: "), ("x", "1: "), ("a = 1\na = 2", "2: "), ("[a\n", "1: ")] {
+        assert!(problem(text).starts_with(line), "{text}: {}", problem(text));
+    }
+}
+
+#[test]
+fn problems_never_repeat_a_secret() {
+    for text in [
+        "[dataway]\nurls = [\"ftp://h?token=tkn_secret0123456789\"]",
+        "[dataway]\nurls = \"http://h?token=tkn_secret0123456789\"",
+        "[dataway]\nurls = [\"${TOKEN}\"]",
+        "ack = \"${BAD}\"",
+        "[http_api]\ntimeout = \"${BAD}\"",
+        "[dataway]\nworkers = \"${BAD}\"",
+    ] {
+        let text = problem(text);
+        assert!(!text.contains("secret") && !text.contains("hunter2"), "{text}");
+    }
+    let twice = problem("[dataway]\nurls = [\"http://h?token=${TOKEN}\", \"http://h?token=${TOKEN}\"]");
+    assert_eq!(twice, "2: dataway.urls names http://h?token=tkn_*** twice");
+    let settings = settings("[dataway]\nurls = [\"http://h?token=${TOKEN}\"]");
+    assert!(!format!("{settings:?}").contains("secret"));
+}
+
+/// The reference with the `#` of every key taken away, and, where asked for, of the examples too.
+fn uncommented(examples: bool) -> String {
+    let mut table = "";
+    let mut out = String::new();
+    for line in reference_lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            table = name.trim_end_matches(']');
+        }
+        let key = line.strip_prefix('#').filter(|rest| !rest.starts_with(' ') && rest.contains(" = "));
+        let name = key.and_then(|key| key.split(" = ").next());
+        let known = name.and_then(|name| schema::find_table(table)?.find(name));
+        match (key, known) {
+            (Some(key), Some(known)) if examples || !known.example => out.push_str(key),
+            _ => out.push_str(line),
+        }
+        out.push('\n');
+    }
+    out
+}
+
+fn reference_lines() -> impl Iterator<Item = &'static str> {
+    static REFERENCE: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    REFERENCE.get_or_init(doc::reference).lines()
+}
+
+#[test]
+fn the_reference_says_the_defaults() {
+    let default = settings("");
+    assert_eq!(settings(&doc::reference()), default);
+    let written = uncommented(false);
+    // Two names for one thing contradict each other by intention; the reference shows both.
+    let written = written.replace("max_capacity_gb = 2.0\n", "");
+    assert_eq!(settings(&written), default);
+    let keys = TABLES.iter().flat_map(|table| table.keys).filter(|key| !key.example).count();
+    let lines = written.lines().filter(|line| !line.starts_with('#') && line.contains(" = ")).count();
+    assert_eq!(lines + 1, keys, "{written}");
+    // With a destination, so that [dataway]'s defaults are seen too.
+    let with_urls = written.replace("[dataway]\n", "[dataway]\nurls = [\"http://h\"]\n");
+    assert_eq!(settings(&with_urls), settings("[dataway]\nurls = [\"http://h\"]"));
+    assert_eq!(
+        dataway("[dataway]\nurls = [\"http://h\"]\n[dataway.wal]\nmax_capacity_gb = 2.0"),
+        dataway(&with_urls)
+    );
+}
+
+#[test]
+fn the_examples_are_accepted() {
+    let text = uncommented(true).replace("max_capacity_gb = 2.0\n", "").replace("DATAWAY_TOKEN", "TOKEN");
+    assert_eq!(settings(&text).spool.capacity_bytes("logging"), 10 << 30);
+}
+
+#[test]
+fn every_key_is_used() {
+    // A key that no code reads would be accepted and do nothing: each one, changed, must change the settings.
+    let urls = "dataway.urls = [\"http://h\"]\n";
+    let election = "election.tags.a = \"b\"\n";
+    for table in TABLES.iter().filter(|table| !table.free) {
+        for key in table.keys {
+            let full = schema::full_name(table.path, key.name);
+            let other = match (full.as_str(), key.kind) {
+                ("destination", _) => "\"archive\"".to_owned(),
+                ("log.level", _) => "\"debug\"".to_owned(),
+                (_, Kind::Text) if key.name == "listen" => "\"127.0.0.1:1\"".to_owned(),
+                (_, Kind::Word(words)) => format!("{:?}", words[words.len() - 1]),
+                (_, Kind::Text) => "\"other\"".to_owned(),
+                (_, Kind::TextList) => "[\"other\"]".to_owned(),
+                (_, Kind::SecretList) => "[\"http://other\"]".to_owned(),
+                (_, Kind::Bool) => (key.default == "false").to_string(),
+                (_, Kind::Integer { .. }) => "3".to_owned(),
+                (_, Kind::Number) => "3.5".to_owned(),
+                (_, Kind::Size { .. }) => "\"64MiB\"".to_owned(),
+                (_, Kind::Time { .. }) => "\"29s\"".to_owned(),
+                (_, Kind::Shards) => "1".to_owned(),
+            };
+            let other = if full == "archive.rotate_size" { "\"1MiB\"".to_owned() } else { other };
+            let base = match full.as_str() {
+                "dataway.urls" | "archive.dir" | "archive.rotate_size" => "",
+                "election.enable" => election,
+                _ => urls,
+            };
+            let changed = format!("{base}{full} = {other}\n");
+            assert_ne!(settings(base), settings(&changed), "{full} changes nothing");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The DataKit HTTP API.
+//!
+//! Compatible with the public API document, and where it is silent with the recorded DataKit 1.84.1. Paths are
+//! compared byte for byte after decoding; a known path with another method is the 404 page, never 405.
+//!
+//! - `POST /v1/write/:category`: [`write`]
+//! - `GET /v1/ping`: [`ping`]
+//! - `GET /metrics`: the shard's page
+//! - `OPTIONS` on any path: 204
+//! - everything else: [`page404`]
+
+pub mod error;
+mod page404;
+mod ping;
+pub mod write;
+
+use crate::http1::{Head, Method, route};
+
+use super::reply::{Cors, Reply, cors};
+use super::{Action, Clock, Peer, Settings};
+
+const WRITE_PREFIX: &str = "/v1/write/";
+
+/// The routes.
+pub fn route(
+    head: &Head<'_>,
+    path: &[u8],
+    _peer: &Peer,
+    clock: &Clock,
+    settings: &Settings,
+) -> Option<Action> {
+    let cors = || cors(head, &settings.options.allowed_cors_origins);
+    match (head.method, path) {
+        (Method::Post, path) if route::param(path, WRITE_PREFIX).is_some() => {
+            let category = route::param(path, WRITE_PREFIX).unwrap_or_default();
+            Some(match write::plan(head, path, category, cors(), settings) {
+                Ok(plan) => Action::Write(Box::new(plan)),
+                Err(reply) => Action::Reply(*reply),
+            })
+        }
+        (Method::Get, b"/v1/ping") => Some(Action::Reply(ping::reply(clock, settings).with_cors(&cors()))),
+        (Method::Get, b"/metrics") => Some(Action::Metrics(cors())),
+        _ => {
+            let path = route::without_trailing_slash(path)?;
+            is_route(head.method, path).then(|| Action::Reply(redirect(head)))
+        }
+    }
+}
+
+/// Whether `route` knows this path without a slash behind it.
+fn is_route(method: Method, path: &[u8]) -> bool {
+    match method {
+        Method::Get => matches!(path, b"/v1/ping" | b"/metrics"),
+        Method::Post => route::param(path, WRITE_PREFIX).is_some(),
+        _ => false,
+    }
+}
+
+/// To the path without the slash at its end. Recorded: no envelope, and a page only for GET.
+fn redirect(head: &Head<'_>) -> Reply {
+    let location = route::redirect_location(head.path, head.query);
+    let mut reply = Reply { status: route::redirect_status(head.method), ..Reply::default() };
+    if head.method == Method::Get {
+        let mut link = String::with_capacity(location.len() + 48);
+        link.push_str("<a href=\"");
+        for character in location.chars() {
+            match character {
+                '&' => link.push_str("&amp;"),
+                '<' => link.push_str("&lt;"),
+                '>' => link.push_str("&gt;"),
+                '"' => link.push_str("&#34;"),
+                '\'' => link.push_str("&#39;"),
+                _ => link.push(character),
+            }
+        }
+        link.push_str("\">Moved Permanently</a>.\n\n");
+        reply.body = link.into_bytes();
+        reply.content_type = super::ContentType::Value("text/html; charset=utf-8".into());
+    }
+    reply.headers.push(("Location", location.into()));
+    reply
+}
+
+/// The answer to `OPTIONS`, on any path, known or not.
+pub fn preflight(head: &Head<'_>, settings: &Settings) -> Option<Reply> {
+    let wanted = head.method == Method::Options;
+    wanted.then(|| Reply::empty(204).with_cors(&cors(head, &settings.options.allowed_cors_origins)))
+}
+
+/// The answer to what nobody knows.
+pub fn not_found(head: &Head<'_>, clock: &Clock, settings: &Settings) -> Reply {
+    page404::reply(clock, settings).with_cors(&cors(head, &settings.options.allowed_cors_origins))
+}
+
+/// The CORS headers for an answer that the shard makes up itself.
+pub fn cors_of(head: &Head<'_>, settings: &Settings) -> Cors {
+    cors(head, &settings.options.allowed_cors_origins)
+}

@@ -1,0 +1,99 @@
+//! What intakes need of the configuration, checked and derived once a start or reload.
+
+pub use crate::config::{Ack, Compat};
+use crate::point::GlobalTags;
+
+use super::reply::Envelope;
+
+/// The levels, by the word for them in `?ack=` and `X-Kitgate-Ack`.
+const ACKS: [(Ack, &str); 3] = [(Ack::Memory, "memory"), (Ack::Disk, "disk"), (Ack::Upstream, "upstream")];
+
+/// The word for a level.
+pub fn ack_name(ack: Ack) -> &'static str {
+    ACKS[ack as usize].1
+}
+
+/// The level of a word.
+pub fn ack_from_name(name: &str) -> Option<Ack> {
+    ACKS.into_iter().find(|(_, word)| *word == name).map(|(ack, _)| ack)
+}
+
+/// What an intake is configured with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub compat: Compat,
+    /// The level of a write that asks for none.
+    pub ack: Ack,
+    /// Bytes of a body after decompression.
+    pub body_bytes_max: usize,
+    pub host_tags: GlobalTags,
+    /// Where election is off: a copy of the host tags.
+    pub election_tags: GlobalTags,
+    /// Points more than two hours from now are moved to now when they are fed, their own time kept in `__orig_time`.
+    pub time_correction: bool,
+    pub disable_404page: bool,
+    /// Empty: every origin.
+    pub allowed_cors_origins: Vec<String>,
+    pub hostname: String,
+    pub version: String,
+    /// The commit the binary was built from, for `/v1/ping`.
+    pub commit: String,
+    /// When the binary was built, for the 404 page.
+    pub release_at: String,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        let compat = Compat::default();
+        Options {
+            compat,
+            ack: Ack::default(),
+            body_bytes_max: BODY_BYTES_MAX_DEFAULT,
+            host_tags: GlobalTags::default(),
+            election_tags: GlobalTags::default(),
+            time_correction: time_correction_default(compat),
+            disable_404page: false,
+            allowed_cors_origins: Vec::new(),
+            hostname: "localhost".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: "unknown".to_owned(),
+            release_at: "unknown".to_owned(),
+        }
+    }
+}
+
+/// Four times the longest field value (32 MiB).
+const BODY_BYTES_MAX_DEFAULT: usize = 128 * 1024 * 1024;
+
+/// The document has no such correction; the recorded DataKit has it on.
+pub const fn time_correction_default(compat: Compat) -> bool {
+    matches!(compat, Compat::Datakit184)
+}
+
+/// [`Options`], and what is rendered from them once.
+#[derive(Debug)]
+pub struct Settings {
+    pub options: Options,
+    pub envelope: Envelope,
+}
+
+impl Settings {
+    pub fn new(options: Options) -> Settings {
+        let envelope = Envelope::new(&options.version, &options.hostname);
+        Settings { options, envelope }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_have_one_word_each() {
+        for (index, (ack, word)) in ACKS.into_iter().enumerate() {
+            assert_eq!(ack as usize, index);
+            assert_eq!((ack_name(ack), ack_from_name(word)), (word, Some(ack)));
+        }
+        assert_eq!(ack_from_name("Disk"), None);
+    }
+}

@@ -1,0 +1,186 @@
+//! Every name on `/metrics`, in one table, and every value its labels can take.
+//!
+//! Ours begin with `kitgate_`, have base units, and add up over shards and machines. DataKit's names are kept where
+//! they mean something here, so that monitors made for it keep working; its summaries come without quantiles.
+//! No label holds what a client chose.
+
+use super::expose::{self, Page};
+
+/// The categories' names, in the order of `point::Category::index()`; a test holds the two together.
+pub const CATEGORIES: [&str; 10] = [
+    "metric",
+    "network",
+    "keyevent",
+    "object",
+    "custom_object",
+    "logging",
+    "tracing",
+    "rum",
+    "security",
+    "profiling",
+];
+
+/// The `api` label. Writes come first, by category, so that a write's index is its category's.
+pub const APIS: [&str; 17] = [
+    "/v1/write/metric",
+    "/v1/write/network",
+    "/v1/write/keyevent",
+    "/v1/write/object",
+    "/v1/write/custom_object",
+    "/v1/write/logging",
+    "/v1/write/tracing",
+    "/v1/write/rum",
+    "/v1/write/security",
+    "/v1/write/profiling",
+    "/v1/write/:category", // a category that does not exist
+    "/v1/ping",
+    "/metrics",
+    "/livez",
+    "/readyz",
+    "404-page", // as DataKit calls it
+    "other",    // refused before it had a route
+];
+pub const API_WRITE: usize = 0;
+pub const API_WRITE_UNKNOWN: usize = 10;
+pub const API_PING: usize = 11;
+pub const API_METRICS: usize = 12;
+pub const API_LIVEZ: usize = 13;
+pub const API_READYZ: usize = 14;
+pub const API_404: usize = 15;
+pub const API_OTHER: usize = 16;
+const _: () = assert!(API_WRITE_UNKNOWN == CATEGORIES.len() && API_OTHER == APIS.len() - 1);
+
+/// The `method` label; the last one is for all others.
+pub const METHODS: [&str; 8] = ["POST", "GET", "OPTIONS", "HEAD", "PUT", "DELETE", "PATCH", "other"];
+
+/// The `status` label of DataKit's metrics is the reason phrase. Statuses that are not here are `other`.
+pub const STATUSES: [(u16, &str); 19] = [
+    (200, "OK"),
+    (204, "No Content"),
+    (202, "Accepted"),
+    (301, "Moved Permanently"),
+    (307, "Temporary Redirect"),
+    (400, "Bad Request"),
+    (403, "Forbidden"),
+    (404, "Not Found"),
+    (405, "Method Not Allowed"),
+    (408, "Request Timeout"),
+    (411, "Length Required"),
+    (413, "Request Entity Too Large"),
+    (414, "Request URI Too Long"),
+    (417, "Expectation Failed"),
+    (431, "Request Header Fields Too Large"),
+    (500, "Internal Server Error"),
+    (501, "Not Implemented"),
+    (503, "Service Unavailable"),
+    (505, "HTTP Version Not Supported"),
+];
+
+/// What `# TYPE` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+    Summary,
+}
+
+impl Kind {
+    /// The word in the exposition.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+            Self::Summary => "summary",
+        }
+    }
+}
+
+/// One row: a name, what it means, which labels it has, and who writes its samples.
+#[derive(Clone, Copy)]
+pub struct Metric {
+    pub name: &'static str,
+    pub kind: Kind,
+    /// In the order in which they are written; `le` of histograms not counted.
+    pub labels: &'static [&'static str],
+    pub help: &'static str,
+    pub(super) write: fn(&mut Page<'_>),
+}
+
+const fn row(
+    name: &'static str,
+    kind: Kind,
+    labels: &'static [&'static str],
+    help: &'static str,
+    write: fn(&mut Page<'_>),
+) -> Metric {
+    Metric { name, kind, labels, help, write }
+}
+
+use Kind::{Counter, Gauge, Histogram, Summary};
+
+/// The table, in the order of the page.
+#[rustfmt::skip]
+pub static METRICS: &[Metric] = &[
+    row("kitgate_build_info", Gauge, &["version", "target", "runtime"], "Always 1; what is running.", expose::build_info),
+    row("kitgate_start_time_seconds", Gauge, &[], "When the process started, Unix time.", expose::start_time),
+    row("kitgate_uptime_seconds", Gauge, &[], "How long the process has been running.", expose::uptime),
+    row("kitgate_shards", Gauge, &[], "Shards, each on a core of its own.", expose::shards),
+    row("kitgate_ready", Gauge, &[], "1 while /readyz answers 200.", expose::ready),
+
+    row("process_resident_memory_bytes", Gauge, &[], "Resident memory.", expose::resident),
+    row("process_open_fds", Gauge, &[], "Open file descriptors.", expose::open_fds),
+    row("process_max_fds", Gauge, &[], "How many file descriptors may be open.", expose::max_fds),
+    row("process_cpu_seconds_total", Counter, &[], "CPU time, user and system.", expose::cpu_seconds),
+
+    row("kitgate_points_in_total", Counter, &["category"], "Points accepted into a block.", expose::points_in),
+    row("kitgate_points_recovered_total", Counter, &["category"], "Points found in the spool at start.", expose::points_recovered),
+    row("kitgate_points_in_flight", Gauge, &["category"], "Points accepted and not yet on disk; zero at a quiet moment, or the account is wrong.", expose::points_in_flight),
+    row("kitgate_points_spooled", Gauge, &["category"], "Points on disk that wait for delivery.", expose::points_spooled),
+    row("kitgate_points_delivered_total", Counter, &["category"], "Points the destination took.", expose::points_delivered),
+    row("kitgate_points_dead_total", Counter, &["category"], "Points the destination refused for ever, kept in the dead-letter files.", expose::points_dead),
+    row("kitgate_points_dropped_total", Counter, &["category", "reason"], "Accepted points that will not be delivered.", expose::points_dropped),
+    row("kitgate_points_warned_total", Counter, &["category"], "Points that a check changed.", expose::points_warned),
+
+    row("kitgate_connections_open", Gauge, &[], "Open client connections.", expose::connections_open),
+    row("kitgate_connections_total", Counter, &[], "Client connections accepted.", expose::connections_total),
+    row("kitgate_received_bytes_total", Counter, &[], "Bytes read from clients.", expose::received_bytes),
+    row("kitgate_sent_bytes_total", Counter, &[], "Bytes written to clients.", expose::sent_bytes),
+    row("kitgate_refused_total", Counter, &["reason"], "Requests and connections that were not served.", expose::refused),
+    row("kitgate_write_seconds", Histogram, &[], "Writes, from the complete head to the answer.", expose::write_seconds),
+
+    row("kitgate_blocks_sealed_total", Counter, &[], "Blocks of points sealed.", expose::blocks_sealed),
+    row("kitgate_blocks_raw_bytes_total", Counter, &[], "Bytes of sealed blocks before compression.", expose::blocks_raw),
+    row("kitgate_blocks_payload_bytes_total", Counter, &[], "Bytes of sealed blocks after compression.", expose::blocks_payload),
+    row("kitgate_seal_seconds", Histogram, &[], "Compressing and checksumming a block.", expose::seal_seconds),
+    row("kitgate_ring_full_total", Counter, &[], "Blocks that found their ring full and had to wait.", expose::ring_full),
+
+    row("kitgate_commit_seconds", Histogram, &[], "Group commits: write and sync.", expose::commit_seconds),
+    row("kitgate_commit_frames_total", Counter, &[], "Frames committed.", expose::commit_frames),
+    row("kitgate_commit_bytes_total", Counter, &[], "Bytes committed.", expose::commit_bytes),
+    row("kitgate_commit_failures_total", Counter, &[], "Commits the disk failed.", expose::commit_failures),
+    row("kitgate_spool_bytes", Gauge, &["category"], "Bytes of frames that wait for delivery.", expose::spool_bytes),
+    row("kitgate_spool_segments", Gauge, &["category"], "Segment files in use.", expose::spool_segments),
+    row("kitgate_spool_oldest_age_seconds", Gauge, &["category"], "Age of the oldest block that waits for delivery.", expose::spool_oldest),
+    row("kitgate_spool_damaged_frames_total", Counter, &["category"], "Frames skipped because their checksum is wrong.", expose::spool_damaged),
+
+    row("kitgate_upload_packages_total", Counter, &["category"], "Packages the destination took.", expose::upload_packages),
+    row("kitgate_upload_answers_total", Counter, &["code"], "Answers of the destination by class; none: no answer.", expose::upload_answers),
+    row("kitgate_upload_retries_total", Counter, &[], "Packages sent again.", expose::upload_retries),
+    row("kitgate_upload_body_bytes_total", Counter, &[], "Body bytes sent to the destination.", expose::upload_bytes),
+    row("kitgate_upload_in_flight", Gauge, &[], "Packages sent and not yet answered.", expose::upload_in_flight),
+    row("kitgate_upload_seconds", Histogram, &[], "From sending a package to its answer.", expose::upload_seconds),
+
+    row("kitgate_shard_busy_seconds_total", Counter, &["shard"], "Time a shard worked rather than waited.", expose::shard_busy),
+
+    row("datakit_http_api_total", Counter, &["api", "method", "status"], "API requests.", expose::api_total),
+    row("datakit_http_api_elapsed_seconds", Summary, &["api", "method", "status"], "API request cost.", expose::api_elapsed),
+    row("datakit_http_api_req_size_bytes", Summary, &["api", "method", "status"], "API request body size.", expose::api_size),
+    row("datakit_io_feed_total", Counter, &["category", "name"], "Requests whose points were taken.", expose::feed_total),
+    row("datakit_io_feed_point", Summary, &["category", "name"], "Points of those requests.", expose::feed_point),
+    row("datakit_io_dataway_point_total", Counter, &["category", "status"], "Points uploaded.", expose::dataway_points),
+    row("datakit_open_files", Gauge, &[], "Open files.", expose::open_fds),
+    row("datakit_cpu_cores", Gauge, &[], "CPU cores in use.", expose::shards),
+    row("datakit_uptime_seconds", Gauge, &[], "Uptime.", expose::uptime),
+];

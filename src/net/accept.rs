@@ -1,0 +1,152 @@
+//! The accept loop of one listener on one shard, and the gate that counts connections.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::rt::net::{AcceptError, Driver, Listener};
+use crate::rt::sync::Notify;
+use crate::rt::{spawn, time};
+
+use super::conn::{self, ConnContext};
+use super::service::Service;
+
+/// How long accepting pauses when descriptors or memory have run out, unless a connection closes first.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections taken from the kernel before other tasks get their turn.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// Counts the connections of the process against its limit, and those of the shard for its drain.
+pub struct Gate {
+    all: Arc<AtomicUsize>,
+    limit: usize,
+    here: Cell<usize>,
+    closed: Notify,
+    stopping: Cell<bool>,
+    stop: Notify,
+}
+
+impl Gate {
+    pub fn new(all: Arc<AtomicUsize>, limit: usize) -> Rc<Gate> {
+        Rc::new(Gate {
+            all,
+            limit,
+            here: Cell::new(0),
+            closed: Notify::new(),
+            stopping: Cell::new(false),
+            stop: Notify::new(),
+        })
+    }
+
+    /// Takes a place; none is left past the limit.
+    fn enter(self: &Rc<Self>) -> Option<Pass> {
+        if self.all.fetch_add(1, Ordering::Relaxed) >= self.limit {
+            self.all.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        self.here.set(self.here.get() + 1);
+        Some(Pass { gate: Rc::clone(self) })
+    }
+
+    /// Connections of this shard.
+    pub fn open_here(&self) -> usize {
+        self.here.get()
+    }
+
+    /// No more connections; idle ones end, busy ones end after their answer.
+    pub fn stop(&self) {
+        self.stopping.set(true);
+        self.stop.notify_all();
+        Driver::expire_idle();
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    fn stopped(&self) -> impl Future<Output = ()> + '_ {
+        self.stop.notified()
+    }
+
+    /// Resolves when a connection of this shard has closed.
+    pub fn closed(&self) -> impl Future<Output = ()> + '_ {
+        self.closed.notified()
+    }
+}
+
+/// A connection's place; given back when dropped.
+pub(super) struct Pass {
+    pub(super) gate: Rc<Gate>,
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.gate.all.fetch_sub(1, Ordering::Relaxed);
+        self.gate.here.set(self.gate.here.get() - 1);
+        self.gate.closed.notify_all();
+    }
+}
+
+/// Accepts connections until the gate stops. `name` is for the log.
+pub async fn accept<S: Service>(
+    listener: Listener,
+    name: &'static str,
+    service: Rc<S>,
+    context: Rc<ConnContext>,
+) {
+    let gate = Rc::clone(&context.gate);
+    let mut turn = 0;
+    loop {
+        if gate.is_stopping() {
+            return;
+        }
+        let accepted = {
+            let mut accept = std::pin::pin!(listener.accept());
+            let mut stop = std::pin::pin!(gate.stopped());
+            std::future::poll_fn(|cx| {
+                if stop.as_mut().poll(cx).is_ready() {
+                    return std::task::Poll::Ready(None);
+                }
+                accept.as_mut().poll(cx).map(Some)
+            })
+            .await
+        };
+        match accepted {
+            None => return,
+            Some(Ok((stream, peer))) => match gate.enter() {
+                Some(pass) => {
+                    spawn(conn::serve(stream, peer, pass, Rc::clone(&service), Rc::clone(&context)))
+                }
+                None => {
+                    let mut out = Vec::new();
+                    service.refuse_connection(&mut out);
+                    // Best effort: a fresh socket takes a short answer without blocking.
+                    let _ = stream.try_send(&out);
+                }
+            },
+            Some(Err(AcceptError::Exhausted(error))) => {
+                tracing::warn!(listener = name, %error, "cannot accept: out of descriptors or memory; pausing");
+                // Level-triggered: left in the set it would fire for ever.
+                if let Err(error) = listener.disarm() {
+                    tracing::error!(listener = name, %error, "cannot disarm the listener");
+                }
+                let _ = time::timeout(EXHAUSTED_PAUSE, gate.closed()).await;
+                if let Err(error) = listener.rearm() {
+                    tracing::error!(listener = name, %error, "cannot rearm the listener");
+                    return;
+                }
+            }
+            Some(Err(AcceptError::Failed(error))) => {
+                tracing::warn!(listener = name, %error, "accept failed");
+                time::sleep(EXHAUSTED_PAUSE).await;
+            }
+        }
+        turn += 1;
+        if turn % ACCEPTS_PER_TURN == 0 {
+            crate::rt::yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Receive buffers. Last in, first out, so that the bytes a request lands in are warm; borrowed only while a request
+//! is incomplete, so that an idle connection owns nothing; bounded in bytes, so that memory stays flat whatever
+//! clients do: a connection that finds the bound reached waits with its data still in the socket, which is
+//! backpressure the client can feel.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::buf::PADDING;
+use crate::rt::sync::Notify;
+
+/// A body of 64 KiB with its head fits without growing.
+const BUFFER_BYTES: usize = (72 << 10) + PADDING;
+
+/// Spare buffers kept. More than this many requests are rarely incomplete at one instant on one shard.
+const SPARE_BUFFERS_MAX: usize = 32;
+
+/// Bytes that all incomplete requests of a shard may hold.
+pub const BORROWED_BYTES_MAX: usize = 256 << 20;
+
+const _: () = assert!(BUFFER_BYTES * SPARE_BUFFERS_MAX < BORROWED_BYTES_MAX);
+
+/// The buffers of one shard.
+pub struct Buffers {
+    spare: RefCell<Vec<Vec<u8>>>,
+    borrowed_bytes: Cell<usize>,
+    returned: Notify,
+}
+
+/// A borrowed buffer: always fully initialised, the last [`PADDING`] bytes never received into.
+pub struct Buffer {
+    bytes: Vec<u8>,
+    pool: Rc<Buffers>,
+}
+
+impl Buffers {
+    pub fn new() -> Rc<Buffers> {
+        Rc::new(Buffers {
+            spare: RefCell::new(Vec::new()),
+            borrowed_bytes: Cell::new(0),
+            returned: Notify::new(),
+        })
+    }
+
+    /// A buffer, when there is room for one.
+    pub async fn borrow(self: &Rc<Self>) -> Buffer {
+        while self.borrowed_bytes.get() + BUFFER_BYTES > BORROWED_BYTES_MAX {
+            self.returned.notified().await;
+        }
+        self.borrowed_bytes.set(self.borrowed_bytes.get() + BUFFER_BYTES);
+        let spare = self.spare.borrow_mut().pop();
+        let bytes = spare.unwrap_or_else(|| vec![0; BUFFER_BYTES]);
+        Buffer { bytes, pool: Rc::clone(self) }
+    }
+
+    pub fn borrowed_bytes(&self) -> usize {
+        self.borrowed_bytes.get()
+    }
+}
+
+impl Buffer {
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Room to receive into, behind the first `filled` bytes.
+    pub fn space(&mut self, filled: usize) -> &mut [u8] {
+        let end = self.bytes.len() - PADDING;
+        &mut self.bytes[filled..end]
+    }
+
+    /// How much the buffer takes without growing.
+    pub fn capacity(&self) -> usize {
+        self.bytes.len() - PADDING
+    }
+
+    /// Doubles, up to what `wanted` bytes need. Never by a claim alone: callers grow when the buffer is full, so a
+    /// client pins twice what it sent, not what it announced. False when the shard's bound does not allow it.
+    #[must_use]
+    pub fn grow(&mut self, wanted: usize) -> bool {
+        let len = self.bytes.len();
+        let target = (len * 2).min(wanted + PADDING).max(len);
+        let more = target - len;
+        if self.pool.borrowed_bytes.get() + more > BORROWED_BYTES_MAX {
+            return false;
+        }
+        self.pool.borrowed_bytes.set(self.pool.borrowed_bytes.get() + more);
+        self.bytes.reserve_exact(more);
+        self.bytes.resize(target, 0);
+        true
+    }
+
+    /// Takes `count` bytes out at `at`, closing the gap up to `filled`.
+    pub fn remove(&mut self, at: usize, count: usize, filled: usize) {
+        self.bytes.copy_within(at + count..filled, at);
+    }
+
+    /// Moves what is left of `filled` bytes behind `consumed` to the front; returns how much it is.
+    pub fn compact(&mut self, consumed: usize, filled: usize) -> usize {
+        self.bytes.copy_within(consumed..filled, 0);
+        filled - consumed
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.pool.borrowed_bytes.set(self.pool.borrowed_bytes.get() - bytes.len());
+        let mut spare = self.pool.spare.borrow_mut();
+        if bytes.len() == BUFFER_BYTES && spare.len() < SPARE_BUFFERS_MAX {
+            spare.push(bytes);
+        }
+        drop(spare);
+        self.pool.returned.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_returned_buffer_is_the_next_one_borrowed() {
+        let pool = Buffers::new();
+        let now = |pool: &Rc<Buffers>| {
+            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+            match std::pin::pin!(pool.borrow()).poll(&mut cx) {
+                std::task::Poll::Ready(buffer) => Some(buffer),
+                std::task::Poll::Pending => None,
+            }
+        };
+        let first = now(&pool).unwrap();
+        let place = first.bytes().as_ptr();
+        drop(first);
+        let second = now(&pool).unwrap();
+        assert_eq!(second.bytes().as_ptr(), place);
+        assert_eq!(pool.borrowed_bytes(), BUFFER_BYTES);
+        drop(second);
+        assert_eq!(pool.borrowed_bytes(), 0);
+    }
+
+    #[test]
+    fn the_bound_makes_borrowers_wait_and_growth_fail() {
+        let pool = Buffers::new();
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let std::task::Poll::Ready(mut buffer) = std::pin::pin!(pool.borrow()).poll(&mut cx) else {
+            panic!()
+        };
+        while buffer.grow(BORROWED_BYTES_MAX * 2) && buffer.capacity() < BORROWED_BYTES_MAX / 2 {}
+        assert!(!buffer.grow(BORROWED_BYTES_MAX * 2));
+        pool.borrowed_bytes.set(BORROWED_BYTES_MAX);
+        assert!(std::pin::pin!(pool.borrow()).poll(&mut cx).is_pending());
+        pool.borrowed_bytes.set(buffer.bytes.len());
+    }
+}

@@ -1,0 +1,123 @@
+//! The general path: any point, all rules, no hurry.
+//!
+//! DataKit checks line protocol twice: once with the limits alone, whose warnings it throws away, and once with the
+//! category's rules. So a point carries the warnings of the second pass only. A strict client, though, is told of the
+//! first pass as well, and of a negative time: a value that was cut or replaced is not what it sent (DataKit stays
+//! silent there; that is not copied).
+
+use std::borrow::Cow;
+
+use crate::codec::line_protocol::{Kind, Kv, PointSpan, Tape};
+use crate::point::draft::{Draft, DraftKv, Value, Warn};
+use crate::point::pb::{self, PbValue};
+use crate::point::rules::LIMITS_ONLY;
+use crate::point::time::{CORRECTION_NS, Resolved, resolve};
+use crate::point::{check, wire};
+
+use super::{ORIGINAL_TIME_KEY, Rules};
+
+/// Appends one point to `out`. The result is its first warning, be it on the point or not.
+pub(super) fn encode(
+    body: &[u8],
+    tape: &Tape,
+    point: &PointSpan,
+    rules: &Rules<'_>,
+    out: &mut Vec<u8>,
+) -> Option<Warn> {
+    let mut draft = draft(body, tape, point);
+    let mut silent = Vec::new();
+    check::check(&mut draft, &LIMITS_ONLY, &mut silent);
+    let mut warns = Vec::new();
+    check::check(&mut draft, rules.category, &mut warns);
+    draft.time = match resolve(point.time, rules.precision) {
+        Resolved::Given(ns) => ns,
+        Resolved::Now => rules.now_ns,
+        Resolved::Negative => {
+            silent.push(time_warn("is negative", point.time));
+            rules.now_ns
+        }
+        Resolved::OutOfRange => {
+            warns.push(time_warn("is out of range", point.time));
+            rules.now_ns
+        }
+    };
+    draft.warns = warns;
+    write(draft, silent, rules, out)
+}
+
+/// Ours: DataKit takes now without a word, or wraps around.
+fn time_warn(what: &str, timestamp: Option<i64>) -> Warn {
+    Warn::new("invalid_time", format!("time {} {what}, use now", timestamp.unwrap_or_default()))
+}
+
+/// Adds what feeding adds, and writes the point.
+fn write(mut draft: Draft<'_>, silent: Vec<Warn>, rules: &Rules<'_>, out: &mut Vec<u8>) -> Option<Warn> {
+    if let Some(feed) = &rules.feed
+        && feed.time_correction
+        && draft.time.abs_diff(rules.now_ns) > CORRECTION_NS
+    {
+        let original = std::mem::replace(&mut draft.time, rules.now_ns);
+        if !draft.kvs.iter().any(|kv| &*kv.key == ORIGINAL_TIME_KEY.as_bytes()) {
+            draft.kvs.push(DraftKv::field(ORIGINAL_TIME_KEY.as_bytes(), Value::Int(original)));
+        }
+    }
+    wire::put_message(out, wire::POINTS_POINT, |out| {
+        wire::put_bytes(out, wire::POINT_NAME, &draft.name);
+        for kv in &draft.kvs {
+            kv.encode(out);
+        }
+        let global_tags = rules.feed.and_then(|feed| feed.global_tags);
+        for tag in global_tags.map(|tags| tags.as_slice()).unwrap_or_default() {
+            if !draft.kvs.iter().any(|kv| *kv.key == *tag.key) {
+                out.extend_from_slice(&tag.encoded);
+            }
+        }
+        wire::put_uint(out, wire::POINT_TIME, draft.time as u64);
+        for warn in &draft.warns {
+            warn.encode(out);
+        }
+    });
+    silent.into_iter().chain(draft.warns).next()
+}
+
+/// The point in owned small form. Fields come before tags, as they do in the reference.
+fn draft<'a>(body: &'a [u8], tape: &'a Tape, point: &PointSpan) -> Draft<'a> {
+    let (tags, fields) = tape.kvs_of(point).split_at(point.tags as usize);
+    let kvs = fields.iter().chain(tags).map(|kv| {
+        let key = Cow::Borrowed(tape.key(body, kv));
+        let text = || Cow::Borrowed(tape.text(body, kv));
+        match kv.kind {
+            Kind::Tag => DraftKv { is_tag: true, ..DraftKv::field(key, Value::Str(text())) },
+            Kind::Int => DraftKv::field(key, Value::Int(kv.value as i64)),
+            Kind::Float => DraftKv::field(key, Value::Float(f64::from_bits(kv.value))),
+            Kind::Str => DraftKv::field(key, Value::Str(text())),
+            Kind::Bool => DraftKv::field(key, Value::Bool(kv.value != 0)),
+            Kind::Uint => DraftKv::field(key, Value::Uint(kv.value)),
+            Kind::Bytes => DraftKv::field(key, Value::Bytes(text())),
+            Kind::Array => {
+                let mut any = Vec::new();
+                encode_array(body, tape, kv, &mut any);
+                DraftKv::field(key, Value::Any(any.into()))
+            }
+        }
+    });
+    Draft { name: Cow::Borrowed(tape.name(body, point)), kvs: kvs.collect(), time: 0, warns: Vec::new() }
+}
+
+/// Appends the `Any` of an array value.
+pub(super) fn encode_array(body: &[u8], tape: &Tape, kv: &Kv, out: &mut Vec<u8>) {
+    let items = tape.items_of(kv.value).iter().map(|item| {
+        let text = || tape.text_at(body, item.in_arena, item.value);
+        match item.kind {
+            Kind::Int => PbValue::Int(item.value as i64),
+            Kind::Float => PbValue::Float(f64::from_bits(item.value)),
+            Kind::Bool => PbValue::Bool(item.value != 0),
+            Kind::Uint => PbValue::Uint(item.value),
+            Kind::Str | Kind::Tag => PbValue::Str(text()),
+            Kind::Bytes => PbValue::Bytes(text()),
+            // Never an array: the tape's promise.
+            Kind::Array => PbValue::Nil,
+        }
+    });
+    pb::encode_array(items, out);
+}

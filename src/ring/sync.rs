@@ -1,0 +1,32 @@
+//! The shared-memory primitives of the ring: the standard library's, or loom's when it explores the interleavings.
+
+#[cfg(loom)]
+pub(super) use loom::{
+    cell::UnsafeCell,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering, fence},
+    },
+};
+
+#[cfg(not(loom))]
+pub(super) use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering, fence},
+};
+
+/// `std::cell::UnsafeCell` with the face of loom's.
+#[cfg(not(loom))]
+pub(super) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+#[cfg(not(loom))]
+impl<T> UnsafeCell<T> {
+    pub(super) fn new(value: T) -> UnsafeCell<T> {
+        UnsafeCell(std::cell::UnsafeCell::new(value))
+    }
+
+    #[inline(always)]
+    pub(super) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        f(self.0.get())
+    }
+}

@@ -1,0 +1,334 @@
+//! The path of one request, on one screen: route → decode → check → encode → open block → ticket → answer.
+//!
+//! Small bodies go straight into the lane's open block, in one piece, with nothing awaited. Large ones, and those that
+//! find their lane without room, go the slow way: the body is kept, decoded in slices with other connections served
+//! in between, sealed as blocks of its own, and sent once the whole of it has proved good.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::admin::{self, Question};
+use crate::http1::{Connection, DateCache, Head, HeadError, Method, response};
+use crate::intake::datakit::error::{ApiError, overloaded};
+use crate::intake::datakit::write::{self, ContentEncoding, Scratch, WritePlan, Written};
+use crate::intake::{self, Ack, Action, Clock, Peer, Reply};
+use crate::metrics::counters::{Refusal, ShardCounters};
+use crate::metrics::names::{
+    API_404, API_LIVEZ, API_METRICS, API_OTHER, API_PING, API_READYZ, API_WRITE, API_WRITE_UNKNOWN,
+};
+use crate::net::{Admission, Answer, Incoming, OwnedBody, Service};
+use crate::rt::time;
+
+use super::Common;
+use super::lanes::{Lane, Lanes};
+use super::slow;
+use super::ticket::{Progress, Ticket};
+
+/// A body up to this size is decoded in one go: a quarter of a millisecond at a gigabyte a second.
+const DIRECT_BODY_BYTES_MAX: usize = 256 << 10;
+
+/// The same for a compressed body, which may grow a thousandfold before its bound stops it.
+const DIRECT_GZIP_BYTES_MAX: usize = 32 << 10;
+
+/// What a sender that is turned away should wait, in seconds: long enough for a burst to pass, short against the
+/// minutes that agents buffer.
+pub const RETRY_AFTER_S: u32 = 3;
+
+/// The path's shared parts, one a shard.
+pub struct Core {
+    pub lanes: Rc<Lanes>,
+    pub common: Arc<Common>,
+    pub counters: Arc<ShardCounters>,
+    pub scratch: RefCell<Scratch>,
+    pub draining: Cell<bool>,
+}
+
+/// The service behind every connection of a shard.
+pub struct Ingest {
+    pub core: Rc<Core>,
+    pub date: RefCell<DateCache>,
+}
+
+/// A write that is not answered yet.
+pub struct Pending {
+    state: State,
+    about: About,
+}
+
+/// What is needed to answer and to count.
+#[derive(Clone, Copy)]
+struct About {
+    api: usize,
+    connection: Connection,
+    started: time::Instant,
+    body_bytes: usize,
+}
+
+enum State {
+    /// The body is on its way from the connection.
+    Planned(Box<WritePlan>),
+    /// Decoded; the block that holds it is on its way.
+    Sent {
+        ticket: Rc<Ticket>,
+        plan: Box<WritePlan>,
+        written: Written,
+    },
+    Slow(Pin<Box<dyn Future<Output = Reply>>>),
+}
+
+impl Core {
+    /// The answer to a write whose block got as far as `progress`.
+    pub fn outcome(&self, plan: &WritePlan, written: Written, progress: Progress) -> Reply {
+        match progress {
+            Progress::Durable | Progress::Delivered => plan.reply(written),
+            Progress::Pending if plan.ack == Ack::Memory => plan.reply(written),
+            Progress::Full => self.refuse(Refusal::SpoolFull, "the spool is full"),
+            Progress::TooLarge => {
+                self.counters.refuse(Refusal::BodyTooLarge);
+                ApiError::body_too_large(self.common.settings.spool.capacity_bytes as usize).reply()
+            }
+            Progress::Failed | Progress::Pending => {
+                self.refuse(Refusal::DiskError, "the spool cannot be written")
+            }
+        }
+    }
+
+    /// 503: nothing is wrong with the request, and its sender keeps it.
+    pub fn refuse(&self, reason: Refusal, text: &str) -> Reply {
+        self.counters.refuse(reason);
+        overloaded(text, RETRY_AFTER_S)
+    }
+
+    /// Decodes a body into the lane's open block; the ticket is that of the block.
+    pub fn decode(
+        &self,
+        plan: &WritePlan,
+        body: crate::buf::Padded<'_>,
+        lane: &Rc<Lane>,
+    ) -> Result<(Written, Rc<Ticket>), Box<Reply>> {
+        let mut scratch = self.scratch.borrow_mut();
+        let now_ns = time::wall_ns();
+        let decoded = write::decode(plan, body, now_ns, &self.common.intake, &mut scratch, &mut lane.open());
+        let written = decoded.inspect_err(|_| self.counters.refuse(Refusal::Points))?;
+        let ticket = lane.ticket();
+        if !plan.dry {
+            self.accepted(plan, written.points);
+            if plan.ack == Ack::Upstream {
+                ticket.want_delivery();
+            }
+            self.lanes.grown(lane);
+        }
+        Ok((written, ticket))
+    }
+
+    /// Counts points that are in a block.
+    pub fn accepted(&self, plan: &WritePlan, points: u32) {
+        let counters = &self.counters.categories[plan.category.index()];
+        counters.points_in.add(u64::from(points));
+        counters.requests_in.add(1);
+    }
+}
+
+/// Whether a body of this size is decoded in one go.
+pub fn is_direct(plan: &WritePlan, body_bytes: usize) -> bool {
+    match plan.encoding {
+        ContentEncoding::Gzip => body_bytes <= DIRECT_GZIP_BYTES_MAX,
+        _ => body_bytes <= DIRECT_BODY_BYTES_MAX,
+    }
+}
+
+/// How far a block must come before its request is answered.
+pub fn wanted(ack: Ack) -> Progress {
+    match ack {
+        Ack::Memory => Progress::Pending,
+        Ack::Disk => Progress::Durable,
+        Ack::Upstream => Progress::Delivered,
+    }
+}
+
+impl Ingest {
+    fn write(
+        &self,
+        plan: Box<WritePlan>,
+        request: &Incoming<'_>,
+        about: About,
+        out: &mut Vec<u8>,
+    ) -> Answer<Pending> {
+        let core = &self.core;
+        let Some(lane) = core.lanes.lane(plan.category, &plan.route) else {
+            self.reply(&core.refuse(Refusal::Overload, "too many routes at once"), about, false, out);
+            return Answer::Done;
+        };
+        if !is_direct(&plan, request.body.len()) || !lane.has_room() {
+            return Answer::KeepBody(Pending { state: State::Planned(plan), about });
+        }
+        match core.decode(&plan, request.body, &lane) {
+            Err(reply) => {
+                self.reply(&reply, about, false, out);
+                Answer::Done
+            }
+            Ok((written, _)) if plan.dry || plan.ack == Ack::Memory => {
+                self.reply(&plan.reply(written), about, false, out);
+                Answer::Done
+            }
+            Ok((written, ticket)) => {
+                Answer::Later(Pending { state: State::Sent { ticket, plan, written }, about })
+            }
+        }
+    }
+
+    /// Writes an answer and counts the request.
+    fn reply(&self, reply: &Reply, about: About, head_only: bool, out: &mut Vec<u8>) {
+        self.reply_to("POST", reply, about, head_only, out);
+    }
+
+    fn reply_to(&self, method: &str, reply: &Reply, about: About, head_only: bool, out: &mut Vec<u8>) {
+        let mut date = self.date.borrow_mut();
+        let date = date.at(time::wall_ns() / 1_000_000_000);
+        reply.write(&self.core.common.intake.envelope, date, about.connection, head_only, out);
+        let elapsed_ns = about.started.elapsed().as_nanos() as u64;
+        self.core.counters.request(about.api, method, reply.status, elapsed_ns, about.body_bytes as u64);
+    }
+
+    fn refusal(&self, status: u16, text: &str, out: &mut Vec<u8>) {
+        let mut date = self.date.borrow_mut();
+        response::write_refusal(status, text, date.at(time::wall_ns() / 1_000_000_000), out);
+    }
+
+    fn page(&self, page: admin::Page, cors: intake::Cors) -> Reply {
+        Reply::page(page.status, page.content_type, page.body.into_bytes(), cors)
+    }
+}
+
+/// The label of a request in metrics: a bounded set, whatever clients ask for.
+fn api_of(action: &Action, path: &str) -> usize {
+    match action {
+        Action::Write(plan) => API_WRITE + plan.category.index(),
+        Action::Metrics(_) => API_METRICS,
+        Action::Reply(reply) => match (path, reply.status) {
+            ("/v1/ping", _) => API_PING,
+            (path, 400) if path.starts_with("/v1/write/") => API_WRITE_UNKNOWN,
+            (_, 404) => API_404,
+            _ => API_OTHER,
+        },
+    }
+}
+
+impl Service for Ingest {
+    type Pending = Pending;
+
+    fn admit(&self, _: &Head<'_>, _: SocketAddr, _: &mut Vec<u8>) -> Admission {
+        Admission::Accept { body_bytes_max: self.core.common.settings.limits.body_bytes_max }
+    }
+
+    fn call(&self, request: Incoming<'_>, out: &mut Vec<u8>) -> Answer<Pending> {
+        let head = request.head;
+        let started = time::Instant::now();
+        let clock = Clock { now_ns: time::wall_ns(), uptime: self.core.common.uptime() };
+        let peer = Peer::Ip(request.peer.ip());
+        let head_only = head.method == Method::Head;
+        let mut about =
+            About { api: API_OTHER, connection: request.connection, started, body_bytes: request.body.len() };
+        if head.method == Method::Get
+            && let Some(question @ (Question::Livez | Question::Readyz)) = Question::at(head.path)
+        {
+            let page = match question {
+                Question::Readyz => self.core.common.readiness().page(),
+                _ => admin::livez(),
+            };
+            about.api = if question == Question::Readyz { API_READYZ } else { API_LIVEZ };
+            self.reply_to(head.method_text, &self.page(page, intake::Cors::Any), about, head_only, out);
+            return Answer::Done;
+        }
+        let action = intake::route(head, &peer, &clock, &self.core.common.intake);
+        about.api = api_of(&action, head.path);
+        match action {
+            Action::Write(plan) => return self.write(plan, &request, about, out),
+            Action::Reply(reply) => self.reply_to(head.method_text, &reply, about, head_only, out),
+            Action::Metrics(cors) => {
+                let page = self.page(self.core.common.metrics_page(), cors);
+                self.reply_to(head.method_text, &page, about, head_only, out);
+            }
+        }
+        Answer::Done
+    }
+
+    fn attach(&self, pending: &mut Pending, body: OwnedBody) {
+        if let State::Planned(plan) = &mut pending.state {
+            let plan = plan.clone();
+            pending.state = State::Slow(Box::pin(slow::write(Rc::clone(&self.core), plan, body)));
+        }
+    }
+
+    fn poll_finish(&self, pending: &mut Pending, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<()> {
+        let about = pending.about;
+        let reply = match &mut pending.state {
+            State::Sent { ticket, plan, written } => match ticket.poll(wanted(plan.ack), cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(progress) => self.core.outcome(plan, std::mem::take(written), progress),
+            },
+            State::Slow(future) => match future.as_mut().poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(reply) => reply,
+            },
+            State::Planned(_) => self.core.refuse(Refusal::Overload, "the body was lost on the way"),
+        };
+        self.reply(&reply, about, false, out);
+        Poll::Ready(())
+    }
+
+    fn answer_timeout(&self) -> Option<Duration> {
+        let timeout = self.core.common.settings.http.timeout;
+        (!timeout.is_zero()).then_some(timeout)
+    }
+
+    fn give_up(&self, pending: &mut Pending, out: &mut Vec<u8>) {
+        // What was written stays written and may yet become durable: the sender, told 503, sends it again.
+        let reply = self.core.refuse(Refusal::Timeout, "the points could not be stored in time");
+        self.reply(&reply, pending.about, false, out);
+    }
+
+    fn refuse_head(&self, error: HeadError, out: &mut Vec<u8>) {
+        self.core.counters.refuse(if error.status() == 431 {
+            Refusal::HeadTooLarge
+        } else {
+            Refusal::Framing
+        });
+        self.refusal(error.status(), error.text(), out);
+    }
+
+    fn refuse_body(&self, status: u16, text: &'static str, out: &mut Vec<u8>) {
+        self.core.counters.refuse(match status {
+            413 => Refusal::BodyTooLarge,
+            408 => Refusal::Timeout,
+            503 => Refusal::Overload,
+            _ => Refusal::Framing,
+        });
+        if status == 503 {
+            let reply = Reply { close: true, ..overloaded(text, RETRY_AFTER_S) };
+            let mut date = self.date.borrow_mut();
+            let date = date.at(time::wall_ns() / 1_000_000_000);
+            reply.write(&self.core.common.intake.envelope, date, Connection::Close, false, out);
+        } else {
+            self.refusal(status, text, out);
+        }
+    }
+
+    fn refuse_connection(&self, out: &mut Vec<u8>) {
+        self.core.counters.refuse(Refusal::Connections);
+        let reply = Reply { close: true, ..overloaded("too many connections", RETRY_AFTER_S) };
+        let mut date = self.date.borrow_mut();
+        let date = date.at(time::wall_ns() / 1_000_000_000);
+        reply.write(&self.core.common.intake.envelope, date, Connection::Close, false, out);
+    }
+
+    fn draining(&self) -> bool {
+        self.core.draining.get()
+    }
+}

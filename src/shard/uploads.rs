@@ -1,0 +1,294 @@
+//! A category's log at its home: opened, kept in order, counted, and taken from by the uploads.
+
+use std::cell::Cell;
+use std::io;
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Full;
+use crate::metrics::counters::{CategoryCounters, DropReason, ShardCounters};
+use crate::point::Category;
+use crate::rt::time;
+use crate::sink::Refusal;
+use crate::spool::{
+    self, Block, CommitError, CommitFailure, Completion, DirectDisk, Fate, FullState, Log, LogConfig,
+    WhenFull, WindowLimits, fresh_id, package_id,
+};
+use crate::upload::source::{Source, Window};
+use crate::upload::{Ledger, Uploads};
+
+use super::Common;
+use super::home::{Deliveries, Reporter};
+use super::ticket::Progress;
+
+/// Frames of one window at most: bounds the list, rarely the window.
+const WINDOW_FRAMES_MAX: usize = 1024;
+
+/// Completions that end within this time share a durable write of the cursor, and with it the windows behind them.
+const MAINTAIN_PAUSE: Duration = Duration::from_millis(20);
+
+/// After a round of maintenance that failed.
+const MAINTAIN_RETRY: Duration = Duration::from_secs(1);
+
+/// Spare segments a log keeps: one being written in advance while the other is taken.
+const SPARES_MAX: usize = 2;
+
+/// What a stored byte was before compression, about: for the backlog found at start, of which only the stored size is
+/// known.
+const RAW_BYTES_PER_STORED: u64 = 3;
+
+/// One category's log, where it lives.
+pub struct HomeLog {
+    pub category: Category,
+    pub log: Log<DirectDisk>,
+    pub deliveries: Rc<Deliveries>,
+    reporter: Rc<Reporter>,
+    common: Arc<Common>,
+    counters: Arc<ShardCounters>,
+    /// Raw bytes committed and not yet taken by a window.
+    pending_raw_bytes: Cell<u64>,
+}
+
+impl HomeLog {
+    /// Opens the log and recovers what is in it.
+    pub async fn open(
+        category: Category,
+        common: &Arc<Common>,
+        counters: &Arc<ShardCounters>,
+        reporter: &Rc<Reporter>,
+    ) -> io::Result<Rc<HomeLog>> {
+        let settings = &common.settings.spool;
+        let disk = DirectDisk::open(&settings.dir.join(category.name())).await?;
+        let config = LogConfig {
+            segment_bytes: settings.segment_bytes,
+            capacity_bytes: settings.capacity_bytes(category.name()),
+            when_full: match settings.full {
+                Full::Refuse => WhenFull::Refuse,
+                Full::EvictOldest => WhenFull::EvictOldest,
+            },
+            tail_bytes_max: settings.tail_cache_bytes,
+            spares_max: SPARES_MAX,
+        };
+        let opened = Log::open(disk, category as u8, fresh_id()?, config).await;
+        let (log, report) =
+            opened.map_err(|error| io::Error::other(format!("{}: {error}", category.name())))?;
+        if report != spool::RecoveryReport::default() {
+            tracing::info!(
+                category = category.name(),
+                points = report.spooled_points,
+                segments = report.segments,
+                torn_bytes = report.torn_bytes,
+                "recovered the spool"
+            );
+        }
+        if report.cursor_lost {
+            tracing::error!(
+                category = category.name(),
+                "the cursor is unreadable: all that is spooled goes out again"
+            );
+        }
+        let home = Rc::new(HomeLog {
+            category,
+            log,
+            deliveries: Rc::default(),
+            reporter: Rc::clone(reporter),
+            common: Arc::clone(common),
+            counters: Arc::clone(counters),
+            pending_raw_bytes: Cell::new(report.spooled_bytes * RAW_BYTES_PER_STORED),
+        });
+        home.cells().points_recovered.add(report.spooled_points);
+        let observed = Rc::downgrade(&home);
+        home.log.observe(Box::new(move |completion| {
+            if let Some(home) = observed.upgrade() {
+                home.completed(completion);
+            }
+        }));
+        home.publish();
+        Ok(home)
+    }
+
+    /// Starts the workers that upload this category.
+    pub fn serve(self: &Rc<Self>, uploads: &Uploads, raw_bytes_max: usize) {
+        let limits =
+            WindowLimits { frames_max: WINDOW_FRAMES_MAX, raw_bytes_max, stored_bytes_max: raw_bytes_max };
+        let source = LogSource { home: Rc::clone(self), limits };
+        uploads.serve(source, Rc::clone(self));
+    }
+
+    /// Keeps the log in order, for ever.
+    pub async fn maintain(self: Rc<Self>) {
+        loop {
+            self.log.maintenance_needed().await;
+            time::sleep(MAINTAIN_PAUSE).await;
+            if let Err(error) = self.log.maintain().await {
+                tracing::warn!(category = self.category.name(), %error, "the spool's background work failed; trying again");
+                time::sleep(MAINTAIN_RETRY).await;
+            }
+            self.publish();
+        }
+    }
+
+    /// The uploads have stopped: what was completed becomes durable.
+    pub async fn close(&self) {
+        self.log.close();
+        if let Err(error) = self.log.flush().await {
+            tracing::error!(
+                category = self.category.name(),
+                %error,
+                "the cursor could not be written: what was delivered last goes out again, under the same ids"
+            );
+        }
+        self.publish();
+    }
+
+    fn cells(&self) -> &CategoryCounters {
+        &self.counters.categories[self.category.index()]
+    }
+
+    /// Counts a commit that has ended.
+    pub fn committed(
+        &self,
+        blocks: &[Block],
+        started: time::Instant,
+        outcome: &Result<Range<u64>, CommitError>,
+    ) {
+        let cells = &self.counters.commits;
+        let taken = match outcome {
+            Ok(seqs) => seqs,
+            Err(error) => &error.committed,
+        };
+        let taken = (taken.end - taken.start) as usize;
+        let (stored, refused) = blocks.split_at(taken.min(blocks.len()));
+        cells.frames.add(stored.len() as u64);
+        cells.bytes.add(stored.iter().map(|block| block.payload.len() as u64).sum());
+        let raw: u64 = stored.iter().map(|block| u64::from(block.raw_bytes)).sum();
+        self.pending_raw_bytes.set(self.pending_raw_bytes.get() + raw);
+        cells.commit.record_ns(started.elapsed().as_nanos() as u64);
+        if let Err(error) = outcome {
+            cells.failures.add(1);
+            let points = refused.iter().map(|block| u64::from(block.points)).sum();
+            let reason = match error.reason {
+                CommitFailure::Io(_) => DropReason::DiskError,
+                CommitFailure::Full | CommitFailure::TooLarge => DropReason::Overload,
+            };
+            self.cells().drop_points(reason, points);
+            if let CommitFailure::Io(error) = &error.reason {
+                tracing::error!(category = self.category.name(), %error, "a commit failed; its senders were told so");
+            }
+        }
+        let failed = matches!(outcome, Err(CommitError { reason: CommitFailure::Io(_), .. }));
+        self.common.set_state(self.category, self.log.is_full(), failed);
+        self.publish();
+    }
+
+    fn completed(&self, completion: Completion) {
+        let progress = match completion.fate {
+            Fate::Delivered => Progress::Delivered,
+            Fate::Dead => Progress::Failed,
+            Fate::Evicted => {
+                self.cells().drop_points(DropReason::Evicted, completion.points);
+                Progress::Failed
+            }
+            Fate::Lost => {
+                self.cells().drop_points(DropReason::Damaged, completion.points);
+                tracing::error!(
+                    category = self.category.name(),
+                    first = completion.first_seq,
+                    last = completion.last_seq,
+                    points = completion.points,
+                    "frames of the spool are damaged and lost"
+                );
+                Progress::Failed
+            }
+        };
+        self.deliveries.settle(completion.first_seq, completion.last_seq, progress, &self.reporter);
+        self.common.set_state(self.category, self.log.is_full(), false);
+        self.publish();
+    }
+
+    /// Shows where the log stands.
+    fn publish(&self) {
+        let stats = self.log.stats();
+        let cells = self.cells();
+        cells.spooled_points.set(stats.spooled_points);
+        cells.spooled_bytes.set(stats.spooled_bytes);
+        cells.segments.set(stats.segments);
+        cells.oldest_ms.set(stats.oldest_ms.unwrap_or(0));
+        let counted = cells.damaged_frames.get();
+        cells.damaged_frames.add(stats.lost_frames.saturating_sub(counted));
+        if stats.full != FullState::Room {
+            self.common.set_state(self.category, true, false);
+        }
+    }
+}
+
+impl Ledger for HomeLog {
+    fn attempt(&self, _: Category, status: Option<u16>, body_bytes: u64, took: Duration) {
+        let cells = &self.counters.uploads;
+        cells.answer(status);
+        cells.body_bytes.add(body_bytes);
+        cells.latency.record_ns(took.as_nanos() as u64);
+    }
+
+    fn delivered(&self, _: Category, points: u64) {
+        self.cells().points_delivered.add(points);
+        self.cells().packages_delivered.add(1);
+    }
+
+    fn dead(&self, _: Category, _: Refusal, points: u64) {
+        self.cells().points_dead.add(points);
+    }
+}
+
+/// The log as the uploads see it.
+struct LogSource {
+    home: Rc<HomeLog>,
+    limits: WindowLimits,
+}
+
+impl Source for LogSource {
+    fn category(&self) -> Category {
+        self.home.category
+    }
+
+    fn pending_raw_bytes(&self) -> u64 {
+        self.home.pending_raw_bytes.get()
+    }
+
+    async fn next_window(&self) -> Option<Window> {
+        loop {
+            match self.home.log.next_window(&self.limits).await {
+                Ok(Some(window)) => {
+                    let raw: u64 = window.frames.iter().map(|frame| u64::from(frame.block.raw_bytes)).sum();
+                    let pending = &self.home.pending_raw_bytes;
+                    pending.set(pending.get().saturating_sub(raw));
+                    if !window.frames.is_empty() {
+                        return Some(window);
+                    }
+                    // All of it was lost to damage, and that has been told.
+                    self.home.log.complete(window, Fate::Lost);
+                }
+                Ok(None) => return None,
+                Err(error) => {
+                    tracing::warn!(category = self.home.category.name(), %error, "cannot take from the spool; trying again");
+                    time::sleep(MAINTAIN_RETRY).await;
+                }
+            }
+        }
+    }
+
+    fn package_id(&self, first_seq: u64, last_seq: u64, route: &[u8], sealed_ms: u64) -> String {
+        package_id(self.home.log.id(), self.home.category as u8, first_seq, last_seq, route, sealed_ms)
+    }
+
+    fn complete(&self, window: Window, dead: &[u64]) {
+        let fate_of = |seq| if dead.binary_search(&seq).is_ok() { Fate::Dead } else { Fate::Delivered };
+        self.home.log.complete_each(window, fate_of);
+    }
+
+    fn give_back(&self, window: Window) {
+        self.home.log.give_back(window);
+    }
+}

@@ -1,0 +1,596 @@
+//! Writing protobuf fields with over-copying moves.
+//!
+//! A text of up to 32 bytes is copied by one 32-byte move, however long it is; what is written too much is overwritten
+//! by what follows. That needs sources that are readable past their end ([`Padded`]) and room in the target; both are
+//! proven here, once a field, so that the interface is safe. While a key passes through the register it is compared
+//! with the bytes that must not be in it; who writes a point asks at its end whether anything was found, not at every
+//! key. Varints are spread by one bit deposit instead of a loop.
+//!
+//! [`Plain`] does the same with ordinary instructions. It runs on other machines, and the tests compare the two.
+
+use std::marker::PhantomData;
+
+use crate::buf::Padded;
+
+/// Texts up to this long go through one register.
+const MOVE_BYTES: usize = 32;
+
+/// Room a field needs beside its texts: tags, lengths, a varint or double, the `is_tag` mark, and the width of one
+/// move past the end.
+const FIELD_ROOM: usize = 32 + MOVE_BYTES;
+
+/// The least a target grows by. (A vector that grows also doubles.)
+const GROWTH_BYTES: usize = 16 * 1024;
+
+/// Longer varints are written by the loop.
+const DEPOSIT_BITS: u32 = 56;
+
+/// The instructions that differ between machines.
+pub trait Isa: Copy {
+    /// Copies 32 bytes; the result has a bit for every byte that is a newline or `unwanted`.
+    ///
+    /// # Safety
+    /// 32 bytes are readable at `source` and writable at `target`, and the two do not overlap.
+    unsafe fn copy_and_find(source: *const u8, target: *mut u8, unwanted: u8) -> u32;
+
+    /// Spreads the 56 low bits of `value` into groups of seven, one a byte.
+    fn spread(value: u64) -> u64;
+
+    /// The lowest `bits` bits of `value`; all of them from 64 on.
+    fn low_bits(value: u64, bits: u32) -> u64;
+}
+
+/// Instructions every machine has.
+#[derive(Clone, Copy, Debug)]
+pub struct Plain;
+
+impl Isa for Plain {
+    #[inline(always)]
+    unsafe fn copy_and_find(source: *const u8, target: *mut u8, unwanted: u8) -> u32 {
+        // SAFETY: the caller's promise; arrays of bytes have no alignment.
+        let bytes = unsafe { *source.cast::<[u8; MOVE_BYTES]>() };
+        // SAFETY: as above.
+        unsafe { *target.cast::<[u8; MOVE_BYTES]>() = bytes };
+        let mut found = 0;
+        for (index, byte) in bytes.into_iter().enumerate() {
+            found |= u32::from(byte == b'\n' || byte == unwanted) << index;
+        }
+        found
+    }
+
+    #[inline(always)]
+    fn spread(value: u64) -> u64 {
+        let mut spread = 0;
+        for group in 0..8 {
+            spread |= (value >> (7 * group) & 0x7f) << (8 * group);
+        }
+        spread
+    }
+
+    #[inline(always)]
+    fn low_bits(value: u64, bits: u32) -> u64 {
+        if bits >= 64 { value } else { value & ((1 << bits) - 1) }
+    }
+}
+
+/// AVX2 and BMI2. Only [`run`] hands it out, where the processor has both.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug)]
+pub struct Avx2(());
+
+#[cfg(target_arch = "x86_64")]
+impl Isa for Avx2 {
+    #[inline(always)]
+    unsafe fn copy_and_find(source: *const u8, target: *mut u8, unwanted: u8) -> u32 {
+        use std::arch::x86_64::{
+            _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
+            _mm256_storeu_si256,
+        };
+        // SAFETY: the caller's promise about the memory; whoever has an `Avx2` runs inside `with_avx2`.
+        unsafe {
+            let bytes = _mm256_loadu_si256(source.cast());
+            _mm256_storeu_si256(target.cast(), bytes);
+            let newline = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'\n' as i8));
+            let other = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(unwanted as i8));
+            _mm256_movemask_epi8(_mm256_or_si256(newline, other)) as u32
+        }
+    }
+
+    #[inline(always)]
+    fn spread(value: u64) -> u64 {
+        // SAFETY: whoever has an `Avx2` runs inside `with_avx2`.
+        unsafe { std::arch::x86_64::_pdep_u64(value, 0x7f7f_7f7f_7f7f_7f7f) }
+    }
+
+    #[inline(always)]
+    fn low_bits(value: u64, bits: u32) -> u64 {
+        // SAFETY: as above.
+        unsafe { std::arch::x86_64::_bzhi_u64(value, bits) }
+    }
+}
+
+/// Work to be compiled for each set of instructions.
+pub trait Kernel {
+    type Output;
+    /// Must be `#[inline(always)]`, and so must be everything hot in it: that is how it gets the instructions.
+    fn run<I: Isa>(self) -> Self::Output;
+}
+
+/// Runs a kernel with the best instructions this machine has.
+pub fn run<K: Kernel>(kernel: K) -> K::Output {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2")
+        && std::arch::is_x86_feature_detected!("bmi1")
+        && std::arch::is_x86_feature_detected!("bmi2")
+        && std::arch::is_x86_feature_detected!("lzcnt")
+    {
+        // SAFETY: the processor has what the function is compiled for.
+        return unsafe { with_avx2(kernel) };
+    }
+    run_plain(kernel)
+}
+
+/// Runs a kernel with ordinary instructions.
+pub fn run_plain<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<Plain>()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+fn with_avx2<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<Avx2>()
+}
+
+/// A body and the arena beside it: what texts are taken from.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a> {
+    padded: [Padded<'a>; 2],
+}
+
+/// A text in a source: [`crate::buf::PADDING`] bytes behind it are readable.
+#[derive(Clone, Copy)]
+pub struct Text<'a> {
+    /// INVARIANT: `len + PADDING` bytes are readable and initialised here for `'a`.
+    at: *const u8,
+    len: usize,
+    source: PhantomData<&'a [u8]>,
+}
+
+impl<'a> Sources<'a> {
+    pub fn new(body: Padded<'a>, arena: Padded<'a>) -> Sources<'a> {
+        Sources { padded: [body, arena] }
+    }
+
+    /// The `len` bytes at `offset` of the body, or of the arena.
+    #[inline(always)]
+    pub fn text(&self, in_arena: bool, offset: usize, len: usize) -> Text<'a> {
+        let source = self.padded[usize::from(in_arena)].bytes();
+        // The sum cannot wrap: both come from 32 bits.
+        assert!(offset + len <= source.len(), "BUG: a span of {len} at {offset} in {}", source.len());
+        // SAFETY: the span lies in the source, behind which `Padded` proves PADDING more bytes.
+        Text { at: unsafe { source.as_ptr().add(offset) }, len, source: PhantomData }
+    }
+}
+
+impl<'a> Text<'a> {
+    #[inline(always)]
+    pub fn len(self) -> usize {
+        self.len
+    }
+
+    #[inline(always)]
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    #[inline(always)]
+    pub fn bytes(self) -> &'a [u8] {
+        // SAFETY: the invariant.
+        unsafe { std::slice::from_raw_parts(self.at, self.len) }
+    }
+
+    /// Six bits that depend on the length and the first eight bytes only; [`key_filter`] gives the same for a slice.
+    #[inline(always)]
+    pub fn filter<I: Isa>(self) -> u32 {
+        // SAFETY: the invariant; PADDING is more than eight.
+        let first = u64::from_le(unsafe { self.at.cast::<u64>().read_unaligned() });
+        filter(I::low_bits(first, (self.len.min(8) * 8) as u32), self.len)
+    }
+
+    /// Whether the last byte is a backslash. The text must not be empty: checked by the callers, who branch on the
+    /// length anyway.
+    #[inline(always)]
+    fn ends_with_backslash(self) -> u32 {
+        debug_assert!(self.len > 0);
+        // SAFETY: the invariant, and the callers' check.
+        u32::from(unsafe { *self.at.add(self.len - 1) } == b'\\')
+    }
+}
+
+fn filter(first: u64, len: usize) -> u32 {
+    // The upper bits of a product depend on all bits of its factor; the constant is the golden ratio's.
+    ((first ^ (len as u64) << 56).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as u32
+}
+
+/// See [`Text::filter`].
+pub fn key_filter(key: &[u8]) -> u32 {
+    let mut first = [0; 8];
+    let len = key.len().min(8);
+    first[..len].copy_from_slice(&key[..len]);
+    filter(u64::from_le_bytes(first), key.len())
+}
+
+/// The tags of the fields of one kind of message: which byte introduces what.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// Of the whole field, in its parent.
+    pub field: u8,
+    pub key: u8,
+    /// The two bytes behind a text that say it is a tag.
+    pub is_tag: [u8; 2],
+}
+
+/// Appends fields to a `Vec`.
+#[derive(Debug)]
+pub struct Writer<'v, I> {
+    out: &'v mut Vec<u8>,
+    /// Where the next byte goes. INVARIANT: inside the allocation of `out`, not before `floor`; everything before it is
+    /// initialised.
+    at: *mut u8,
+    /// The end of the allocation.
+    end: *mut u8,
+    /// The length of `out` when writing began.
+    floor: usize,
+    layout: Layout,
+    isa: PhantomData<I>,
+}
+
+impl<'v, I: Isa> Writer<'v, I> {
+    pub fn new(out: &'v mut Vec<u8>, layout: Layout) -> Writer<'v, I> {
+        let floor = out.len();
+        let range = out.spare_capacity_mut().as_mut_ptr_range();
+        Writer { at: range.start.cast(), end: range.end.cast(), out, floor, layout, isa: PhantomData }
+    }
+
+    /// What was written becomes the vector's.
+    pub fn finish(self) {
+        let len = self.position();
+        // SAFETY: the invariant of `at`.
+        unsafe { self.out.set_len(len) };
+    }
+
+    /// The length the vector would have.
+    #[inline(always)]
+    pub fn position(&self) -> usize {
+        self.at as usize - self.out.as_ptr() as usize
+    }
+
+    /// Goes back to an earlier position.
+    pub fn rewind(&mut self, position: usize) {
+        assert!(
+            (self.floor..=self.position()).contains(&position),
+            "BUG: rewind to {position} of {}",
+            self.position()
+        );
+        self.out.truncate(position);
+        // SAFETY: between `floor` and `at`.
+        self.at = unsafe { self.out.as_mut_ptr().add(position) };
+    }
+
+    /// Everything so far as the vector, for a writer of another kind; what it appends is kept.
+    pub fn with_vec<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        let len = self.position();
+        // SAFETY: the invariant of `at`.
+        unsafe { self.out.set_len(len) };
+        let result = write(self.out);
+        self.refresh();
+        result
+    }
+
+    fn refresh(&mut self) {
+        let range = self.out.spare_capacity_mut().as_mut_ptr_range();
+        (self.at, self.end) = (range.start.cast(), range.end.cast());
+    }
+
+    /// Makes sure of `bytes` bytes of room.
+    #[inline(always)]
+    fn room(&mut self, bytes: usize) {
+        if (self.end as usize - self.at as usize) < bytes {
+            self.grow(bytes);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, bytes: usize) {
+        self.with_vec(|out| out.reserve(bytes.max(GROWTH_BYTES)));
+    }
+
+    /// # Safety
+    /// There is room for it.
+    #[inline(always)]
+    unsafe fn put(&mut self, byte: u8) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            *self.at = byte;
+            self.at = self.at.add(1);
+        }
+    }
+
+    /// # Safety
+    /// There is room for ten bytes.
+    #[inline(always)]
+    unsafe fn put_varint(&mut self, value: u64) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let width = encode_varint::<I>(value, self.at);
+            self.at = self.at.add(width);
+        }
+    }
+
+    /// Appends bytes as they are.
+    #[inline(always)]
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.room(bytes.len());
+        // SAFETY: there is room; the source is borrowed from elsewhere.
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.at, bytes.len());
+            self.at = self.at.add(bytes.len());
+        }
+    }
+
+    /// Appends a varint field.
+    #[inline(always)]
+    pub fn varint_field(&mut self, tag: u8, value: u64) {
+        self.room(FIELD_ROOM);
+        // SAFETY: there is room.
+        unsafe {
+            self.put(tag);
+            self.put_varint(value);
+        }
+    }
+
+    /// Appends a text field of the message itself, such as its name.
+    #[inline(always)]
+    pub fn text_field(&mut self, tag: u8, text: Text<'_>) {
+        self.room(FIELD_ROOM + text.len);
+        // SAFETY: there is room for tag, length and text, and for one move past the end; the text is readable as far.
+        unsafe {
+            self.put(tag);
+            self.put_varint(text.len as u64);
+            if text.len <= MOVE_BYTES {
+                I::copy_and_find(text.at, self.at, b'\n');
+            } else {
+                std::ptr::copy_nonoverlapping(text.at, self.at, text.len);
+            }
+            self.at = self.at.add(text.len);
+        }
+    }
+
+    /// Begins a message inside the vector, guessing that its length takes two bytes.
+    #[inline(always)]
+    pub fn open(&mut self, tag: u8) -> usize {
+        self.room(FIELD_ROOM);
+        // SAFETY: there is room. The two bytes of the length are written, so everything before `at` is initialised.
+        unsafe {
+            self.put(tag);
+            self.put(0);
+            self.put(0);
+        }
+        self.position()
+    }
+
+    /// Ends the message whose contents began at `start`.
+    #[inline(always)]
+    pub fn close(&mut self, start: usize) {
+        let len = self.position() - start;
+        if (128..1 << 14).contains(&len) {
+            // SAFETY: `open` put two bytes before `start`.
+            unsafe {
+                let hole = self.out.as_mut_ptr().add(start - 2);
+                *hole = len as u8 | 0x80;
+                *hole.add(1) = (len >> 7) as u8;
+            }
+        } else {
+            self.close_wide(start, len);
+        }
+    }
+
+    /// The guess was wrong: the contents move.
+    #[inline(never)]
+    fn close_wide(&mut self, start: usize, len: usize) {
+        let mut text = [0u8; 10 + MOVE_BYTES];
+        // SAFETY: ten bytes are room enough for any varint.
+        let width = unsafe { encode_varint::<I>(len as u64, text.as_mut_ptr()) };
+        self.room(width);
+        // SAFETY: the contents are initialised, and there is room for `width` more bytes (at least two before them).
+        unsafe {
+            let contents = self.out.as_mut_ptr().add(start);
+            let hole = contents.sub(2);
+            std::ptr::copy(contents, hole.add(width), len);
+            std::ptr::copy_nonoverlapping(text.as_ptr(), hole, width);
+            self.at = hole.add(width + len);
+        }
+    }
+
+    /// Appends a field with a text value. The result is not zero if the key, or with `IS_TAG` the value, is empty, has a newline or
+    /// ends with a backslash, or if the key has the byte `unwanted` in it.
+    #[inline(always)]
+    pub fn text<const IS_TAG: bool>(&mut self, key: Text<'_>, tag: u8, value: Text<'_>, unwanted: u8) -> u32 {
+        // An empty text wraps around and takes the other way.
+        let short = key.len.wrapping_sub(1).max(value.len.wrapping_sub(1)) < MOVE_BYTES;
+        if !short {
+            return self.long_text(key, tag, value, unwanted, IS_TAG);
+        }
+        self.room(FIELD_ROOM + 2 * MOVE_BYTES);
+        let len = key.len + value.len + if IS_TAG { 6 } else { 4 };
+        // SAFETY: there is room for both texts, each with a whole move, and for the rest; the texts are readable one move
+        // from their start. `len` is below 128: two texts of at most 32 bytes.
+        unsafe {
+            let at = self.at;
+            (at.cast::<u32>()).write_unaligned(u32::from_le_bytes([
+                self.layout.field,
+                len as u8,
+                self.layout.key,
+                key.len as u8,
+            ]));
+            let found = I::copy_and_find(key.at, at.add(4), unwanted);
+            let mut suspect =
+                I::low_bits(u64::from(found), key.len as u32) as u32 | key.ends_with_backslash();
+            let at = at.add(4 + key.len);
+            (at.cast::<u16>()).write_unaligned(u16::from_le_bytes([tag, value.len as u8]));
+            let found = I::copy_and_find(value.at, at.add(2), b'\n');
+            let at = at.add(2 + value.len);
+            if IS_TAG {
+                suspect |=
+                    I::low_bits(u64::from(found), value.len as u32) as u32 | value.ends_with_backslash();
+                (at.cast::<u16>()).write_unaligned(u16::from_le_bytes(self.layout.is_tag));
+                self.at = at.add(2);
+            } else {
+                self.at = at;
+            }
+            suspect
+        }
+    }
+
+    /// As [`Writer::text`], for texts of any length.
+    #[inline(never)]
+    fn long_text(&mut self, key: Text<'_>, tag: u8, value: Text<'_>, unwanted: u8, is_tag: bool) -> u32 {
+        self.room(FIELD_ROOM + key.len + value.len);
+        let len = 1
+            + varint_len(key.len as u64)
+            + key.len
+            + 1
+            + varint_len(value.len as u64)
+            + value.len
+            + if is_tag { 2 } else { 0 };
+        // SAFETY: there is room for both texts, and FIELD_ROOM covers two tags, three lengths and the mark.
+        unsafe {
+            self.put(self.layout.field);
+            self.put_varint(len as u64);
+        }
+        self.long_piece(self.layout.key, key);
+        self.long_piece(tag, value);
+        let mut suspect = suspects(key.bytes(), unwanted);
+        if is_tag {
+            suspect |= suspects(value.bytes(), b'\n');
+            self.bytes(&self.layout.is_tag.clone());
+        }
+        u32::from(suspect)
+    }
+
+    fn long_piece(&mut self, tag: u8, text: Text<'_>) {
+        self.room(FIELD_ROOM + text.len);
+        // SAFETY: there is room.
+        unsafe {
+            self.put(tag);
+            self.put_varint(text.len as u64);
+        }
+        self.bytes(text.bytes());
+    }
+
+    /// Appends a field with a number: a varint, or with `fixed` the eight bytes themselves. The result is as for a text's key.
+    #[inline(always)]
+    pub fn number(&mut self, key: Text<'_>, tag: u8, value: u64, fixed: bool, unwanted: u8) -> u32 {
+        let short = key.len.wrapping_sub(1) < MOVE_BYTES;
+        // A varint beyond the deposit: negative numbers and very large ones.
+        let wide = value >> DEPOSIT_BITS != 0 && !fixed;
+        if !short || wide {
+            return self.any_number(key, tag, value, fixed, unwanted);
+        }
+        self.room(FIELD_ROOM + MOVE_BYTES);
+        let (varint, width) = deposit::<I>(value);
+        let (payload, width) = if fixed { (value, 8) } else { (varint, width) };
+        let len = key.len + 3 + width;
+        // SAFETY: there is room for the key with a whole move and for the rest; the key is readable one move from its
+        // start. `len` is below 128.
+        unsafe {
+            let at = self.at;
+            (at.cast::<u32>()).write_unaligned(u32::from_le_bytes([
+                self.layout.field,
+                len as u8,
+                self.layout.key,
+                key.len as u8,
+            ]));
+            let found = I::copy_and_find(key.at, at.add(4), unwanted);
+            let at = at.add(4 + key.len);
+            *at = tag;
+            (at.add(1).cast::<u64>()).write_unaligned(payload.to_le());
+            self.at = at.add(1 + width);
+            I::low_bits(u64::from(found), key.len as u32) as u32 | key.ends_with_backslash()
+        }
+    }
+
+    /// As [`Writer::number`], for any key and number.
+    #[inline(never)]
+    fn any_number(&mut self, key: Text<'_>, tag: u8, value: u64, fixed: bool, unwanted: u8) -> u32 {
+        let width = if fixed { 8 } else { varint_len(value) };
+        let len = 1 + varint_len(key.len as u64) + key.len + 1 + width;
+        self.room(FIELD_ROOM);
+        // SAFETY: there is room for a tag and a length.
+        unsafe {
+            self.put(self.layout.field);
+            self.put_varint(len as u64);
+        }
+        self.long_piece(self.layout.key, key);
+        self.room(FIELD_ROOM);
+        // SAFETY: there is room for a tag and ten bytes.
+        unsafe {
+            self.put(tag);
+            if fixed {
+                self.at.cast::<u64>().write_unaligned(value.to_le());
+                self.at = self.at.add(8);
+            } else {
+                self.put_varint(value);
+            }
+        }
+        u32::from(suspects(key.bytes(), unwanted))
+    }
+}
+
+/// What [`Writer::text`] looks for, one byte at a time.
+fn suspects(text: &[u8], unwanted: u8) -> bool {
+    text.is_empty() || text.ends_with(b"\\") || memchr::memchr2(b'\n', unwanted, text).is_some()
+}
+
+/// How many bytes a varint takes.
+#[inline(always)]
+fn varint_len(value: u64) -> usize {
+    let bits = 64 - (value | 1).leading_zeros() as usize;
+    (bits * 9 + 64) / 64
+}
+
+/// A varint of at most 56 bits: its bytes in the low end of a word, and how many they are.
+#[inline(always)]
+fn deposit<I: Isa>(value: u64) -> (u64, usize) {
+    let width = varint_len(value).min(8);
+    let more = I::low_bits(0x8080_8080_8080_8080, (width as u32 - 1) * 8);
+    (I::spread(value) | more, width)
+}
+
+/// Writes a varint; the result is its width.
+///
+/// # Safety
+/// Ten bytes are writable at `at`.
+#[inline(always)]
+unsafe fn encode_varint<I: Isa>(value: u64, at: *mut u8) -> usize {
+    if value >> DEPOSIT_BITS == 0 {
+        let (bytes, width) = deposit::<I>(value);
+        // SAFETY: the caller's promise.
+        unsafe { at.cast::<u64>().write_unaligned(bytes.to_le()) };
+        return width;
+    }
+    let (mut rest, mut width) = (value, 0);
+    while rest >= 0x80 {
+        // SAFETY: 64 bits take at most ten groups of seven.
+        unsafe { *at.add(width) = rest as u8 | 0x80 };
+        rest >>= 7;
+        width += 1;
+    }
+    // SAFETY: as above.
+    unsafe { *at.add(width) = rest as u8 };
+    width + 1
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! The request head, byte for byte.
+//!
+//!     POST /v1/write/logging?token=tkn_… HTTP/1.1
+//!     Host: openway.example.com
+//!     User-Agent: datakit-linux-amd64/0.1.0/edge-1
+//!     Content-Length: 4711
+//!     Content-Encoding: gzip                                     absent for identity
+//!     Content-Type: application/protobuf; proto=com.guance.Point
+//!     Referer: DataKit
+//!     X-Pkg-Id: dk_0a1b2c3d4e5f6g7h8i9j
+//!     X-Points: 300
+//!     X-Storage-Index-Name: audit                                only for routes that have one
+//!
+//! The order is the one in which Go's client writes them, as DataKit does. The `User-Agent` keeps DataKit's form, on
+//! which destinations may decide what they accept, and carries Kitgate's own version. Kitgate itself never sends
+//! `X-Fail-Cache-Retry`: there is no fail cache, every resend is the same package.
+
+use crate::sink::{Accepts, Format, Parcel, Target};
+
+const PROTOBUF: &str = "application/protobuf; proto=com.guance.Point";
+const LINE_PROTOCOL: &str = "application/line-protocol";
+
+/// `datakit-<os>-<arch>/<version>/<hostname>`, with the names that Go has for systems and processors.
+pub fn user_agent(version: &str, hostname: &str) -> String {
+    let os = match std::env::consts::OS {
+        "macos" => "darwin",
+        os => os,
+    };
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        arch => arch,
+    };
+    format!("datakit-{os}-{arch}/{version}/{hostname}")
+}
+
+/// Appends the request head for one package to `out`.
+pub fn head(
+    target: &Target,
+    parcel: &Parcel<'_>,
+    accepts: Accepts,
+    agent: &str,
+    body_bytes: u64,
+    out: &mut Vec<u8>,
+) {
+    let mut number = itoa::Buffer::new();
+    out.extend_from_slice(b"POST /v1/write/");
+    out.extend_from_slice(parcel.category.name().as_bytes());
+    if !target.query().is_empty() {
+        out.push(b'?');
+        out.extend_from_slice(target.query().as_bytes());
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    header("Host", target.authority(), out);
+    header("User-Agent", agent, out);
+    header("Content-Length", number.format(body_bytes), out);
+    if let Some(token) = accepts.coding.token() {
+        header("Content-Encoding", token, out);
+    }
+    let content_type = match accepts.format {
+        Format::Protobuf => PROTOBUF,
+        Format::LineProtocol => LINE_PROTOCOL,
+    };
+    header("Content-Type", content_type, out);
+    header("Referer", "DataKit", out);
+    header("X-Pkg-Id", parcel.package_id, out);
+    header("X-Points", number.format(parcel.points), out);
+    if let Some(index) = &parcel.route.storage_index {
+        header("X-Storage-Index-Name", index, out);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// One header line. Control bytes cannot stand in a header; what came from a client may hold them (`?storage_index=`),
+/// and is percent-encoded here rather than trusted to have been checked elsewhere.
+fn header(name: &str, value: &str, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    for byte in value.bytes() {
+        if byte < b' ' || byte == 0x7f {
+            out.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        } else {
+            out.push(byte);
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::secret::Endpoint;
+    use crate::point::{Category, Route};
+    use crate::sink::Coding;
+
+    fn text(url: &str, route: &Route, coding: Coding, format: Format) -> String {
+        let parcel = Parcel {
+            category: Category::Logging,
+            route,
+            package_id: "dk_0a1b2c3d4e5f6g7h8i9j",
+            points: 300,
+            received_ms: 0,
+        };
+        let accepts = Accepts { format, coding, joined_members: true };
+        let mut out = Vec::new();
+        head(
+            &Target::new(Endpoint::parse(url).unwrap()),
+            &parcel,
+            accepts,
+            "datakit-linux-amd64/0.1.0/edge-1",
+            4711,
+            &mut out,
+        );
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_whole_head_is_exact() {
+        let route = Route { storage_index: Some("audit".into()) };
+        assert_eq!(
+            text("http://127.0.0.1:9528/x?token=tkn_1&a=2", &route, Coding::Gzip, Format::Protobuf),
+            "POST /v1/write/logging?a=2&token=tkn_1 HTTP/1.1\r\n\
+             Host: 127.0.0.1:9528\r\n\
+             User-Agent: datakit-linux-amd64/0.1.0/edge-1\r\n\
+             Content-Length: 4711\r\n\
+             Content-Encoding: gzip\r\n\
+             Content-Type: application/protobuf; proto=com.guance.Point\r\n\
+             Referer: DataKit\r\n\
+             X-Pkg-Id: dk_0a1b2c3d4e5f6g7h8i9j\r\n\
+             X-Points: 300\r\n\
+             X-Storage-Index-Name: audit\r\n\
+             \r\n"
+        );
+    }
+
+    #[test]
+    fn identity_has_no_content_encoding_and_the_default_route_no_index() {
+        let head = text("https://h", &Route::default(), Coding::Identity, Format::LineProtocol);
+        assert_eq!(
+            head,
+            "POST /v1/write/logging HTTP/1.1\r\n\
+             Host: h\r\n\
+             User-Agent: datakit-linux-amd64/0.1.0/edge-1\r\n\
+             Content-Length: 4711\r\n\
+             Content-Type: application/line-protocol\r\n\
+             Referer: DataKit\r\n\
+             X-Pkg-Id: dk_0a1b2c3d4e5f6g7h8i9j\r\n\
+             X-Points: 300\r\n\
+             \r\n"
+        );
+        assert!(
+            text("http://h", &Route::default(), Coding::Zstd, Format::Protobuf)
+                .contains("\r\nContent-Encoding: zstd\r\n")
+        );
+    }
+
+    #[test]
+    fn a_storage_index_cannot_add_headers() {
+        let route = Route { storage_index: Some("a\r\nX-Evil: 1\r\n\r\nPOST /\0\x7f日志".into()) };
+        let head = text("http://h", &route, Coding::Gzip, Format::Protobuf);
+        assert!(
+            head.ends_with("X-Storage-Index-Name: a%0D%0AX-Evil: 1%0D%0A%0D%0APOST /%00%7F日志\r\n\r\n"),
+            "{head}"
+        );
+        assert_eq!(head.matches("\r\n\r\n").count(), 1);
+    }
+
+    #[test]
+    fn the_agent_has_datakits_form() {
+        let agent = user_agent("0.1.0", "edge-1");
+        assert!(agent.starts_with("datakit-"), "{agent}");
+        assert!(agent.ends_with("/0.1.0/edge-1"), "{agent}");
+        #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+        assert_eq!(agent, "datakit-linux-amd64/0.1.0/edge-1");
+    }
+}

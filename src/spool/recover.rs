@@ -1,0 +1,355 @@
+//! Start-up: from the files of a directory to where the log stands. Bounded: the cursor, the first sector of every
+//! segment, and the frames of the last one; what is inside the others is looked at when it is delivered.
+//!
+//! Nothing is decided here that a second look would decide otherwise, and nothing that matters is written: a crash in
+//! the middle of recovery is followed by the same recovery. The recovered segments are never written to again.
+//!
+//! Not covered: a sync that failed, a kill before the commit was done again elsewhere, a file system without direct I/O
+//! that shows the unwritten data from its cache after that, and a power cut. What vanishes then was not acknowledged.
+
+use super::config::LogConfig;
+use super::cursor::{Cursor, Journal};
+use super::file::{Disk, SegmentFile, read_sector};
+use super::format::{HeaderError, LogId, SECTOR_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::ledger::{Ledger, Segment, SpanState};
+use super::place::Place;
+use super::pool::{self, Name, Pool};
+use super::scan::Scan;
+use std::collections::VecDeque;
+use std::io;
+
+/// Why a log cannot be opened. Nothing has been touched.
+#[derive(Debug)]
+pub enum OpenError {
+    Io(io::Error),
+    /// A later version wrote this directory.
+    Newer {
+        file: String,
+        version: u32,
+    },
+}
+
+impl std::fmt::Display for OpenError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            OpenError::Io(error) => write!(f, "cannot read the spool: {error}"),
+            OpenError::Newer { file, version } => {
+                write!(f, "{file} was written by a later version (format {version}); it is left as it is")
+            }
+        }
+    }
+}
+
+impl From<io::Error> for OpenError {
+    fn from(error: io::Error) -> OpenError {
+        OpenError::Io(error)
+    }
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    pub segments: u64,
+    pub spooled_frames: u64,
+    pub spooled_points: u64,
+    pub spooled_bytes: u64,
+    /// Windows that were out and go out again as they were.
+    pub windows: u64,
+    /// Bytes cut from the end of the last segment, if anything was written there: a commit that nobody was told of.
+    pub torn_bytes: u64,
+    /// Segments whose own header was lost and whose frames were found.
+    pub segments_salvaged: u64,
+    /// There are segments, and no readable cursor: all is delivered again.
+    pub cursor_lost: bool,
+    /// Files that are not ours, or of another log; left alone.
+    pub ignored: Vec<String>,
+}
+
+/// A log as found.
+pub(super) struct Recovered<D: Disk> {
+    pub id: LogId,
+    pub ledger: Ledger,
+    pub pool: Pool<D>,
+    pub journal: Journal<D>,
+    pub report: RecoveryReport,
+}
+
+/// A file named as a segment.
+struct Candidate {
+    id: u64,
+    name: String,
+    file_bytes: u64,
+    header: Result<SegmentHeader, HeaderError>,
+    readable: bool,
+}
+
+pub(super) async fn recover<D: Disk>(
+    disk: &D,
+    category: u8,
+    fresh_id: LogId,
+    config: &LogConfig,
+) -> Result<Recovered<D>, OpenError> {
+    let mut report = RecoveryReport::default();
+    let mut pool = Pool::new();
+    let mut candidates = Vec::new();
+    let mut spares = Vec::new();
+    for (name, bytes) in disk.list().await? {
+        match pool::parse_name(&name) {
+            Some(Name::Segment(id)) => candidates.push(read_header(disk, id, name, bytes).await?),
+            Some(Name::Spare(id)) => spares.push((id, name, bytes)),
+            Some(Name::Unfinished(id)) => {
+                pool.note_id(id);
+                pool.discard(name);
+            }
+            Some(Name::Cursor) => {}
+            None => report.ignored.push(name),
+        }
+    }
+    candidates.sort_by_key(|candidate| candidate.id);
+    for candidate in &candidates {
+        pool.note_id(candidate.id);
+        if let Err(HeaderError::Newer(version)) = candidate.header {
+            return Err(OpenError::Newer { file: candidate.name.clone(), version });
+        }
+    }
+    let (journal, cursor) = Journal::load(disk).await?;
+    let cursor =
+        cursor.map_err(|version| OpenError::Newer { file: super::cursor::NAME.to_owned(), version })?;
+    let mut cursor = cursor.filter(|cursor| cursor.category == category);
+
+    let newest = candidates.iter().rev().find_map(|candidate| {
+        let header = candidate.header.as_ref().ok()?;
+        (header.category == category && header.segment_id == candidate.id).then_some(header.log_id)
+    });
+    let id = cursor.as_ref().map(|cursor| cursor.log_id).or(newest).unwrap_or(fresh_id);
+
+    let mut segments =
+        accept(disk, candidates, category, id, cursor.as_ref(), config, &mut pool, &mut report).await?;
+    let mut end = tail_end(disk, &mut segments, &mut report).await?;
+
+    if let Some(known) = &cursor {
+        let read = known.spans.last().map_or(known.acked, |span| span.end);
+        if end.is_none_or(|end| end.seq < read.seq) {
+            // What the cursor speaks of is gone, and was acknowledged or never was: numbers are not given twice.
+            end = Some(read);
+        } else if end.is_some_and(|end| !end.follows(read)) {
+            tracing::error!(category, "the cursor is of another history; delivery starts over");
+            cursor = None;
+        }
+    }
+    let end = end.unwrap_or(Place::BIRTH);
+    report.cursor_lost = cursor.is_none() && !segments.is_empty();
+    let oldest = segments.front().map_or(end, |segment| segment.first);
+    let (acked, spans) = match cursor {
+        Some(cursor) => (cursor.acked, VecDeque::from(cursor.spans)),
+        None => (oldest, VecDeque::new()),
+    };
+    report.windows = spans.iter().filter(|span| span.state == SpanState::Replay).count() as u64;
+    let read = spans.back().map_or(acked, |span| span.end);
+    // A kill leaves things that can be read and that a power cut would still take: the last commit, a renamed file, the
+    // newest cursor. Before anything is built on them they are made durable: the segment above, the names here, and
+    // the cursor by counting it as unwritten, which has it written before the first window goes out.
+    let known = !segments.is_empty() || read != Place::BIRTH;
+    if known {
+        disk.sync_dir().await?;
+    }
+    let ledger = Ledger {
+        segments,
+        active: false,
+        acked,
+        spans,
+        read,
+        end,
+        version: u64::from(known),
+        durable_version: 0,
+        durable_acked: Place::BIRTH,
+    };
+    ledger.check();
+    for (id, name, bytes) in spares {
+        pool.note_id(id);
+        if bytes == config.segment_bytes && pool.spares.len() < config.spares_max {
+            match disk.open(&name).await {
+                Ok(file) => pool.add_spare(name, file),
+                Err(_) => pool.discard(name),
+            }
+        } else {
+            pool.discard(name);
+        }
+    }
+    report.segments = ledger.segments.len() as u64;
+    (report.spooled_frames, report.spooled_points, report.spooled_bytes) = ledger.spooled();
+    Ok(Recovered { id, ledger, pool, journal, report })
+}
+
+async fn read_header<D: Disk>(
+    disk: &D,
+    id: u64,
+    name: String,
+    file_bytes: u64,
+) -> Result<Candidate, OpenError> {
+    let mut readable = true;
+    let mut header = Err(HeaderError::Damaged);
+    match disk.open(&name).await {
+        Ok(file) => {
+            match read_sector(&file, 0).await {
+                Ok(sector) if sector.is_empty() => header = Err(HeaderError::Blank),
+                Ok(sector) => header = SegmentHeader::decode(&sector),
+                // A damaged spot: the frames behind it may be fine.
+                Err(_) => {}
+            }
+        }
+        Err(error) => {
+            tracing::error!(file = name, %error, "a segment cannot be opened");
+            readable = false;
+        }
+    }
+    Ok(Candidate { id, name, file_bytes, header, readable })
+}
+
+/// Sorts out what is a segment of this log, in order, each ending where the next begins.
+#[expect(clippy::too_many_arguments, reason = "one step of recovery, taken out for its length")]
+async fn accept<D: Disk>(
+    disk: &D,
+    candidates: Vec<Candidate>,
+    category: u8,
+    id: LogId,
+    cursor: Option<&Cursor>,
+    config: &LogConfig,
+    pool: &mut Pool<D>,
+    report: &mut RecoveryReport,
+) -> Result<VecDeque<Segment>, OpenError> {
+    let mut segments: VecDeque<Segment> = VecDeque::new();
+    for candidate in candidates {
+        if !candidate.readable {
+            report.ignored.push(candidate.name);
+            continue;
+        }
+        let floor = segments.back().map_or(0, |last| last.first.seq);
+        let header = match candidate.header {
+            Ok(header) if header.log_id != id || header.category != category => {
+                report.ignored.push(candidate.name);
+                continue;
+            }
+            // A file that was to become this segment and never held anything under this name: its header is from
+            // its life before. Nothing in it was acknowledged under this name.
+            Ok(header) if header.segment_id != candidate.id => None,
+            Ok(header) => Some(header),
+            Err(HeaderError::Blank) if candidate.file_bytes <= SEGMENT_HEADER_BYTES as u64 => None,
+            Err(_) => {
+                // Frames from this file's life before are older than all that the cursor has left behind.
+                let floor = floor.max(cursor.map_or(0, |cursor| cursor.acked.seq));
+                let found = salvage(disk, &candidate, category, floor).await?;
+                report.segments_salvaged += u64::from(found.is_some());
+                found
+            }
+        };
+        let Some(header) = header.filter(|header| header.first.seq >= floor) else {
+            pool.discard(candidate.name);
+            continue;
+        };
+        if let Some(last) = segments.back_mut() {
+            if !header.first.follows(last.first) {
+                report.ignored.push(candidate.name);
+                continue;
+            }
+            last.end = header.first;
+        }
+        segments.push_back(Segment {
+            id: candidate.id,
+            salt: header.salt,
+            first: header.first,
+            end: header.first,
+            used_bytes: candidate.file_bytes,
+            file_bytes: candidate.file_bytes,
+            opened_ms: header.opened_ms,
+            recyclable: candidate.file_bytes == config.segment_bytes,
+            index: Vec::new(),
+        });
+    }
+    Ok(segments)
+}
+
+/// Finds the frames of a segment whose header is lost: those of one salt, not older than `floor`.
+async fn salvage<D: Disk>(
+    disk: &D,
+    candidate: &Candidate,
+    category: u8,
+    floor: u64,
+) -> Result<Option<SegmentHeader>, OpenError> {
+    let Ok(file) = disk.open(&candidate.name).await else { return Ok(None) };
+    let mut scan = Scan::new(file, 0, None, candidate.file_bytes);
+    while let Some(salt) = scan.peek_salt().await? {
+        scan.salt = salt;
+        let fitting = scan
+            .here()
+            .await?
+            .filter(|frame| frame.category == category && frame.place.seq >= floor && frame.place.seq > 0);
+        if let Some(frame) = fitting {
+            tracing::error!(
+                file = candidate.name,
+                first_seq = frame.place.seq,
+                "a segment without its header; its frames are read all the same"
+            );
+            return Ok(Some(SegmentHeader {
+                category,
+                log_id: [0; 16],
+                segment_id: candidate.id,
+                salt,
+                first: frame.place,
+                opened_ms: frame.sealed_ms,
+                file_bytes: candidate.file_bytes,
+            }));
+        }
+        scan.step();
+    }
+    Ok(None)
+}
+
+/// Reads the last segment to its end and cuts what is torn. Gives the place behind the last frame.
+async fn tail_end<D: Disk>(
+    disk: &D,
+    segments: &mut VecDeque<Segment>,
+    report: &mut RecoveryReport,
+) -> Result<Option<Place>, OpenError> {
+    let Some(last) = segments.back_mut() else { return Ok(None) };
+    let name = pool::segment_name(last.id);
+    let file = disk.open(&name).await?;
+    file.sync().await?;
+    let mut scan = Scan::new(file, last.salt, None, last.file_bytes);
+    let mut end = last.first;
+    let mut end_offset = SEGMENT_HEADER_BYTES as u64;
+    let mut torn_offset = 0;
+    while let Some(frame) = scan.peek().await? {
+        let intact = frame.block(scan.frame(&frame)).is_some();
+        if intact && frame.place.follows(end) {
+            end = frame.end();
+            end_offset = scan.frame_end(&frame);
+        } else {
+            torn_offset = scan.frame_end(&frame);
+        }
+        scan.consume(&frame);
+    }
+    drop(scan);
+    last.end = end;
+    last.used_bytes = end_offset.next_multiple_of(SECTOR_BYTES as u64);
+    report.torn_bytes = torn_offset.saturating_sub(end_offset);
+    if report.torn_bytes > 0 {
+        tracing::warn!(
+            file = name,
+            seq = end.seq,
+            bytes = report.torn_bytes,
+            "cut the torn end of a commit that was not acknowledged"
+        );
+    }
+    // A segment that nothing will be added to need not keep the room. If this fails, it keeps it.
+    if last.used_bytes < last.file_bytes {
+        match disk.truncate(&name, last.used_bytes).await {
+            Ok(()) => {
+                last.file_bytes = last.used_bytes;
+                last.recyclable = false;
+            }
+            Err(error) => tracing::warn!(file = name, %error, "cannot cut a segment"),
+        }
+    }
+    Ok(Some(end))
+}

@@ -1,0 +1,163 @@
+//! A window of frames becomes packages: one for each route in it.
+//!
+//! The window is what is bounded (`max_raw_body_size`, by the source) and what is durable, so a package is a function
+//! of its window alone. No setting that may be changed between two starts has a say in where a package begins and
+//! ends: the same points can never go out under a second id.
+//!
+//! The exception has its own rule: a package that the destination finds too large is cut in halves, which are
+//! packages with ids of their own. Nothing of the whole was taken under the first id, and a restart cuts it at the same
+//! places again.
+
+use bytes::Bytes;
+
+use super::source::{Frame, Source, Window};
+use crate::point::Route;
+
+/// Frames of one route that are sent together under one id.
+#[derive(Clone, Debug)]
+pub struct Package {
+    pub id: String,
+    /// The range of sequence numbers that the id names. Not every frame in it need be there: others have other
+    /// routes, or are lost.
+    pub first_seq: u64,
+    pub last_seq: u64,
+    /// None: stored by a version that knows more about routes than this one.
+    pub route: Option<Route>,
+    /// In order of `seq`; never empty.
+    pub frames: Vec<Frame>,
+}
+
+impl Package {
+    fn new<S: Source>(first_seq: u64, last_seq: u64, frames: Vec<Frame>, source: &S) -> Package {
+        let (route, sealed_ms) =
+            frames.first().map_or((&[][..], 0), |frame| (&frame.block.route[..], frame.block.sealed_ms));
+        let id = source.package_id(first_seq, last_seq, route, sealed_ms);
+        Package { id, first_seq, last_seq, route: Route::decode(route).ok(), frames }
+    }
+
+    pub fn points(&self) -> u64 {
+        self.frames.iter().map(|frame| u64::from(frame.block.points)).sum()
+    }
+
+    pub fn received_ms(&self) -> u64 {
+        self.frames.first().map_or(0, |frame| frame.block.sealed_ms)
+    }
+
+    /// The two halves, each with an id of its own; none for a single frame. The cut is in the middle of the range and
+    /// not of the frames, so that it is at the same place when a frame is lost between two tries.
+    pub fn halves<S: Source>(&self, source: &S) -> Option<[Package; 2]> {
+        if self.frames.len() < 2 {
+            return None;
+        }
+        let (mut first, mut last) = (self.first_seq, self.last_seq);
+        while first < last {
+            let middle = first + (last - first) / 2;
+            let (left, right) =
+                self.frames.split_at(self.frames.partition_point(|frame| frame.seq <= middle));
+            match (left.is_empty(), right.is_empty()) {
+                (false, false) => {
+                    let left = Package::new(first, middle, left.to_vec(), source);
+                    return Some([left, Package::new(middle + 1, last, right.to_vec(), source)]);
+                }
+                (true, _) => first = middle + 1,
+                (false, true) => last = middle,
+            }
+        }
+        None
+    }
+}
+
+/// The packages of a window, in the order of their first frames.
+pub fn packages<S: Source>(window: &Window, source: &S) -> Vec<Package> {
+    let mut groups: Vec<(&Bytes, Vec<Frame>)> = Vec::new();
+    for frame in &window.frames {
+        match groups.iter_mut().find(|(route, _)| *route == &frame.block.route) {
+            Some((_, frames)) => frames.push(frame.clone()),
+            None => groups.push((&frame.block.route, vec![frame.clone()])),
+        }
+    }
+    let (first, last) = (window.first_seq, window.last_seq);
+    groups.into_iter().map(|(_, frames)| Package::new(first, last, frames, source)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upload::testing::source::{Scripted, frame, window};
+
+    #[test]
+    fn a_window_is_grouped_by_route_in_the_order_of_first_frames() {
+        let source = Scripted::empty();
+        let routes = ["", "storage_index=b", "", "storage_index=a", "storage_index=b"];
+        let frames: Vec<Frame> =
+            routes.iter().enumerate().map(|(seq, route)| frame(seq as u64, route, 10 + seq as u32)).collect();
+        let window = window(frames);
+        let packages = packages(&window, &source);
+        let seqs: Vec<Vec<u64>> =
+            packages.iter().map(|package| package.frames.iter().map(|frame| frame.seq).collect()).collect();
+        assert_eq!(seqs, [vec![0, 2], vec![1, 4], vec![3]]);
+        assert_eq!(packages[0].points(), 22);
+        assert_eq!(packages[1].route, Some(Route { storage_index: Some("b".into()) }));
+        let ids: Vec<&str> = packages.iter().map(|package| package.id.as_str()).collect();
+        let again: Vec<String> =
+            super::packages(&window, &source).into_iter().map(|package| package.id).collect();
+        assert_eq!(ids, again, "the same window gives the same ids");
+        assert!(ids[0] != ids[1] && ids[1] != ids[2]);
+    }
+
+    #[test]
+    fn halves_cover_the_whole_and_end_at_one_frame() {
+        let source = Scripted::empty();
+        let window = window((0..5).map(|seq| frame(seq, "", 1)).collect());
+        let whole = packages(&window, &source).remove(0);
+        let mut parts = vec![whole.clone()];
+        let mut single = Vec::new();
+        let mut ids = vec![whole.id.clone()];
+        while let Some(part) = parts.pop() {
+            match part.halves(&source) {
+                Some(halves) => {
+                    ids.extend(halves.iter().map(|half| half.id.clone()));
+                    parts.extend(halves.into_iter().rev());
+                }
+                None => single.push(part.frames[0].seq),
+            }
+        }
+        assert_eq!(single, [0, 1, 2, 3, 4]);
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), 9, "every cut has ids of its own");
+    }
+
+    #[test]
+    fn a_lost_frame_changes_no_id_and_no_cut() {
+        let source = Scripted::empty();
+        let mut window = window((0..8).map(|seq| frame(seq, "", 1)).collect());
+        let whole = packages(&window, &source).remove(0);
+        window.frames.remove(0);
+        window.frames.remove(3);
+        let less = packages(&window, &source).remove(0);
+        assert_eq!(less.id, whole.id);
+        let ids = |package: &Package| package.halves(&source).unwrap().map(|half| half.id);
+        assert_eq!(ids(&less), ids(&whole));
+    }
+
+    #[test]
+    fn frames_far_apart_are_cut_between_them() {
+        let source = Scripted::empty();
+        let frames = [1, 2, 1000].map(|seq| frame(seq, "", 1)).to_vec();
+        let package = Package::new(0, u64::MAX, frames, &source);
+        let seqs = |package: &Package| package.frames.iter().map(|frame| frame.seq).collect::<Vec<_>>();
+        let [left, right] = package.halves(&source).unwrap();
+        assert_eq!((seqs(&left), seqs(&right)), (vec![1, 2], vec![1000]));
+        let [left, right] = left.halves(&source).unwrap();
+        assert_eq!((seqs(&left), seqs(&right)), (vec![1], vec![2]));
+    }
+
+    #[test]
+    fn a_route_of_a_newer_version_is_kept_apart() {
+        let window = window(vec![frame(0, "", 1), frame(1, "tenant=x", 1)]);
+        let packages = packages(&window, &Scripted::empty());
+        assert_eq!(packages.len(), 2);
+        assert_eq!(packages[1].route, None);
+    }
+}

@@ -1,0 +1,271 @@
+//! Connections to destinations: kept alive, a few idle ones for each host, plain or TLS.
+//!
+//! One exchange sends the request and listens for the answer at the same time: a destination may refuse a large body
+//! before it has read it, and then the answer is what counts, not that sending failed.
+//!
+//! A kept connection may have been closed by the other side just when it was taken. If it dies before a single byte of an
+//! answer has come, the request is sent once more on a fresh connection; the destination knows it by its package id.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::ClientConfig;
+
+use super::carrier::{Request, Transport, TransportError};
+use super::dns::Dns;
+use super::env::RtEnv;
+use super::race::{Either, race};
+use super::tls::TlsStream;
+use crate::http1::client::{Progress, Reply, ResponseReader};
+use crate::rt::net::Stream;
+use crate::rt::time::timeout;
+use crate::sink::Target;
+
+/// One address that does not answer may not use up the whole time: a name often has others.
+const CONNECT_LIMIT_MAX: Duration = Duration::from_secs(5);
+
+/// Head and small parts of a body are gathered up to this before they are sent.
+const GATHER_BYTES: usize = 64 << 10;
+
+/// Answers are some hundred bytes.
+const RECV_BYTES: usize = 4 << 10;
+
+/// How connections are made and kept.
+#[derive(Clone, Debug)]
+pub struct PoolSettings {
+    /// From name look-up to the last byte of the answer.
+    pub timeout: Duration,
+    /// An idle connection older than this is not used again.
+    pub idle_timeout: Duration,
+    /// Idle connections kept for each host.
+    pub idle_per_host_max: usize,
+}
+
+/// The connections of a shard.
+pub struct Pool {
+    settings: PoolSettings,
+    tls: Option<Arc<ClientConfig>>,
+    dns: Dns<RtEnv>,
+    idle: RefCell<HashMap<Key, VecDeque<Idle>>>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    tls: bool,
+    host: String,
+    port: u16,
+}
+
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+enum Connection {
+    Plain(Stream),
+    Tls(Box<TlsStream>),
+}
+
+/// How an exchange on one connection failed.
+struct Failed {
+    error: TransportError,
+    /// Not a byte of an answer had come.
+    untouched: bool,
+}
+
+impl Pool {
+    /// `tls` is needed when a target wants it.
+    pub fn new(settings: PoolSettings, tls: Option<Arc<ClientConfig>>) -> Pool {
+        Pool { settings, tls, dns: Dns::new(RtEnv), idle: RefCell::default() }
+    }
+
+    async fn exchange_on_any(&self, request: Request<'_>) -> Result<Reply, TransportError> {
+        let key = Key {
+            tls: request.target.is_tls(),
+            host: request.target.host().to_owned(),
+            port: request.target.port(),
+        };
+        if let Some(connection) = self.take_idle(&key) {
+            match connection.exchange(request).await {
+                Ok(reply) => return Ok(self.done(key, connection, reply)),
+                Err(Failed { untouched: true, error: TransportError::Io(_) }) => {}
+                Err(failed) => return Err(failed.error),
+            }
+        }
+        let connection = self.connect(request.target).await?;
+        match connection.exchange(request).await {
+            Ok(reply) => Ok(self.done(key, connection, reply)),
+            Err(failed) => Err(failed.error),
+        }
+    }
+
+    fn done(&self, key: Key, connection: Connection, reply: Reply) -> Reply {
+        if reply.reusable {
+            let mut idle = self.idle.borrow_mut();
+            let idle = idle.entry(key).or_default();
+            if idle.len() < self.settings.idle_per_host_max {
+                idle.push_back(Idle { connection, since: Instant::now() });
+            }
+        }
+        reply
+    }
+
+    /// The connection that was used last, if it still looks alive. Older ones are left to grow old.
+    fn take_idle(&self, key: &Key) -> Option<Connection> {
+        let mut idle = self.idle.borrow_mut();
+        let idle = idle.get_mut(key)?;
+        let now = Instant::now();
+        while idle.front().is_some_and(|oldest| now - oldest.since >= self.settings.idle_timeout) {
+            idle.pop_front();
+        }
+        while let Some(Idle { connection, .. }) = idle.pop_back() {
+            if connection.is_quiet() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    async fn connect(&self, target: &Target) -> Result<Connection, TransportError> {
+        let (host, port) = (target.host(), target.port());
+        let addresses = self.dns.resolve(host, port).await.map_err(TransportError::Resolve)?;
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for address in addresses {
+            match self.connect_to(address).await {
+                Ok(stream) => {
+                    self.dns.worked(host, port, address);
+                    if !target.is_tls() {
+                        return Ok(Connection::Plain(stream));
+                    }
+                    let Some(config) = &self.tls else {
+                        return Err(TransportError::Tls("BUG: no TLS configuration".to_owned()));
+                    };
+                    return match TlsStream::connect(stream, config, host).await {
+                        Ok(tls) => Ok(Connection::Tls(Box::new(tls))),
+                        Err(error) => Err(TransportError::Tls(error.to_string())),
+                    };
+                }
+                Err(error) => last = error,
+            }
+        }
+        self.dns.all_failed(host, port);
+        Err(TransportError::Connect(last))
+    }
+
+    async fn connect_to(&self, address: SocketAddr) -> io::Result<Stream> {
+        Stream::connect(address, self.settings.timeout.min(CONNECT_LIMIT_MAX)).await
+    }
+}
+
+impl Transport for Pool {
+    async fn exchange(&self, request: Request<'_>) -> Result<Reply, TransportError> {
+        match timeout(self.settings.timeout, self.exchange_on_any(request)).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(TransportError::Timeout),
+        }
+    }
+}
+
+impl Connection {
+    async fn send_all(&self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Connection::Plain(stream) => stream.send_all(bytes).await,
+            Connection::Tls(stream) => stream.send_all(bytes).await,
+        }
+    }
+
+    async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Connection::Plain(stream) => stream.recv(buf).await,
+            Connection::Tls(stream) => stream.recv(buf).await,
+        }
+    }
+
+    /// Whether the other side has said nothing, as it should between two requests.
+    fn is_quiet(&self) -> bool {
+        match self {
+            Connection::Plain(stream) => {
+                matches!(stream.try_recv(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+            }
+            Connection::Tls(stream) => stream.is_quiet(),
+        }
+    }
+
+    /// Sends a request and reads its answer. An answer that is whole before the request is gone counts; the
+    /// connection is then of no more use.
+    async fn exchange(&self, request: Request<'_>) -> Result<Reply, Failed> {
+        let mut reader = ResponseReader::new(false);
+        let raced = race(self.receive(&mut reader), self.send(request)).await;
+        let (received, sent_whole) = match raced {
+            // The answer came first. A refusal needs no more of the request; a success that has not seen all of it
+            // cannot be believed.
+            Either::First(Ok(())) if reader.status().is_some_and(|status| (200..300).contains(&status)) => {
+                let error = io::Error::other("a success was answered before the request was sent");
+                return Err(Failed { error: TransportError::Io(error), untouched: false });
+            }
+            Either::First(received) => (received, false),
+            Either::Second(Ok(())) => (self.receive(&mut reader).await, true),
+            // Sending failed, perhaps because of a refusal that is already here. If there is none, the reason why
+            // sending failed is what there is to tell.
+            Either::Second(Err(error)) => match self.receive(&mut reader).await {
+                Err(_) if reader.is_untouched() => (Err(TransportError::Io(error)), false),
+                received => (received, false),
+            },
+        };
+        let untouched = reader.is_untouched();
+        received.map_err(|error| Failed { error, untouched })?;
+        let reply = reader.into_reply();
+        let mut reply =
+            reply.map_err(|error| Failed { error: TransportError::Response(error), untouched: false })?;
+        reply.reusable &= sent_whole;
+        Ok(reply)
+    }
+
+    async fn send(&self, request: Request<'_>) -> io::Result<()> {
+        let mut gathered =
+            Vec::with_capacity(GATHER_BYTES.min(request.head.len() + request.body.bytes as usize));
+        gathered.extend_from_slice(request.head);
+        for part in &request.body.parts {
+            if gathered.len() + part.len() <= GATHER_BYTES {
+                gathered.extend_from_slice(part);
+                continue;
+            }
+            self.send_all(&gathered).await?;
+            gathered.clear();
+            if part.len() > GATHER_BYTES {
+                self.send_all(part).await?;
+            } else {
+                gathered.extend_from_slice(part);
+            }
+        }
+        self.send_all(&gathered).await
+    }
+
+    /// Receives until the answer is whole.
+    async fn receive(&self, reader: &mut ResponseReader) -> Result<(), TransportError> {
+        let mut buf = [0; RECV_BYTES];
+        loop {
+            let received = self.recv(&mut buf).await.map_err(TransportError::Io)?;
+            if received == 0 {
+                if reader.is_untouched() {
+                    return Err(TransportError::Io(io::ErrorKind::UnexpectedEof.into()));
+                }
+                return reader.close().map_err(TransportError::Response);
+            }
+            match reader.read(&buf[..received]).map_err(TransportError::Response)? {
+                Progress::More => {}
+                Progress::Done { consumed } if consumed == received => return Ok(()),
+                // More than was asked for: the answer stands, the connection is not to be trusted.
+                Progress::Done { .. } => return reader.close().map_err(TransportError::Response),
+                Progress::Enough => return Ok(()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
