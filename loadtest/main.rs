@@ -4,6 +4,11 @@
 //! One program, so that a case needs nothing but this binary and the server under test. It shares no code with the
 //! gateway: a fault there cannot hide here.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the bans are for shards; these are plain threads that may sleep and block"
+)]
+
 mod ledger;
 mod loadgen;
 mod runner;

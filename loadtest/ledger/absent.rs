@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::check;
 use super::client::{self, Fleet};
-use super::gateway::Gateway;
-use super::kill9::drain;
+use super::gateway::{self, Gateway};
+use super::kill9::{drain, end_in_words, in_words};
 use crate::shared::child::{Scratch, free_port};
 use crate::shared::{Outcome, system};
 use crate::upstream::{self, Mode, Upstream};
@@ -68,7 +68,7 @@ fn case(options: &Options, scratch: &Scratch) -> Outcome<bool> {
         ..upstream::Options::local()
     })?;
     let address = ([127, 0, 0, 1], free_port()?).into();
-    let template = options.config.as_ref().map_or(Ok(TEMPLATE.to_owned()), std::fs::read_to_string)?;
+    let template = gateway::template(options.config.as_deref(), TEMPLATE)?;
     let gateway =
         Gateway::prepare(&options.gateway, &template, scratch.path(), address, upstream.address(), "0,1")?;
     let (mut server, _) = gateway.start()?;
@@ -133,9 +133,9 @@ fn case(options: &Options, scratch: &Scratch) -> Outcome<bool> {
     );
     println!(
         "spool full after {}; backlog gone after {}; clean stop: {}",
-        full_at.map_or("NEVER".to_owned(), |t| format!("{:.1} s", t.as_secs_f64())),
-        drained.map_or("NEVER".to_owned(), |t| format!("{:.1} s", t.as_secs_f64())),
-        stop.map_or("HAD TO BE KILLED".to_owned(), |status| status.to_string())
+        in_words(full_at),
+        in_words(drained),
+        end_in_words(stop)
     );
     remarks.iter().for_each(|remark| println!("  ! {remark}"));
     Ok(verdict.holds()

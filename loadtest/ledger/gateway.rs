@@ -10,6 +10,14 @@ use crate::shared::{Outcome, http};
 /// A start may take so long, recovery included.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
+/// The configuration that was named, or the case's own.
+pub fn template(named: Option<&Path>, own: &str) -> Outcome<String> {
+    Ok(match named {
+        Some(path) => std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?,
+        None => own.to_owned(),
+    })
+}
+
 /// Everything needed to start it, and start it again.
 pub struct Gateway {
     binary: PathBuf,

@@ -4,12 +4,13 @@
 //! taken, so that packages are in every state when the process dies. One kill in ten falls into the start-up itself.
 
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::check::{self, Verdict};
 use super::client::{self, Fleet};
-use super::gateway::Gateway;
+use super::gateway::{self, Gateway};
 use crate::shared::child::{Scratch, free_port};
 use crate::shared::random::Random;
 use crate::shared::{Outcome, system};
@@ -50,6 +51,9 @@ pub struct Options {
     /// Patience for the backlog at the end, in seconds.
     #[arg(long, default_value_t = 120)]
     pub drain_s: u64,
+    /// The level to ask for. With `memory` losses are what must be found: the counter-check of this case.
+    #[arg(long, default_value = "disk")]
+    pub ack: String,
     /// Another configuration than the case's.
     #[arg(long)]
     pub config: Option<PathBuf>,
@@ -76,7 +80,7 @@ fn rounds(options: &Options, seed: u64, scratch: &Scratch) -> Outcome<bool> {
     let mut random = Random::new(seed);
     let upstream = Upstream::start(&upstream::Options { seed, core: Some(1), ..upstream::Options::local() })?;
     let address = ([127, 0, 0, 1], free_port()?).into();
-    let template = options.config.as_ref().map_or(Ok(TEMPLATE.to_owned()), std::fs::read_to_string)?;
+    let template = gateway::template(options.config.as_deref(), TEMPLATE)?;
     let gateway =
         Gateway::prepare(&options.gateway, &template, scratch.path(), address, upstream.address(), "0,1")?;
     let fleet = Fleet::start(&client::Options {
@@ -87,7 +91,7 @@ fn rounds(options: &Options, seed: u64, scratch: &Scratch) -> Outcome<bool> {
         points_max: 40,
         pause_ms_max: 10,
         gzip_share: 0.2,
-        query: "ack=disk".into(),
+        query: format!("ack={}", options.ack),
         seed,
         core: None,
     });
@@ -150,11 +154,7 @@ fn rounds(options: &Options, seed: u64, scratch: &Scratch) -> Outcome<bool> {
         starts_ms.get(starts_ms.len() / 2).copied().unwrap_or(0.0),
         starts_ms.last().copied().unwrap_or(0.0)
     );
-    println!(
-        "backlog gone after {}; clean stop: {}",
-        drained.map_or("NEVER".to_owned(), |t| format!("{:.1} s", t.as_secs_f64())),
-        stop.map_or("HAD TO BE KILLED".to_owned(), |status| status.to_string())
-    );
+    println!("backlog gone after {}; clean stop: {}", in_words(drained), end_in_words(stop));
     println!(
         "answers that must not be: 4xx {refused_for_ever}, another ack than asked {other_ack}, none {unanswered}, 503 \
          without Retry-After {without_retry_after}"
@@ -176,6 +176,16 @@ fn manners(random: &mut Random) -> Mode {
         5 => Mode::Silent,
         _ => Mode::Fast,
     }
+}
+
+/// When something came to pass, if it did.
+pub fn in_words(after: Option<Duration>) -> String {
+    after.map_or_else(|| "NEVER".to_owned(), |t| format!("{:.1} s", t.as_secs_f64()))
+}
+
+/// How a stop ended, if by itself.
+pub fn end_in_words(status: Option<ExitStatus>) -> String {
+    status.map_or_else(|| "HAD TO BE KILLED".to_owned(), |status| status.to_string())
 }
 
 /// Waits until every acknowledged point has arrived; how long that took.

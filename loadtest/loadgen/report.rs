@@ -49,6 +49,8 @@ pub struct Report {
     pub unsent: u64,
     /// Points of 2xx answers from first to last, warm-up included.
     pub points_all: u64,
+    /// CPU microseconds that the load itself cost an answer.
+    pub load_cpu_us_per_request: f64,
     /// Server: CPU microseconds a 2xx answer in the window.
     pub cpu_us_per_request: Option<f64>,
     /// Server: CPU nanoseconds a point in the window.
@@ -88,6 +90,7 @@ pub fn build(options: &Options, tally: &Tally, window: &Window, before: Usage, r
         errors: tally.errors,
         unsent: tally.unsent,
         points_all: tally.points_all,
+        load_cpu_us_per_request: tally.cpu_ns as f64 / 1e3 / answers.max(1) as f64,
         cpu_us_per_request: watched.then_some(cpu_each / 1e3),
         cpu_ns_per_point: watched.then_some(cpu_each / points_each.max(f64::MIN_POSITIVE)),
         cpu_share: watched.then_some(window.cpu_ns() as f64 / 1e9 / seconds),
@@ -126,7 +129,11 @@ impl fmt::Display for Report {
         for (status, count) in &self.statuses {
             write!(f, " {status} x {count}")?;
         }
-        writeln!(f, "; {} broken connections, {} requests unsent", self.errors, self.unsent)?;
+        writeln!(
+            f,
+            "; {} broken connections, {} requests unsent; the load cost {:.2} us CPU a request",
+            self.errors, self.unsent, self.load_cpu_us_per_request
+        )?;
         if let (Some(us), Some(ns), Some(share), Some(rss)) =
             (self.cpu_us_per_request, self.cpu_ns_per_point, self.cpu_share, self.rss_bytes_max)
         {

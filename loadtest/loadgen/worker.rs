@@ -18,7 +18,7 @@ use rustix::time::{
 use super::requests::Request;
 use super::{Options, Schedule};
 use crate::shared::http::response_head;
-use crate::shared::{Fail, Outcome};
+use crate::shared::{Fail, Outcome, system};
 
 /// Big enough that a 64 KB request goes out in one `send`.
 const SEND_BUFFER_BYTES: usize = 512 * 1024;
@@ -57,6 +57,8 @@ pub struct Tally {
     pub errors: u64,
     /// Open loop: requests that were due and could not be sent before the end.
     pub unsent: u64,
+    /// CPU time of the load threads themselves, measured window only.
+    pub cpu_ns: u64,
 }
 
 impl Tally {
@@ -72,6 +74,7 @@ impl Tally {
             points_all: 0,
             errors: 0,
             unsent: 0,
+            cpu_ns: 0,
         }
     }
 
@@ -87,6 +90,7 @@ impl Tally {
         self.points_all += other.points_all;
         self.errors += other.errors;
         self.unsent += other.unsent;
+        self.cpu_ns += other.cpu_ns;
         Ok(())
     }
 }
@@ -196,8 +200,15 @@ impl Worker {
                 self.begin(i, Instant::now());
             }
         }
+        let (mut cpu_at_measure, mut cpu_at_end) = (None, None);
         loop {
             let now = Instant::now();
+            if now >= self.schedule.measure && cpu_at_measure.is_none() {
+                cpu_at_measure = Some(system::own_cpu_ns());
+            }
+            if now >= self.schedule.end && cpu_at_end.is_none() {
+                cpu_at_end = Some(system::own_cpu_ns());
+            }
             if now >= self.schedule.end && (self.in_flight == 0 || now >= self.schedule.end + LINGER) {
                 break;
             }
@@ -218,6 +229,7 @@ impl Worker {
                 }
             }
         }
+        self.tally.cpu_ns = cpu_at_end.unwrap_or(0).saturating_sub(cpu_at_measure.unwrap_or(0));
         if let Some(pace) = &self.pace {
             let due = (self.schedule.end - self.schedule.start).as_nanos() as f64 / pace.interval_ns;
             self.tally.unsent = (due as u64).saturating_sub(pace.issued);

@@ -79,6 +79,7 @@ fn from_report(report: &Report) -> Outcome<Sample> {
     Ok(Sample::from([
         ("requests_per_s", report.requests_per_s),
         ("points_per_s", report.points_per_s),
+        ("load_cpu_us_per_request", report.load_cpu_us_per_request),
         ("p50_ms", report.latency.p50_ms),
         ("p99_ms", report.latency.p99_ms),
         ("cpu_us_per_request", report.cpu_us_per_request.ok_or_else(missing)?),

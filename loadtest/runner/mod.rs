@@ -90,6 +90,7 @@ fn one(name: &str, case: &Case, options: &Options) -> Outcome<bool> {
             round_ms_max: (case.load.seconds * 1000.0) as u64,
             connections: case.load.connections.first().copied().unwrap_or(32) as u32,
             drain_s: 120,
+            ack: "disk".into(),
             config: None,
             scratch: options.scratch.clone(),
         }),

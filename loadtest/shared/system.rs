@@ -57,6 +57,12 @@ fn cpu_ns(pid: u32) -> u64 {
         .sum()
 }
 
+/// Scheduler run time of the calling thread.
+pub fn own_cpu_ns() -> u64 {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split_whitespace().next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
+}
+
 fn kilobytes(status: &str, key: &str) -> u64 {
     let line = status.lines().find(|line| line.starts_with(key)).unwrap_or_default();
     line.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0) * 1024

@@ -11,6 +11,8 @@ mod control;
 pub mod decode;
 pub mod mode;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

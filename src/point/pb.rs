@@ -487,13 +487,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn garbage_ends_in_an_error_and_never_in_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn garbage_ends_in_an_error_and_never_in_a_panic(bytes in proptest::collection::vec(0u8.., 0..200)) {
             let _ = walk(&bytes);
         }
 
         #[test]
-        fn a_flipped_byte_never_panics(at in 0usize..23, flip in 1u8..) {
-            let mut bytes = b"\x0a\x15\x0a\x07mnotags\x12\x06\x0a\x02f1\x10\x01\x18\x80\x01".to_vec();
+        fn a_flipped_byte_never_panics(at in 0usize..22, flip in 1u8..) {
+            let mut bytes = b"\x0a\x14\x0a\x07mnotags\x12\x06\x0a\x02f1\x10\x01\x18\x80\x01".to_vec();
             let at = at % bytes.len();
             bytes[at] ^= flip;
             let _ = walk(&bytes);
@@ -502,7 +502,7 @@ mod tests {
 
     #[test]
     fn the_specified_example_reads_back() {
-        let bytes = b"\x0a\x14\x0a\x07mnotags\x12\x06\x0a\x02f1\x10\x01\x18\x05";
+        let bytes = b"\x0a\x13\x0a\x07mnotags\x12\x06\x0a\x02f1\x10\x01\x18\x05";
         let point = points(bytes).next().unwrap().unwrap();
         assert_eq!((point.name, point.time), (&b"mnotags"[..], 5));
         let fields: Vec<_> = point.fields().map(Result::unwrap).collect();

@@ -14,7 +14,7 @@ pub mod x86;
 #[cfg(test)]
 mod tests;
 
-pub use number::{Decimal, POWERS_OF_TEN, digits, load_u64};
+pub use number::{Decimal, digits, load_u64};
 
 /// The three bitmaps of 64 bytes; bit `i` is byte `i`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,11 +49,18 @@ pub trait Isa: Copy {
     /// `64 + FLATTEN_SPARE` elements at `out` must be writable.
     unsafe fn flatten(out: *mut u32, base: u32, bits: u64) -> usize;
 
-    /// Converts the digits, with at most one point between them, that stand at `text`. See [`Decimal`].
+    /// A number of at least 24 bits that depends on the low `bytes` (1 to 8) of both words and on nothing else.
     ///
     /// # Safety
-    /// 16 bytes at `text` must be readable.
-    unsafe fn decimal(text: *const u8) -> Decimal;
+    /// The instruction set must be there.
+    unsafe fn fingerprint(start: u64, end: u64, bytes: usize) -> u64;
+
+    /// Converts the `len` bytes before `end`, which should be digits with at most one point between them. With
+    /// `!0` for `no_point` a point is wrong, with 0 it is not. See [`Decimal`].
+    ///
+    /// # Safety
+    /// 16 bytes before `end` must be readable.
+    unsafe fn decimal(end: *const u8, len: usize, no_point: u32) -> Decimal;
 
     /// Converts exactly 16 digits; `None` when one is none.
     ///
@@ -90,6 +97,7 @@ impl Level {
                 && has!("bmi2")
                 && has!("popcnt")
                 && has!("lzcnt")
+                && has!("sse4.2")
                 && has!("pclmulqdq");
             let avx512 = has!("avx512f") && has!("avx512bw") && has!("avx512vl") && has!("avx512vbmi2");
             match (avx2, avx512) {

@@ -1,24 +1,40 @@
 //! Decimal text to numbers: what the vector conversions return, and the pieces that need no vectors.
 
-/// The powers of ten that a double holds exactly.
-pub const POWERS_OF_TEN: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
-    1e19, 1e20, 1e21, 1e22,
-];
-
-/// The digits at some place, converted: `mantissa / 10^fraction`, exact, because a mantissa of 15 digits and such a
-/// power are exact doubles and one division rounds once.
+/// Up to 16 bytes of digits, converted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decimal {
+    /// The digits without the point.
     pub mantissa: u64,
-    /// Digits behind the point, below 15.
-    pub fraction: usize,
-    /// Bytes of the run of digits and points.
-    pub len: usize,
-    /// The run is 1 to 15 bytes, begins and ends with a digit and has at most one point. Otherwise nothing else of
-    /// this value means anything.
-    pub ok: bool,
+    /// Where the point stands among 16 bytes, the last of which is the last digit; 16 when there is none.
+    pub point: usize,
+    /// 0 when there are 1 to 16 bytes that begin and end with a digit and have at most one point, if any is allowed.
+    /// Otherwise the mantissa means nothing.
+    pub wrong: u32,
 }
+
+impl Decimal {
+    /// No number.
+    pub const WRONG: Decimal = Decimal { mantissa: 0, point: 16, wrong: 1 };
+
+    /// The value as a double, correctly rounded. With a point there are at most 15 digits, so that mantissa and power
+    /// are exact and the division rounds once; without one only the conversion rounds.
+    #[inline(always)]
+    pub fn float(self) -> f64 {
+        self.mantissa as i64 as f64 / DIVISORS[self.point & 31]
+    }
+}
+
+/// By the place of the point, what the mantissa is to be divided by; 1 from 16 on, and to the next power of two so
+/// that a masked place needs no check.
+static DIVISORS: [f64; 32] = {
+    let mut divisors = [1.0; 32];
+    let mut point = 15;
+    while point > 0 {
+        point -= 1;
+        divisors[point] = divisors[point + 1] * 10.0;
+    }
+    divisors
+};
 
 /// Eight bytes in memory order.
 ///

@@ -59,22 +59,34 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    unsafe fn decimal(text: *const u8) -> Decimal {
-        // SAFETY: the caller promises 16 readable bytes.
-        let text = unsafe { text.cast::<[u8; 16]>().read_unaligned() };
-        let len = text.iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'.')).count();
-        let (mut mantissa, mut fraction, mut points) = (0u64, 0, 0);
-        for byte in text.into_iter().take(len) {
-            if byte == b'.' {
-                points += 1;
+    unsafe fn fingerprint(start: u64, end: u64, bytes: usize) -> u64 {
+        let mask = u64::MAX >> (64 - 8 * bytes);
+        let start = (start & mask).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let end = (end & mask).rotate_left(29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (start ^ end).wrapping_mul(0x94d0_49bb_1331_11eb) >> 40
+    }
+
+    #[inline(always)]
+    unsafe fn decimal(end: *const u8, len: usize, no_point: u32) -> Decimal {
+        if len == 0 || len > 16 {
+            return Decimal::WRONG;
+        }
+        // SAFETY: the caller promises 16 readable bytes before the end.
+        let text = unsafe { std::slice::from_raw_parts(end.sub(len), len) };
+        let (mut mantissa, mut point, mut points) = (0u64, 16, 0);
+        let mut wrong = !text[0].is_ascii_digit() || !text[len - 1].is_ascii_digit();
+        for (i, &byte) in text.iter().enumerate() {
+            let digit = byte.wrapping_sub(b'0');
+            if digit <= 9 {
+                mantissa = mantissa * 10 + u64::from(digit);
             } else {
-                mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(byte - b'0'));
-                fraction += points.min(1);
+                wrong |= byte != b'.';
+                point = 16 - len + i;
+                points += 1;
             }
         }
-        let digit = |i: usize| text.get(i).is_some_and(u8::is_ascii_digit);
-        let ok = len < 16 && points <= 1 && digit(0) && digit(len.wrapping_sub(1));
-        Decimal { mantissa, fraction, len, ok }
+        wrong |= points > 1 || (points > 0 && no_point != 0);
+        Decimal { mantissa, point, wrong: u32::from(wrong) }
     }
 
     #[inline(always)]

@@ -54,27 +54,31 @@ fn structure_on(level: Level, text: Padded<'_>, out: &mut Vec<u32>) -> usize {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt,pclmulqdq")]
+#[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt,sse4.2,pclmulqdq")]
 fn with_avx2<T>(f: impl FnOnce() -> T) -> T {
     f()
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt,pclmulqdq,avx512f,avx512bw,avx512vl,avx512vbmi2")]
+#[target_feature(
+    enable = "avx2,bmi1,bmi2,popcnt,lzcnt,sse4.2,pclmulqdq,avx512f,avx512bw,avx512vl,avx512vbmi2"
+)]
 fn with_avx512<T>(f: impl FnOnce() -> T) -> T {
     f()
 }
 
-fn decimal(level: Level, text: &[u8; 16]) -> (Decimal, Option<u64>) {
+/// The last `len` of 16 bytes as a decimal, and all of them as digits.
+fn decimal(level: Level, text: &[u8; 16], len: usize, no_point: u32) -> (Decimal, Option<u64>) {
+    let (start, end) = (text.as_ptr(), text.as_ptr_range().end);
     // SAFETY: 16 bytes, and only available levels are asked for.
     unsafe {
         match level {
             Level::Portable => {
-                (portable::Portable::decimal(text.as_ptr()), portable::Portable::digits16(text.as_ptr()))
+                (portable::Portable::decimal(end, len, no_point), portable::Portable::digits16(start))
             }
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 | Level::Avx512 => {
-                with_avx2(|| (x86::Avx2::decimal(text.as_ptr()), x86::Avx2::digits16(text.as_ptr())))
+                with_avx2(|| (x86::Avx2::decimal(end, len, no_point), x86::Avx2::digits16(start)))
             }
             #[cfg(not(target_arch = "x86_64"))]
             _ => unreachable!("no such level here"),
@@ -100,12 +104,16 @@ proptest! {
     }
 
     #[test]
-    fn every_level_converts_the_same_numbers(text in prop::array::uniform16(prop::sample::select(&b"0123456789.-i, "[..]))) {
-        let (expected, sixteen) = decimal(Level::Portable, &text);
+    fn every_level_converts_the_same_numbers(
+        text in prop::array::uniform16(prop::sample::select(&b"01234567890123456789.-i, "[..])),
+        len in 0usize..40,
+        no_point in prop::sample::select(&[0, !0][..]),
+    ) {
+        let (expected, sixteen) = decimal(Level::Portable, &text, len, no_point);
         for level in Level::available() {
-            let (found, found_sixteen) = decimal(level, &text);
-            prop_assert_eq!(found.ok, expected.ok);
-            if expected.ok {
+            let (found, found_sixteen) = decimal(level, &text, len, no_point);
+            prop_assert_eq!(found.wrong == 0, expected.wrong == 0);
+            if expected.wrong == 0 {
                 prop_assert_eq!(found, expected);
             }
             prop_assert_eq!(found_sixteen, sixteen);
@@ -113,15 +121,36 @@ proptest! {
     }
 
     #[test]
-    fn decimals_are_what_the_standard_library_reads(number in "[0-9]{1,9}(\\.[0-9]{1,5})?") {
-        let mut text = [b','; 16];
-        text[..number.len()].copy_from_slice(number.as_bytes());
+    fn fingerprints_depend_on_the_low_bytes_alone(start in any::<u64>(), end in any::<u64>(), other in any::<u64>(), bytes in 1usize..=8) {
+        let mask = u64::MAX >> (64 - 8 * bytes);
+        let changed = |word: u64| (word & mask) | (other & !mask);
+        let of = |level: Level, start: u64, end: u64| {
+            // SAFETY: only available levels are asked for.
+            unsafe {
+                match level {
+                    Level::Portable => portable::Portable::fingerprint(start, end, bytes),
+                    #[cfg(target_arch = "x86_64")]
+                    Level::Avx2 | Level::Avx512 => with_avx2(|| x86::Avx2::fingerprint(start, end, bytes)),
+                    #[cfg(not(target_arch = "x86_64"))]
+                    _ => unreachable!("no such level here"),
+                }
+            }
+        };
         for level in Level::available() {
-            let (found, _) = decimal(level, &text);
-            prop_assert!(found.ok);
-            prop_assert_eq!(found.len, number.len());
-            let value = found.mantissa as f64 / POWERS_OF_TEN[found.fraction];
-            prop_assert_eq!(value.to_bits(), number.parse::<f64>().unwrap().to_bits());
+            prop_assert_eq!(of(level, start, end), of(level, changed(start), changed(end)));
+        }
+    }
+
+    #[test]
+    fn decimals_are_what_the_standard_library_reads(number in "[0-9]{1,9}(\\.[0-9]{1,5})?", before in any::<u8>()) {
+        let mut text = [before; 16];
+        text[16 - number.len()..].copy_from_slice(number.as_bytes());
+        for level in Level::available() {
+            let (found, _) = decimal(level, &text, number.len(), 0);
+            prop_assert_eq!(found.wrong, 0);
+            prop_assert_eq!(found.float().to_bits(), number.parse::<f64>().unwrap().to_bits());
+            let (found, _) = decimal(level, &text, number.len(), !0);
+            prop_assert_eq!(found.wrong == 0, !number.contains('.'));
         }
     }
 

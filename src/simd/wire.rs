@@ -19,6 +19,9 @@ const MOVE_BYTES: usize = 32;
 /// move past the end.
 const FIELD_ROOM: usize = 32 + MOVE_BYTES;
 
+/// The least a target grows by. (A vector that grows also doubles.)
+const GROWTH_BYTES: usize = 16 * 1024;
+
 /// Longer varints are written by the loop.
 const DEPOSIT_BITS: u32 = 56;
 
@@ -300,7 +303,7 @@ impl<'v, I: Isa> Writer<'v, I> {
     #[cold]
     #[inline(never)]
     fn grow(&mut self, bytes: usize) {
-        self.with_vec(|out| out.reserve(bytes.max(out.capacity())));
+        self.with_vec(|out| out.reserve(bytes.max(GROWTH_BYTES)));
     }
 
     /// # Safety

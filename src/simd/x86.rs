@@ -77,51 +77,60 @@ impl Isa for Avx2 {
 
     #[inline(always)]
     unsafe fn flatten(out: *mut u32, base: u32, mut bits: u64) -> usize {
-        /// Most blocks have fewer than this many, so they take no branch that could be mispredicted.
-        const AT_ONCE: usize = 12;
-        const _: () = assert!(AT_ONCE <= FLATTEN_SPARE);
+        /// Blocks inside long strings rarely have more than this, others rarely less.
+        const FEW: usize = 4;
+        /// And hardly any has more than this: so the branches are predicted, whatever the text is.
+        const MANY: usize = 12;
+        const _: () = assert!(FEW < MANY && MANY <= FLATTEN_SPARE);
         let count = bits.count_ones() as usize;
-        for i in 0..AT_ONCE {
-            // SAFETY: below `FLATTEN_SPARE`.
-            unsafe { out.add(i).write(base.wrapping_add(bits.trailing_zeros())) };
+        // SAFETY: below 64 or `FLATTEN_SPARE`. The stores are volatile, or the compiler gathers them into vectors,
+        // which costs twice the stores.
+        let mut store = |i| unsafe {
+            out.add(i).write_volatile(base.wrapping_add(bits.trailing_zeros()));
             bits &= bits.wrapping_sub(1);
-        }
-        let mut i = AT_ONCE;
-        while i < count {
-            // SAFETY: `i` is below 64.
-            unsafe { out.add(i).write(base + bits.trailing_zeros()) };
-            bits &= bits.wrapping_sub(1);
-            i += 1;
+        };
+        (0..FEW).for_each(&mut store);
+        if count > FEW {
+            (FEW..MANY).for_each(&mut store);
+            (MANY..count).for_each(&mut store);
         }
         count
     }
 
     #[inline(always)]
-    unsafe fn decimal(text: *const u8) -> Decimal {
-        // SAFETY: the caller promises 16 readable bytes and the instruction set; the table rows are in range, the
-        // point being at 0 to 16 and the count of digits masked.
+    unsafe fn fingerprint(start: u64, end: u64, bytes: usize) -> u64 {
+        // SAFETY: the caller promises the instruction set.
         unsafe {
-            let bytes = _mm_loadu_si128(text.cast());
+            let bits = 8 * bytes as u32;
+            _mm_crc32_u64(_mm_crc32_u64(0, _bzhi_u64(start, bits)), _bzhi_u64(end, bits))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn decimal(end: *const u8, len: usize, no_point: u32) -> Decimal {
+        // SAFETY: the caller promises 16 readable bytes before the end and the instruction set; places in the tables
+        // are masked or at most 16.
+        unsafe {
+            let bytes = _mm_loadu_si128(end.sub(16).cast());
             let digits = _mm_sub_epi8(bytes, _mm_set1_epi8(b'0' as i8));
             let is_digit = _mm_cmpeq_epi8(_mm_min_epu8(digits, _mm_set1_epi8(9)), digits);
             let is_digit = _mm_movemask_epi8(is_digit) as u32;
             let is_point = _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'.' as i8))) as u32;
-            let len = (!(is_digit | is_point)).trailing_zeros() as usize;
-            let points = _bzhi_u32(is_point, len as u32);
-            let point = (points | 1 << len).trailing_zeros() as usize;
-            // Take the point out, move the last digit to the right end, multiply and add.
-            let digits = _mm_shuffle_epi8(digits, _mm_load_si128(WITHOUT.0.as_ptr().add(point * 16).cast()));
-            let count = len - usize::from(points != 0);
-            let digits = _mm_shuffle_epi8(digits, _mm_loadu_si128(RIGHT.0.as_ptr().add(count & 15).cast()));
-            Decimal {
-                mantissa: sixteen(digits),
-                fraction: (len - point).saturating_sub(1),
-                len,
-                ok: (len < 16)
-                    & (points & points.wrapping_sub(1) == 0)
-                    & (is_digit & 1 == 1)
-                    & ends_with(is_digit, len),
-            }
+            // The last `len` of 16, the first of these, the very last one.
+            let text = 0xffff_0000u32.wrapping_shr(len as u32) & 0xffff;
+            let ends = _blsi_u32(text) | 0x8000;
+            let points = is_point & text;
+            let wrong = (text & !(is_digit | is_point))
+                | (ends & !is_digit)
+                | _blsr_u32(points)
+                | (points & no_point)
+                | (len.wrapping_sub(1) as u32 & !15);
+            let point = (points | 1 << 16).trailing_zeros() as usize;
+            // Take away what stands before, close the gap of the point, multiply and add.
+            let last = _mm_loadu_si128(LAST.0.as_ptr().add(len & 31).cast());
+            let without = _mm_load_si128(WITHOUT.0.as_ptr().add(point * 16).cast());
+            let digits = _mm_shuffle_epi8(_mm_and_si128(digits, last), without);
+            Decimal { mantissa: sixteen(digits), point, wrong }
         }
     }
 
@@ -134,12 +143,6 @@ impl Isa for Avx2 {
             (_mm_movemask_epi8(is_digit) == 0xffff).then(|| sixteen(digits))
         }
     }
-}
-
-/// Whether the byte before `len` is a digit.
-#[inline(always)]
-fn ends_with(is_digit: u32, len: usize) -> bool {
-    (is_digit << 1) >> len & 1 == 1
 }
 
 /// The number that 16 digits (not characters) are.
@@ -162,16 +165,17 @@ struct Aligned<const N: usize>([u8; N]);
 /// A shuffle that gives zero.
 const ZERO: u8 = 0x80;
 
-/// Row `i` takes byte `i` out of 16.
+/// Row `i` takes byte `i` out of 16 and moves those before it to the right; row 16 takes none.
 static WITHOUT: Aligned<{ 17 * 16 }> = Aligned({
     let mut table = [ZERO; 17 * 16];
     let mut point = 0;
     while point < 17 {
         let mut i = 0;
         while i < 16 {
-            let from = if i < point { i } else { i + 1 };
-            if from < 16 {
-                table[point * 16 + i] = from as u8;
+            if i > point || point == 16 {
+                table[point * 16 + i] = i as u8;
+            } else if i > 0 {
+                table[point * 16 + i] = i as u8 - 1;
             }
             i += 1;
         }
@@ -180,12 +184,12 @@ static WITHOUT: Aligned<{ 17 * 16 }> = Aligned({
     table
 });
 
-/// 16 bytes from offset `n` move the first `n` bytes to the right end and fill with zero.
-static RIGHT: Aligned<32> = Aligned({
-    let mut table = [ZERO; 32];
+/// 16 bytes from offset `n` cover the last `n` of 16; from 16 on all.
+static LAST: Aligned<48> = Aligned({
+    let mut table = [0xff; 48];
     let mut i = 0;
     while i < 16 {
-        table[16 + i] = i as u8;
+        table[i] = 0;
         i += 1;
     }
     table
@@ -234,9 +238,15 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn decimal(text: *const u8) -> Decimal {
+    unsafe fn fingerprint(start: u64, end: u64, bytes: usize) -> u64 {
         // SAFETY: the caller's promise.
-        unsafe { Avx2::decimal(text) }
+        unsafe { Avx2::fingerprint(start, end, bytes) }
+    }
+
+    #[inline(always)]
+    unsafe fn decimal(end: *const u8, len: usize, no_point: u32) -> Decimal {
+        // SAFETY: the caller's promise.
+        unsafe { Avx2::decimal(end, len, no_point) }
     }
 
     #[inline(always)]

@@ -16,7 +16,7 @@
 //! the newest durable state; so a torn write costs nothing. After a failed write or sync the file is not trusted again:
 //! the next state goes to a new file that takes its name. A lost journal costs duplicates under new ids, never data.
 
-use super::file::{Disk, SegmentFile};
+use super::file::{Disk, SegmentFile, read_sector};
 use super::format::{LogId, SECTOR_BYTES, VERSION};
 use super::ledger::{SPANS_MAX, Span, SpanState};
 use super::place::Place;
@@ -141,17 +141,20 @@ impl<D: Disk> Journal<D> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((nothing, Ok(None))),
             Err(error) => return Err(error),
         };
-        // A journal that cannot be read is as good as none; it must not keep the data from being delivered.
-        let bytes = match file.read_at(0, SLOTS as usize * SECTOR_BYTES).await {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                tracing::error!(%error, "the cursor journal cannot be read; delivery starts over from the oldest segment");
-                return Ok((nothing, Ok(None)));
-            }
-        };
         let mut newest: Option<Cursor> = None;
-        for slot in bytes.chunks_exact(SECTOR_BYTES) {
-            match Cursor::decode(slot) {
+        let mut whole = true;
+        for slot in 0..SLOTS {
+            // A slot that cannot be read is as good as none: it must not keep the data from being delivered.
+            let bytes = match read_sector(&file, slot * SECTOR_BYTES as u64).await {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    tracing::error!(slot, %error, "a slot of the cursor journal cannot be read");
+                    whole = false;
+                    continue;
+                }
+            };
+            whole &= bytes.len() == SECTOR_BYTES;
+            match Cursor::decode(&bytes) {
                 Ok(cursor) if newest.as_ref().is_none_or(|best| best.generation < cursor.generation) => {
                     newest = Some(cursor);
                 }
@@ -159,12 +162,15 @@ impl<D: Disk> Journal<D> {
                 Err(SlotError::Newer(version)) => return Ok((nothing, Err(version))),
             }
         }
-        let whole = bytes.len() >= SLOTS as usize * SECTOR_BYTES;
-        drop(bytes);
         let generation = newest.as_ref().map_or(0, |cursor| cursor.generation);
-        // A short file is replaced, not mended.
+        // A short or damaged file is replaced, not mended.
         let journal = Journal { file: whole.then_some(file).filter(|_| newest.is_some()), generation };
         Ok((journal, Ok(newest)))
+    }
+
+    /// Whether there is a file, so that storing takes no room.
+    pub(super) fn has_file(&self) -> bool {
+        self.file.is_some()
     }
 
     /// Makes a state durable. It has the next generation when this returns.

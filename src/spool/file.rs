@@ -65,3 +65,17 @@ pub trait SegmentFile: 'static {
 pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
+
+/// How often a sector that start-up depends on is read before it counts as unreadable.
+const READ_ATTEMPTS: usize = 5;
+
+/// One sector, read with some insistence.
+pub(super) async fn read_sector<F: SegmentFile>(file: &F, offset: u64) -> io::Result<F::Read> {
+    let mut attempt = 1;
+    loop {
+        match file.read_at(offset, super::format::SECTOR_BYTES).await {
+            Err(_) if attempt < READ_ATTEMPTS => attempt += 1,
+            other => return other,
+        }
+    }
+}

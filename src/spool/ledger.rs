@@ -218,14 +218,14 @@ impl Ledger {
         retired
     }
 
-    /// Whether there is a segment that may be evicted.
-    pub(super) fn can_evict(&self) -> bool {
-        self.segments.len() > usize::from(self.active)
+    /// Whether all of the active segment is done with.
+    pub(super) fn active_is_done(&self) -> bool {
+        self.active && self.segments.back().is_some_and(|segment| segment.end.seq <= self.acked.seq)
     }
 
-    /// Gives up the oldest segment. Windows that are out stay out: their frames are in memory.
+    /// Gives up the oldest segment, the active one excepted. Windows that are out stay out: their frames are in memory.
     pub(super) fn evict(&mut self) -> Option<Evicted> {
-        if !self.can_evict() {
+        if self.segments.len() <= usize::from(self.active) {
             return None;
         }
         let segment = self.segments.pop_front()?;
@@ -236,6 +236,10 @@ impl Ledger {
         {
             spans.push((waiting.start, waiting.end));
             self.complete(waiting.start.seq);
+        }
+        // One that loses only its beginning keeps its boundaries, and says what it lost when it is read.
+        for span in self.spans.iter_mut().filter(|span| span.start.seq < end.seq) {
+            span.loss_told &= span.state != SpanState::Replay;
         }
         if self.read.seq < end.seq {
             spans.push((self.read, end));

@@ -6,7 +6,7 @@ use super::cursor::Journal;
 use super::file::Disk;
 use super::format::LogId;
 use super::ledger::Ledger;
-use super::place::mix;
+use super::place::{Place, mix};
 use super::pool::Pool;
 use super::recover::{OpenError, RecoveryReport, recover};
 use super::tail::Tail;
@@ -28,6 +28,8 @@ pub struct Log<D: Disk> {
     pub(super) salt_seed: u64,
     pub(super) config: LogConfig,
     pub(super) ledger: RefCell<Ledger>,
+    /// Up to here frames may be handed out: the end of the last commit that has returned.
+    pub(super) readable: Cell<Place>,
     pub(super) tail: RefCell<Tail>,
     pub(super) pool: RefCell<Pool<D>>,
     pub(super) writer: Turn<Writer<D>>,
@@ -65,6 +67,7 @@ impl<D: Disk> Log<D> {
             category,
             id: found.id,
             salt_seed,
+            readable: Cell::new(found.ledger.end),
             ledger: RefCell::new(found.ledger),
             tail: RefCell::new(Tail::new(config.tail_bytes_max)),
             pool: RefCell::new(found.pool),

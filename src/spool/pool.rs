@@ -43,11 +43,9 @@ fn unfinished_name(id: u64) -> String {
 }
 
 pub(super) fn parse_name(name: &str) -> Option<Name> {
-    if name == super::cursor::NAME {
+    // A half-made journal is the journal's own business: it removes it before it makes another.
+    if name == super::cursor::NAME || name == super::cursor::NAME_NEW {
         return Some(Name::Cursor);
-    }
-    if name == super::cursor::NAME_NEW {
-        return Some(Name::Unfinished(0));
     }
     let (kind, id) = name.split_once('-')?;
     if id.len() != 16 || id.bytes().any(|byte| !matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {

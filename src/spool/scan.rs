@@ -1,6 +1,6 @@
 //! Walks the frames of one segment file: forwards, in bounded memory, over whatever damage lies between.
 
-use super::file::SegmentFile;
+use super::file::{SegmentFile, read_sector};
 use super::format::{self, FrameHeader, SECTOR_BYTES, SEGMENT_HEADER_BYTES, Step};
 use std::io;
 
@@ -169,7 +169,7 @@ impl<F: SegmentFile> Scan<F> {
         let mut last_error = None;
         let mut readable = false;
         for offset in (0..len).step_by(SECTOR_BYTES) {
-            match self.file.read_at(from + offset as u64, SECTOR_BYTES).await {
+            match read_sector(&self.file, from + offset as u64).await {
                 Ok(bytes) => {
                     readable = true;
                     self.buf.extend_from_slice(&bytes);

@@ -170,19 +170,20 @@ impl<D: Disk> Log<D> {
         limits: &WindowLimits,
     ) -> io::Result<Option<(Place, Run)>> {
         loop {
-            let (from, end) = {
+            let end = self.readable.get();
+            let from = {
                 let ledger = self.ledger.borrow();
-                if ledger.open_count() >= WINDOWS_OPEN_MAX || ledger.read.seq >= ledger.end.seq {
+                if ledger.open_count() >= WINDOWS_OPEN_MAX || ledger.read.seq >= end.seq {
                     return Ok(None);
                 }
-                (ledger.read, ledger.end)
+                ledger.read
             };
             let cached = self.tail.borrow().first().map(|(place, _)| place);
             let run = if cached.is_some_and(|cached| cached.seq == from.seq) {
                 self.count(|counters| counters.windows_from_memory += 1);
                 self.take_cached(limits)
             } else {
-                let to = cached.unwrap_or(end);
+                let to = cached.filter(|cached| cached.seq < end.seq).unwrap_or(end);
                 let run = self.read(reader, from, to, Some(limits)).await?;
                 if self.ledger.borrow().read != from {
                     continue; // evicted meanwhile
@@ -200,7 +201,8 @@ impl<D: Disk> Log<D> {
         let mut fill = Fill { limits: Some(limits), frames: 0, raw: 0, stored: 0 };
         let mut frames = Vec::new();
         let mut end = Place::BIRTH;
-        for (place, block) in self.tail.borrow().iter() {
+        let readable = self.readable.get().seq;
+        for (place, block) in self.tail.borrow().iter().take_while(|(place, _)| place.seq < readable) {
             let stored = block.payload.len();
             if !fill.takes(block.raw_bytes as usize, stored) {
                 break;
@@ -387,6 +389,15 @@ impl<D: Disk> Log<D> {
     /// Resolves when the next window is done with.
     pub async fn delivery_changed(&self) {
         self.delivered.notified().await;
+    }
+
+    /// Has a journal file there.
+    pub(super) async fn ensure_journal(&self) -> io::Result<()> {
+        if self.journal.take().await.has_file() {
+            return Ok(());
+        }
+        self.ledger.borrow_mut().version += 1;
+        self.flush().await
     }
 
     /// Makes all completions and openings so far durable. Callers at the same time share a sync.

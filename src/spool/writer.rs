@@ -54,9 +54,10 @@ impl<D: Disk> Writer<D> {
 impl<D: Disk> Log<D> {
     /// Makes blocks durable, in order, and gives their numbers: when this returns, they survive a power cut. One sync
     /// covers all of them, so give it what has gathered, about [`super::COMMIT_BYTES_TARGET`] at a time. Calls from
-    /// several tasks take turns.
+    /// several tasks take turns. No block goes out before this returns, so that the caller can note the numbers first.
     pub async fn commit(&self, blocks: &[Block]) -> Result<Range<u64>, CommitError> {
         let mut writer = self.writer.take().await;
+        let _shown_at_the_end = Show { log: self };
         let first = self.ledger.borrow().end.seq;
         let mut durable = 0;
         while let Some(rest) = blocks.get(durable..).filter(|rest| !rest.is_empty()) {
@@ -78,10 +79,13 @@ impl<D: Disk> Log<D> {
         let mut failure = None;
         for _ in 0..WRITE_ATTEMPTS {
             if writer.active.as_ref().is_none_or(|active| active.room() < first_bytes) {
-                let next = match self.next_segment(first_bytes, first.sealed_ms).await {
+                let next = match self.next_segment(writer, first_bytes, first.sealed_ms).await {
                     Ok(next) => next,
                     // What went wrong first says more than what came of it, unless the disk has just filled up.
-                    Err(CommitFailure::Io(error)) => return Err(CommitFailure::Io(failure.unwrap_or(error))),
+                    Err(CommitFailure::Io(error)) => {
+                        failure.get_or_insert(error);
+                        break;
+                    }
                     Err(other) => return Err(other),
                 };
                 // Only now is the old one sealed: where there is no room for a large block, a small one may still fit.
@@ -115,7 +119,11 @@ impl<D: Disk> Log<D> {
             }
         }
         let error = failure.unwrap_or_else(|| io::Error::other("no attempt was made"));
-        Err(if self.note_full(&error) { CommitFailure::Full } else { CommitFailure::Io(error) })
+        Err(self.failure(error))
+    }
+
+    fn failure(&self, error: io::Error) -> CommitFailure {
+        if self.note_full(&error) { CommitFailure::Full } else { CommitFailure::Io(error) }
     }
 
     /// Frames to buffers to the file, then the sync, and the name's too if it is new.
@@ -223,7 +231,6 @@ impl<D: Disk> Log<D> {
             counters.committed_bytes += bytes;
         });
         self.full.set(FullState::Room);
-        self.changed.notify_all();
         self.work.notify_all();
     }
 
@@ -247,22 +254,27 @@ impl<D: Disk> Log<D> {
     }
 
     /// A new segment with room for a frame of `frame_bytes`, within the capacity.
-    async fn next_segment(&self, frame_bytes: u64, opened_ms: u64) -> Result<Active<D>, CommitFailure> {
+    async fn next_segment(
+        &self,
+        writer: &mut Writer<D>,
+        frame_bytes: u64,
+        opened_ms: u64,
+    ) -> Result<Active<D>, CommitFailure> {
         let needed = (SEGMENT_HEADER_BYTES as u64 + frame_bytes).next_multiple_of(SECTOR_BYTES as u64);
         let bytes = needed.max(self.config.segment_bytes);
         if bytes > self.config.capacity_bytes {
             return Err(CommitFailure::TooLarge);
         }
+        // What delivers on a disk without room must be there before there is anything to deliver.
+        self.ensure_journal().await.map_err(|error| self.failure(error))?;
         while self.ledger.borrow().disk_bytes() + bytes > self.config.capacity_bytes {
-            if self.config.when_full == WhenFull::Refuse || !self.evict().await {
-                if self.full.replace(FullState::Capacity) == FullState::Room {
-                    tracing::warn!(
-                        category = self.category,
-                        "the spool is full; refusing until there is room"
-                    );
-                }
-                return Err(CommitFailure::Full);
+            if self.make_room(writer).await {
+                continue;
             }
+            if self.full.replace(FullState::Capacity) == FullState::Room {
+                tracing::warn!(category = self.category, "the spool is full; refusing until there is room");
+            }
+            return Err(CommitFailure::Full);
         }
         let id = self.pool.borrow_mut().take_id();
         let acquired = match self.acquire(id, bytes).await {
@@ -276,9 +288,7 @@ impl<D: Disk> Log<D> {
             }
             other => other,
         };
-        let (file, file_bytes) = acquired.map_err(|error| {
-            if self.note_full(&error) { CommitFailure::Full } else { CommitFailure::Io(error) }
-        })?;
+        let (file, file_bytes) = acquired.map_err(|error| self.failure(error))?;
         let salt = mix(self.salt_seed ^ mix(id));
         let first = self.ledger.borrow().end;
         let header = SegmentHeader {
@@ -291,6 +301,26 @@ impl<D: Disk> Log<D> {
             file_bytes,
         };
         Ok(Active { id, salt, first, opened_ms, file, file_bytes, position: 0, header: Some(header) })
+    }
+
+    /// Looks for room within the capacity: the active segment if it is done with and too small for what comes, and the
+    /// oldest if that is the policy. False: there is none.
+    async fn make_room(&self, writer: &mut Writer<D>) -> bool {
+        let evicting = self.config.when_full == WhenFull::EvictOldest;
+        if evicting && self.evict().await {
+            return true;
+        }
+        if evicting || self.ledger.borrow().active_is_done() {
+            writer.active = None;
+            if std::mem::replace(&mut self.ledger.borrow_mut().active, false) {
+                // Sealed: it can be evicted now, or retired once the cursor is durable behind it.
+                let before = self.ledger.borrow().segments.len();
+                self.ledger.borrow_mut().version += 1;
+                let flushed = self.flush().await;
+                return evicting || (flushed.is_ok() && self.ledger.borrow().segments.len() < before);
+            }
+        }
+        false
     }
 
     /// Gives up the oldest segment to make room, and says what is lost by it.
@@ -323,6 +353,18 @@ impl<D: Disk> Log<D> {
         self.changed.notify_all();
         self.work.notify_all();
         true
+    }
+}
+
+/// Shows readers what has been committed, when dropped.
+struct Show<'a, D: Disk> {
+    log: &'a Log<D>,
+}
+
+impl<D: Disk> Drop for Show<'_, D> {
+    fn drop(&mut self) {
+        self.log.readable.set(self.log.ledger.borrow().end);
+        self.log.changed.notify_all();
     }
 }
 

@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use memchr::memchr2;
+
 use super::error::{KEY_BYTES_MAX, LineError, TIME_NS_MAX, TIME_NS_MIN};
 
 /// Where a line ends and where the next one starts. One byte between the two is skipped, whatever it is.
@@ -23,7 +25,11 @@ pub(super) fn split(body: &[u8], from: usize) -> Split {
     let mut i = from;
     let (mut fields, mut quoted, mut in_brackets) = (false, false, false);
     let (mut equals, mut commas) = (0usize, 0usize);
-    while let Some(&byte) = body.get(i) {
+    loop {
+        if quoted {
+            i = next_in_string(body, i);
+        }
+        let Some(&byte) = body.get(i) else { break };
         if byte == b'\\' && i + 2 < body.len() {
             i += 2;
             continue;
@@ -49,6 +55,12 @@ pub(super) fn split(body: &[u8], from: usize) -> Split {
     }
     let end = i.min(body.len());
     Split { end, next: end + 1 }
+}
+
+/// The first quote or backslash at or after `i`, or the end: inside a string nothing else is looked at.
+fn next_in_string(text: &[u8], i: usize) -> usize {
+    let rest = text.get(i..).unwrap_or_default();
+    memchr2(b'"', b'\\', rest).map_or(text.len(), |at| i + at)
 }
 
 /// The first position at or after `i` that is no blank. Tabs and NUL bytes are blank, newlines are not.
@@ -130,11 +142,19 @@ impl Scanned {
 
     fn has_duplicate_tags(&self, line: &[u8]) -> bool {
         let key = |tag: &RawTag| &line[tag.key.clone()];
+        if self.tags.len() <= PAIRWISE_TAGS_MAX {
+            let mut tags = self.tags.iter();
+            return std::iter::from_fn(|| tags.next().map(|tag| (tag, tags.clone())))
+                .any(|(tag, mut others)| others.any(|other| key(other) == key(tag)));
+        }
         let mut keys: Vec<&[u8]> = self.tags.iter().map(key).collect();
         keys.sort_unstable();
         keys.windows(2).any(|pair| pair[0] == pair[1])
     }
 }
+
+/// Up to this many tags are compared each with each, more are sorted.
+const PAIRWISE_TAGS_MAX: usize = 16;
 
 /// The first position from `i` on with a wanted byte that does not follow a backslash. Look-behind of one byte: a
 /// backslash behind a backslash still escapes.
@@ -148,7 +168,11 @@ fn field_part(line: &[u8], key_end: usize) -> Result<Range<usize>, LineError> {
     let mut i = start;
     let mut quoted = false;
     let (mut equals, mut commas) = (0usize, 0usize);
-    while let Some(&byte) = line.get(i) {
+    loop {
+        if quoted {
+            i = next_in_string(line, i);
+        }
+        let Some(&byte) = line.get(i) else { break };
         let following = line.get(i + 1).copied();
         match byte {
             b'\\' if following.is_some() => i += 1,
@@ -339,7 +363,11 @@ impl<'a> Fields<'a> {
         let line = &self.line[..self.rest.end];
         let (mut quoted, mut nested) = (false, false);
         let mut i = start;
-        while let Some(&byte) = line.get(i) {
+        loop {
+            if quoted {
+                i = next_in_string(line, i);
+            }
+            let Some(&byte) = line.get(i) else { break };
             match byte {
                 b'\\' if matches!(line.get(i + 1), Some(b'"' | b'\\')) => i += 1,
                 b'[' | b']' if !quoted => nested = byte == b'[',

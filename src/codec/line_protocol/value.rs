@@ -10,6 +10,7 @@ use std::ops::Range;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use memchr::memchr;
 
 use super::scan::{Fields, Scanned, find_odd_escaped, parse_bool, parse_float, parse_int, parse_uint};
 use super::tape::{Item, Kind, Kv, PointSpan, Tape, span};
@@ -122,18 +123,10 @@ impl Writer<'_> {
     /// Removes the backslash before each of `specials`. The text stays where it is when there is none.
     fn unescape(&mut self, raw: &Range<usize>, specials: &[u8]) -> ((u32, u32), bool) {
         let text = &self.line[raw.clone()];
-        let is_escape = |pair: &[u8]| pair[0] == b'\\' && specials.contains(&pair[1]);
-        if !text.windows(2).any(is_escape) {
-            return (((self.base + raw.start) as u32, text.len() as u32), false);
+        match unescape_into(text, specials, &mut self.tape.arena) {
+            Some((start, len)) => ((start as u32, len as u32), true),
+            None => (((self.base + raw.start) as u32, text.len() as u32), false),
         }
-        let start = self.tape.arena.len();
-        let mut i = 0;
-        while i < text.len() {
-            i += usize::from(text.get(i..i + 2).is_some_and(is_escape));
-            self.tape.arena.push(text[i]);
-            i += 1;
-        }
-        ((start as u32, (self.tape.arena.len() - start) as u32), true)
     }
 
     /// Decodes a field value; `None` for a value of no kind.
@@ -187,19 +180,10 @@ impl Writer<'_> {
 
     /// The inside of a string: `\"` and `\\` lose their backslash.
     fn string(&mut self, raw: Range<usize>) -> (u64, bool) {
-        let text = &self.line[raw.clone()];
-        let is_escape = |pair: &[u8]| matches!(pair, b"\\\"" | b"\\\\");
-        if !text.windows(2).any(is_escape) {
-            return (span(self.base + raw.start, text.len()), false);
+        match unescape_into(&self.line[raw.clone()], b"\"\\", &mut self.tape.arena) {
+            Some((start, len)) => (span(start, len), true),
+            None => (span(self.base + raw.start, raw.len()), false),
         }
-        let start = self.tape.arena.len();
-        let mut i = 0;
-        while i < text.len() {
-            i += usize::from(text.get(i..i + 2).is_some_and(is_escape));
-            self.tape.arena.push(text[i]);
-            i += 1;
-        }
-        (span(start, self.tape.arena.len() - start), true)
     }
 
     fn base64(&mut self, raw: Range<usize>) -> Result<u64, Undecodable> {
@@ -261,8 +245,30 @@ impl Writer<'_> {
     }
 }
 
+/// Appends `text` to the arena without the backslashes that stand before one of `specials`, and returns the offset and
+/// length; `None` and nothing appended when there is no such backslash.
+fn unescape_into(text: &[u8], specials: &[u8], arena: &mut Vec<u8>) -> Option<(usize, usize)> {
+    let start = arena.len();
+    let (mut from, mut i) = (0, 0);
+    while let Some(at) = text.get(i..).and_then(|rest| memchr(b'\\', rest)) {
+        let backslash = i + at;
+        let escapes = text.get(backslash + 1).is_some_and(|byte| specials.contains(byte));
+        if escapes {
+            arena.extend_from_slice(&text[from..backslash]);
+            from = backslash + 1;
+        }
+        // What is escaped is taken as it is, a backslash too.
+        i = backslash + 1 + usize::from(escapes);
+    }
+    if from == 0 {
+        return None;
+    }
+    arena.extend_from_slice(&text[from..]);
+    Some((start, arena.len() - start))
+}
+
 fn flags(key_in_arena: bool, value_in_arena: bool) -> u8 {
-    u8::from(key_in_arena) * Kv::KEY_IN_ARENA | u8::from(value_in_arena) * Kv::VALUE_IN_ARENA
+    (u8::from(key_in_arena) * Kv::KEY_IN_ARENA) | (u8::from(value_in_arena) * Kv::VALUE_IN_ARENA)
 }
 
 /// Standard alphabet, padding required, bits behind the last byte not looked at: what Go's decoder takes.

@@ -42,8 +42,6 @@ impl Kernel for Points<'_, '_> {
         let sources = Sources::new(body, arena);
         let special = Special::new(rules, required);
         let points = &tape.points[points];
-        // Most points need about as many bytes as they had as text.
-        batch.bytes.reserve(body.len() + body.len() / 4);
         let mut writer: Writer<'_, I> = Writer::new(&mut batch.bytes, LAYOUT);
         let mut first_warn = None;
         for point in points {

@@ -78,7 +78,6 @@ impl Disk for DirectDisk {
         match reserved {
             Ok(()) => Ok(DirectFile { file }),
             Err(error) => {
-                drop(file);
                 // The first error is the one to tell; a left-over file is found and removed at the next start.
                 let _ = rt::file::remove(&path).await;
                 Err(error)

@@ -42,10 +42,16 @@ pub struct Faults {
     /// Reserving room does nothing: files grow when they are written, as on a file system that copies on write.
     pub lazy_room: bool,
     pub syncs_failing: u32,
+    /// What a failed sync did not write is forgotten, and the next one says that all is well, as the page cache does.
+    /// Otherwise a later sync may still write it, as with direct I/O.
+    pub failed_syncs_forget: bool,
     pub dir_syncs_failing: u32,
     pub writes_failing: u32,
     pub reads_failing: u32,
     pub creates_failing: u32,
+    /// One operation in so many fails, by chance; 0: none.
+    pub one_in_fails: u64,
+    pub random: Random,
 }
 
 #[derive(Clone, Default)]
@@ -84,17 +90,17 @@ impl NameChange {
 }
 
 /// A small random generator: the seed is the whole state.
-#[derive(Clone)]
+#[derive(Clone, Debug, Default)]
 pub struct Random(pub u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         crate::spool::place::mix(self.0)
     }
 
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
+        self.draw() % bound.max(1)
     }
 
     pub fn chance(&mut self, one_in: u64) -> bool {
@@ -213,8 +219,17 @@ impl MemoryDisk {
         Ok(())
     }
 
+    /// Whether the machine has died.
+    pub fn is_dead(&self) -> bool {
+        self.state.borrow().faults.operations_left == Some(0)
+    }
+
     fn fail(&self, counter: impl Fn(&mut Faults) -> &mut u32) -> io::Result<()> {
         let mut state = self.state.borrow_mut();
+        let faults = &mut state.faults;
+        if faults.one_in_fails > 0 && faults.random.chance(faults.one_in_fails) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
         let left = counter(&mut state.faults);
         match left.checked_sub(1) {
             Some(fewer) => {
@@ -400,10 +415,12 @@ impl SegmentFile for MemoryFile {
         self.disk.operation()?;
         let failed = self.disk.fail(|faults| &mut faults.syncs_failing);
         let mut state = self.disk.state.borrow_mut();
+        let forget = state.faults.failed_syncs_forget;
         let contents = &mut state.files[self.file];
         if failed.is_err() {
-            // As on Linux: what could not be written is dropped and forgotten, the next sync says all is well.
-            contents.pending.clear();
+            if forget {
+                contents.pending.clear();
+            }
             return failed;
         }
         contents.durable.resize(contents.visible.len(), 0);

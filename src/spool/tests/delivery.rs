@@ -218,3 +218,28 @@ fn the_age_of_the_oldest_is_told() {
     assert_eq!(log.stats().oldest_ms, Some(1_000_004));
     assert_eq!(open(&disk).0.stats().oldest_ms, Some(1_000_003));
 }
+
+#[test]
+fn no_block_goes_out_before_its_commit_returns() {
+    let disk = MemoryDisk::default();
+    let (log, _) = open(&disk);
+    let returned = std::cell::Cell::new(false);
+    let seen = std::cell::Cell::new(0);
+    // Over three segments: three syncs, each with a reader at the door.
+    let blocks: Vec<Block> = (0..8).map(|tag| block(tag, 3500)).collect();
+    let committer = async {
+        log.commit(&blocks).await.unwrap();
+        returned.set(true);
+    };
+    let taker = async {
+        while seen.get() < 8 {
+            let next = log.next_window(&frames(1)).await.unwrap().unwrap();
+            assert!(returned.get());
+            seen.set(seen.get() + 1);
+            log.complete(next, Fate::Delivered);
+        }
+    };
+    let mut random = crate::spool::file::memory::Random(1);
+    executor::interleave(vec![Box::pin(taker), Box::pin(committer)], &mut random, 100_000, || false);
+    assert_eq!(seen.get(), 8);
+}

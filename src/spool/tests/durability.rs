@@ -108,7 +108,7 @@ fn the_log_keeps_its_identity_without_its_cursor() {
     let (log, _) = open(&disk);
     commit(&log, 0..3, 100).unwrap();
     block_on(log.flush()).unwrap();
-    let again = block_on(Log::open(disk.clone(), CATEGORY, [9; 16], small())).unwrap().0;
+    let again = block_on(Log::open(disk, CATEGORY, [9; 16], small())).unwrap().0;
     assert_eq!(*again.id(), ID);
 }
 

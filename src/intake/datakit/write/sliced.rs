@@ -23,6 +23,9 @@ pub const STEP_BYTES: usize = 128 * 1024;
 /// A batch is given out when it has grown to this, well before the size of a commit (1 MiB). One long line can make a larger one.
 pub const BATCH_BYTES: usize = 768 * 1024;
 
+/// So many points are encoded before the batch is looked at: short lines grow sevenfold, and a step has many of them.
+const RUN_POINTS: usize = 512;
+
 /// What a step came to.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
@@ -161,12 +164,16 @@ impl Decoder {
             let warn = encoder.encode(body, tape, &rules, &mut self.echo);
             self.warn = self.warn.take().or(warn);
         }
-        if !plan.dry && !tape.points.is_empty() {
-            if self.batches.last().is_none_or(|batch| batch.bytes.len() >= BATCH_BYTES) {
-                self.batches.push(Batch::with_capacity(BATCH_BYTES + 2 * self.step_bytes));
-            }
-            if let Some(batch) = self.batches.last_mut() {
-                encoder.encode(body, tape, &plan.rules(settings, self.now_ns, true), batch);
+        if !plan.dry {
+            let rules = plan.rules(settings, self.now_ns, true);
+            for first in (0..tape.points.len()).step_by(RUN_POINTS) {
+                let run = first..tape.points.len().min(first + RUN_POINTS);
+                if self.batches.last().is_none_or(|batch| batch.bytes.len() >= BATCH_BYTES) {
+                    self.batches.push(Batch::default());
+                }
+                if let Some(batch) = self.batches.last_mut() {
+                    encoder.encode_range(body, tape, run, &rules, batch);
+                }
             }
         }
         if self.at < body.len() {

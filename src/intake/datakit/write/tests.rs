@@ -1,1 +1,259 @@
-//! Tests.
+//! Heads to plans, and the two ways to decode a body against each other.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::http1::{HeadLimits, HeadOutcome, HeaderSlots, parse_head};
+use crate::intake::{Action, Clock, Options, Peer};
+use crate::point::pb;
+
+const NOW: i64 = 1_800_000_000_000_000_000;
+
+fn settings() -> Settings {
+    let host_tags = GlobalTags::new([("host", "gateway")]).unwrap();
+    Settings::new(Options { host_tags, body_bytes_max: 300_000, ..Options::default() })
+}
+
+fn planned(target: &str, headers: &str, settings: &Settings) -> Result<WritePlan, Reply> {
+    let head = format!("POST {target} HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
+    let mut slots = HeaderSlots::new();
+    let HeadOutcome::Complete { head, .. } =
+        parse_head(head.as_bytes(), &mut slots, &HeadLimits::default()).unwrap()
+    else {
+        panic!("a partial head");
+    };
+    let clock = Clock { now_ns: NOW, uptime: Duration::from_secs(1) };
+    match crate::intake::route(&head, &Peer::Unix, &clock, settings) {
+        Action::Write(plan) => Ok(*plan),
+        Action::Reply(reply) => Err(reply),
+        Action::Metrics(_) => panic!("a page"),
+    }
+}
+
+fn plan_of(target: &str) -> WritePlan {
+    planned(target, "", &settings()).unwrap()
+}
+
+fn code(reply: &Reply) -> String {
+    let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+    body["error_code"].as_str().unwrap().to_owned()
+}
+
+fn decoded(plan: &WritePlan, body: &[u8], settings: &Settings) -> (Result<Written, Reply>, Batch) {
+    let mut body = body.to_vec();
+    let mut batch = Batch::default();
+    let mut scratch = Scratch::default();
+    let result = decode(plan, Padded::pad(&mut body), NOW, settings, &mut scratch, &mut batch);
+    (result.map_err(|reply| *reply), batch)
+}
+
+#[test]
+fn switches_are_on_with_any_value_and_off_with_none() {
+    for value in ["1", "false", "0", "x"] {
+        assert!(plan_of(&format!("/v1/write/metric?dry={value}")).dry);
+        assert!(plan_of(&format!("/v1/write/metric?strict={value}")).strict);
+        assert_eq!(plan_of(&format!("/v1/write/metric?ignore_global_tags={value}")).tags, TagSet::None);
+    }
+    let off = plan_of("/v1/write/metric?dry=&strict&ignore_global_host_tags=&echo=&precision=&ack=");
+    assert!(!off.dry && !off.strict && off.echo.is_none());
+    assert_eq!((off.tags, off.precision, off.ack), (TagSet::Host, Precision::Auto, Ack::Disk));
+    let election = plan_of("/v1/write/metric?ignore_global_tags=1&global_election_tags=0");
+    assert_eq!(election.tags, TagSet::Election);
+}
+
+#[test]
+fn the_first_of_repeated_parameters_counts() {
+    assert_eq!(plan_of("/v1/write/metric?echo=json&echo=lp").echo, Some(Echo::Json));
+    assert_eq!(plan_of("/v1/write/metric?echo=&echo=lp").echo, None);
+    assert_eq!(plan_of("/v1/write/metric?echo=what&echo_json=1").echo, None);
+    assert_eq!(plan_of("/v1/write/metric?echo_json=1&echo_line_proto=1").echo, Some(Echo::LineProtocol));
+}
+
+#[test]
+fn labels_are_kept_and_cut_and_the_storage_index_is_for_logging() {
+    let plan = plan_of("/v1/write/logging?storage_index=my%20index&input=a+b&source=nginx&version=1.2");
+    assert_eq!(plan.route.storage_index.as_deref(), Some("my index"));
+    assert_eq!(plan.input.as_deref(), Some("a b"));
+    assert_eq!((plan.source.as_deref(), plan.version.as_deref()), (Some("nginx"), Some("1.2")));
+    assert!(plan_of("/v1/write/metric?storage_index=x").route.is_default());
+    let long = "世".repeat(100);
+    let escaped: String = long.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    assert_eq!(plan_of(&format!("/v1/write/logging?input={escaped}")).input.unwrap().len(), 255);
+}
+
+#[test]
+fn profiling_is_a_category_of_the_document_only() {
+    assert_eq!(plan_of("/v1/write/profiling").category, Category::Profiling);
+    let recorded = Settings::new(Options { compat: Compat::Datakit184, ..Options::default() });
+    assert_eq!(code(&planned("/v1/write/profiling", "", &recorded).unwrap_err()), "datakit.invalidCategory");
+    assert_eq!(plan_of("/v1/write/%6detric").category, Category::Metric);
+}
+
+#[test]
+fn the_level_can_be_asked_for() {
+    let settings = settings();
+    for (word, ack) in [("memory", Ack::Memory), ("disk", Ack::Disk), ("upstream", Ack::Upstream)] {
+        let plan = plan_of(&format!("/v1/write/metric?ack={word}"));
+        assert_eq!(plan.ack, ack);
+        let reply = plan.reply(Written::default());
+        assert!(reply.headers(&settings.envelope).contains(&("X-Kitgate-Ack", word.into())));
+    }
+    assert_eq!(code(&planned("/v1/write/metric?ack=Disk", "", &settings).unwrap_err()), "datakit.badRequest");
+    let dry = plan_of("/v1/write/metric?ack=memory&dry=1").reply(Written::default());
+    assert_eq!(dry.ack, None);
+}
+
+#[test]
+fn content_types_choose_the_format() {
+    let settings = settings();
+    let format = |value: &str| {
+        planned("/v1/write/metric", &format!("Content-Type: {value}\r\n"), &settings).unwrap().format
+    };
+    assert_eq!(format("x-application/jsonp"), BodyFormat::Json);
+    assert_eq!(format("application/pbjson; proto=com.guance.Point"), BodyFormat::Json);
+    assert_eq!(format("application/pbjson"), BodyFormat::LineProtocol);
+    assert_eq!(format("application/protobuf; proto=com.guance.Point"), BodyFormat::Protobuf);
+    assert_eq!(format("application/protobuf"), BodyFormat::LineProtocol);
+    for (value, expected) in [
+        ("application/json", "datakit.invalidJsonPoint"),
+        ("application/protobuf; proto=com.guance.Point", "datakit.invalidProtobufPoint"),
+    ] {
+        let plan = planned("/v1/write/metric", &format!("Content-Type: {value}\r\n"), &settings).unwrap();
+        let (result, batch) = decoded(&plan, b"[]", &settings);
+        assert_eq!(code(&result.unwrap_err()), expected);
+        assert!(batch.is_empty());
+    }
+}
+
+#[test]
+fn a_bomb_is_refused_with_413_and_costs_the_cap() {
+    let settings = settings();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&b"m f=1i\n".repeat(100_000)).unwrap();
+    let bomb = encoder.finish().unwrap();
+    let plan = plan_of("/v1/write/metric?encoding=gzip");
+    let (result, batch) = decoded(&plan, &bomb, &settings);
+    let reply = result.unwrap_err();
+    assert_eq!((reply.status, code(&reply)), (413, "kitgate.bodyTooLarge".to_owned()));
+    assert!(batch.is_empty());
+    assert_eq!(sliced(&plan, &bomb, &settings, 1000).unwrap_err(), reply);
+}
+
+#[test]
+fn an_echo_is_given_up_to_its_limit() {
+    let settings = Settings::new(Options::default());
+    let body = b"m f=1i\n".repeat(ECHO_BODY_BYTES_MAX / 7 + 1);
+    let (result, _) = decoded(&plan_of("/v1/write/metric?echo=lp"), &body, &settings);
+    assert_eq!(result.unwrap_err().status, 413);
+    assert!(decoded(&plan_of("/v1/write/metric?dry=1"), &body, &settings).0.is_ok());
+}
+
+#[test]
+fn a_value_that_cannot_be_decoded_refuses_the_body() {
+    let settings = settings();
+    let body = b"m f=\"!\"b\nm f=1i";
+    let (result, batch) = decoded(&plan_of("/v1/write/metric"), body, &settings);
+    assert_eq!(code(&result.unwrap_err()), "datakit.invalidLinePoint");
+    assert!(batch.is_empty() && batch.bytes.is_empty());
+    let mixed = b"m f=[1u,2i]";
+    assert!(decoded(&plan_of("/v1/write/metric"), mixed, &settings).0.is_ok());
+    let (result, _) = decoded(&plan_of("/v1/write/metric?strict=1"), mixed, &settings);
+    assert_eq!(code(&result.unwrap_err()), "datakit.invalidLinePoint");
+}
+
+/// Decodes in steps; the result has all points in one batch.
+fn sliced(
+    plan: &WritePlan,
+    body: &[u8],
+    settings: &Settings,
+    step: usize,
+) -> Result<(Written, Batch), Reply> {
+    let mut body = body.to_vec();
+    let body = Padded::pad(&mut body);
+    let mut scratch = Scratch::default();
+    let mut decoder = Decoder::with_step(NOW, step);
+    loop {
+        match decoder.step(plan, body, settings, &mut scratch) {
+            Ok(Step::More) => {}
+            Ok(Step::Done(written)) => {
+                let mut all = Batch::default();
+                for batch in decoder.into_batches() {
+                    assert!(batch.points > 0 && pb::points(&batch.bytes).count() == batch.points as usize);
+                    all.bytes.extend_from_slice(&batch.bytes);
+                    all.points += batch.points;
+                }
+                return Ok((written, all));
+            }
+            Err(reply) => return Err(*reply),
+        }
+    }
+}
+
+#[test]
+fn a_big_body_comes_in_batches_below_the_size_of_a_commit() {
+    let settings = Settings::new(Options::default());
+    let plan = plan_of("/v1/write/metric");
+    let mut body =
+        [b"m f=1i\n".repeat(50_000), b"cpu,host=a usage=1.5,count=5i 1700000000\n".repeat(50_000)].concat();
+    let body = Padded::pad(&mut body);
+    let mut scratch = Scratch::default();
+    let mut decoder = Decoder::new(NOW);
+    let mut steps = 0;
+    let written = loop {
+        steps += 1;
+        if let Step::Done(written) = decoder.step(&plan, body, &settings, &mut scratch).unwrap() {
+            break written;
+        }
+    };
+    assert_eq!((written.points, steps), (100_000, 2 + body.len() / STEP_BYTES));
+    let batches = decoder.into_batches();
+    assert!(batches.len() > 3);
+    assert!(batches.iter().all(|batch| batch.bytes.len() < 1 << 20 && batch.bytes.capacity() < 2 << 20));
+    assert_eq!(batches.iter().map(|batch| batch.points).sum::<u32>(), 100_000);
+}
+
+proptest! {
+    #[test]
+    fn steps_give_what_one_go_gives(
+        lines in proptest::collection::vec(
+            prop_oneof![
+                8 => "[a-z]{1,4}(,t=[a-z]{1,3})? f=[0-9]{1,4}i( 17[0-9]{8})?",
+                2 => "m s=\"[a-z\n ]{0,9}\"",
+                1 => Just("# comment".to_owned()),
+                1 => Just("m f=\"!\"b".to_owned()),
+                1 => Just("bad".to_owned()),
+            ],
+            1..30,
+        ),
+        step in 1usize..400,
+        query in prop::sample::select(vec!["", "?strict=1", "?echo=pbjson", "?echo=lp&dry=1", "?strict=1&echo=json"]),
+        category in prop::sample::select(vec!["metric", "logging", "network"]),
+        gzip in any::<bool>(),
+        good in any::<bool>(),
+    ) {
+        let settings = settings();
+        let headers = if gzip { "Content-Encoding: gzip\r\n" } else { "" };
+        let plan = planned(&format!("/v1/write/{category}{query}"), headers, &settings).unwrap();
+        let lines: Vec<String> =
+            lines.into_iter().filter(|line| !good || !(line == "bad" || line.contains('!'))).collect();
+        let mut body = lines.join("\n").into_bytes();
+        if gzip {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(&body).unwrap();
+            body = encoder.finish().unwrap();
+        }
+        let (whole, batch) = decoded(&plan, &body, &settings);
+        match (whole, sliced(&plan, &body, &settings, step)) {
+            (Ok(whole), Ok((written, all))) => {
+                prop_assert_eq!(whole, written);
+                prop_assert_eq!(batch.bytes, all.bytes);
+                prop_assert_eq!(batch.points, all.points);
+            }
+            (Err(whole), Err(reply)) => prop_assert_eq!(whole, reply),
+            (whole, sliced) => prop_assert!(false, "{:?} but {:?}", whole, sliced),
+        }
+    }
+}
