@@ -97,7 +97,7 @@ fn main() -> ExitCode {
 
 /// The settings in `file`; problems go to standard error as `file:line: what`.
 fn load(file: Option<PathBuf>) -> Result<Resolved, ExitCode> {
-    let name = file.as_ref().map_or("embedded default".to_owned(), |file| file.display().to_string());
+    let name = file.as_ref().map_or_else(|| "embedded default".to_owned(), |file| file.display().to_string());
     let text = match file {
         None => String::new(),
         Some(file) => std::fs::read_to_string(&file).map_err(|error| {

@@ -340,7 +340,7 @@ pub static TABLES: &[Table] = &[
                 "65536",
                 "Open connections of the whole process.",
             ),
-            key("body_max", BODY_BYTES, "\"32MiB\"", "A request body on the wire; 413 past it."),
+            key("body_max", BODY_BYTES, "\"64MiB\"", "A request body on the wire; 413 past it."),
             key(
                 "decoded_body_max",
                 BODY_BYTES,

@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::secret::Endpoint;
+use crate::limits;
 
 /// Which behaviour wins where the public documents and DataKit 1.84.1 contradict each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -219,7 +220,7 @@ impl DatawaySettings {
             format: BodyFormat::Protobuf,
             compression: Compression::Gzip,
             joined_members: true,
-            max_raw_body_bytes: 1 << 20,
+            max_raw_body_bytes: limits::UPLOAD_RAW_BYTES_MAX_DEFAULT,
             timeout: Duration::from_secs(30),
             max_retry_count: 1,
             retry_delay: Duration::from_secs(1),
@@ -281,8 +282,8 @@ impl Default for Settings {
             },
             limits: LimitSettings {
                 connections_max: 65_536,
-                body_bytes_max: 32 << 20,
-                decoded_body_bytes_max: 128 << 20,
+                body_bytes_max: limits::BODY_BYTES_MAX_DEFAULT,
+                decoded_body_bytes_max: limits::DECODED_BODY_BYTES_MAX_DEFAULT,
                 head_timeout: Duration::from_secs(10),
                 body_timeout: Duration::from_secs(30),
                 write_timeout: Duration::from_secs(30),

@@ -48,7 +48,7 @@ impl Default for Options {
         Options {
             compat,
             ack: Ack::default(),
-            body_bytes_max: BODY_BYTES_MAX_DEFAULT,
+            body_bytes_max: crate::limits::DECODED_BODY_BYTES_MAX_DEFAULT,
             host_tags: GlobalTags::default(),
             election_tags: GlobalTags::default(),
             time_correction: time_correction_default(compat),
@@ -61,9 +61,6 @@ impl Default for Options {
         }
     }
 }
-
-/// Four times the longest field value (32 MiB).
-const BODY_BYTES_MAX_DEFAULT: usize = 128 * 1024 * 1024;
 
 /// The document has no such correction; the recorded DataKit has it on.
 pub const fn time_correction_default(compat: Compat) -> bool {

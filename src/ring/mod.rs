@@ -6,15 +6,15 @@
 //! makes a system call. Sleeping is a handshake ([`Consumer::prepare_sleep`], [`Producer::should_wake`]) that says
 //! *whether* somebody must be woken; how is known one floor up.
 //!
-//! `sync` is the door to loom: `RUSTFLAGS="--cfg loom" cargo test --lib ring --release` runs every interleaving of
+//! `sync` is the door to loom: `RUSTFLAGS="--cfg kitgate_loom" cargo test --lib ring --release` runs every interleaving of
 //! the tests in `loom_tests`.
 
 mod spsc;
 mod sync;
 
-#[cfg(all(test, loom))]
+#[cfg(all(test, kitgate_loom))]
 mod loom_tests;
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(kitgate_loom)))]
 mod tests;
 
 pub use spsc::{Consumer, Full, Producer, Weigh, channel};

@@ -1,6 +1,6 @@
 //! The shared-memory primitives of the ring: the standard library's, or loom's when it explores the interleavings.
 
-#[cfg(loom)]
+#[cfg(kitgate_loom)]
 pub(super) use loom::{
     cell::UnsafeCell,
     sync::{
@@ -9,17 +9,17 @@ pub(super) use loom::{
     },
 };
 
-#[cfg(not(loom))]
+#[cfg(not(kitgate_loom))]
 pub(super) use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicUsize, Ordering, fence},
 };
 
 /// `std::cell::UnsafeCell` with the face of loom's.
-#[cfg(not(loom))]
+#[cfg(not(kitgate_loom))]
 pub(super) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
-#[cfg(not(loom))]
+#[cfg(not(kitgate_loom))]
 impl<T> UnsafeCell<T> {
     pub(super) fn new(value: T) -> UnsafeCell<T> {
         UnsafeCell(std::cell::UnsafeCell::new(value))

@@ -84,8 +84,13 @@ impl Common {
 
     /// Whether a category's spool refuses new data, and whether because of the disk.
     pub fn set_state(&self, category: Category, full: bool, failed: bool) {
-        self.full[category.index()].store(full, Ordering::Relaxed);
+        self.set_full(category, full);
         self.failed[category.index()].store(failed, Ordering::Relaxed);
+    }
+
+    /// Room comes back long after the last commit, when delivered segments are let go of.
+    pub fn set_full(&self, category: Category, full: bool) {
+        self.full[category.index()].store(full, Ordering::Relaxed);
     }
 
     pub fn readiness(&self) -> ready::State {

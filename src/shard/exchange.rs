@@ -8,6 +8,7 @@
 
 use std::io;
 
+use crate::limits::RING_BYTES_MAX;
 use crate::point::{CATEGORY_COUNT, Category};
 use crate::ring::{Consumer, Producer, Weigh, channel};
 use crate::rt::wake::Waker;
@@ -18,9 +19,6 @@ use super::ticket::Progress;
 
 /// Blocks waiting in one ring at most; a block is rarely below a few kilobytes under load.
 const RING_BLOCKS_MAX: usize = 1024;
-
-/// Payload bytes waiting in one ring at most: eight commits' worth.
-const RING_BYTES_MAX: usize = 8 << 20;
 
 /// Reports waiting at most before the home shard keeps them on its own side.
 const REPORTS_MAX: usize = 4096;

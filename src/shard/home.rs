@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
+use crate::limits::COMMIT_BYTES_MAX;
 use crate::ring::{Consumer, Full, Producer};
 use crate::rt::sync::Notify;
 use crate::rt::time;
@@ -17,10 +18,6 @@ use super::exchange::{Report, Sealed};
 use super::lanes::Lanes;
 use super::ticket::Progress;
 use super::uploads::HomeLog;
-
-/// Payload bytes of one commit. Beyond a megabyte a batch falls out of the cache while it is copied: 17 MB batches
-/// halved the rate.
-const COMMIT_BYTES_MAX: usize = 1 << 20;
 
 /// Blocks of one commit: bounds the list, never the rate.
 const COMMIT_BLOCKS_MAX: usize = 512;

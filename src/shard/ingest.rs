@@ -18,6 +18,7 @@ use crate::http1::{Connection, DateCache, Head, HeadError, Method, response};
 use crate::intake::datakit::error::{ApiError, overloaded};
 use crate::intake::datakit::write::{self, ContentEncoding, Scratch, WritePlan, Written};
 use crate::intake::{self, Ack, Action, Clock, Peer, Reply};
+use crate::limits::{DIRECT_BODY_BYTES_MAX, DIRECT_GZIP_BYTES_MAX};
 use crate::metrics::counters::{Refusal, ShardCounters};
 use crate::metrics::names::{
     API_404, API_LIVEZ, API_METRICS, API_OTHER, API_PING, API_READYZ, API_WRITE, API_WRITE_UNKNOWN,
@@ -29,12 +30,6 @@ use super::Common;
 use super::lanes::{Lane, Lanes};
 use super::slow;
 use super::ticket::{Progress, Ticket};
-
-/// A body up to this size is decoded in one go: a quarter of a millisecond at a gigabyte a second.
-const DIRECT_BODY_BYTES_MAX: usize = 256 << 10;
-
-/// The same for a compressed body, which may grow a thousandfold before its bound stops it.
-const DIRECT_GZIP_BYTES_MAX: usize = 32 << 10;
 
 /// What a sender that is turned away should wait, in seconds: long enough for a burst to pass, short against the
 /// minutes that agents buffer.

@@ -14,6 +14,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use crate::config::Compression;
+use crate::limits::BLOCK_RAW_BYTES;
 use crate::metrics::counters::{DropReason, ShardCounters};
 use crate::point::{Batch, Category, Route};
 use crate::ring::{Full, Producer};
@@ -27,10 +28,6 @@ use super::exchange::Sealed;
 use super::placement::home_of;
 use super::seal::Sealer;
 use super::ticket::{Progress, Ticket, Tickets};
-
-/// A block of this many raw bytes is sealed at once. Past 64 KiB compression gains 3 %; a quarter of a megabyte keeps
-/// frames few under load and several of them still share an upload request.
-pub const BLOCK_RAW_BYTES: usize = 256 << 10;
 
 /// Blocks of one lane on their way to the disk before the next one waits to fill: one being written, one behind it,
 /// so that the disk never waits for a shard that is compressing.

@@ -218,9 +218,7 @@ impl HomeLog {
         cells.oldest_ms.set(stats.oldest_ms.unwrap_or(0));
         let counted = cells.damaged_frames.get();
         cells.damaged_frames.add(stats.lost_frames.saturating_sub(counted));
-        if stats.full != FullState::Room {
-            self.common.set_state(self.category, true, false);
-        }
+        self.common.set_full(self.category, stats.full != FullState::Room);
     }
 }
 

@@ -18,15 +18,12 @@ pub const SENTINELS: usize = 8;
 #[inline(always)]
 pub unsafe fn index<I: Isa>(text: *const u8, from: usize, to: usize, out: &mut Vec<u32>) -> usize {
     out.clear();
+    // One entry a byte at worst; memory that is not written to is not taken.
+    out.reserve((to - from).next_multiple_of(64) + FLATTEN_SPARE + SENTINELS);
     let mut count = 0;
     let (mut escape, mut in_string) = (0u64, 0u64);
     let mut at = from;
     while at < to {
-        if out.capacity() - count < 64 + FLATTEN_SPARE {
-            // SAFETY: `count` elements have been written.
-            unsafe { out.set_len(count) };
-            out.reserve(64 + FLATTEN_SPARE);
-        }
         // SAFETY: `at` is below `to`, behind which 64 bytes are readable.
         let block = unsafe { I::block(text.add(at)) };
         let escaped = escaped(block.backslashes, &mut escape);
@@ -39,7 +36,7 @@ pub unsafe fn index<I: Isa>(text: *const u8, from: usize, to: usize, out: &mut V
         if left < 64 {
             bits &= (1 << left) - 1;
         }
-        // SAFETY: there is room for 64 and the spare; the length is set below.
+        // SAFETY: there is room for an entry a byte and the spare; the length is set below.
         count += unsafe { I::flatten(out.as_mut_ptr().add(count), at as u32, bits) };
         at += 64;
     }

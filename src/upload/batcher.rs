@@ -112,7 +112,7 @@ mod tests {
         let whole = packages(&window, &source).remove(0);
         let mut parts = vec![whole.clone()];
         let mut single = Vec::new();
-        let mut ids = vec![whole.id.clone()];
+        let mut ids = vec![whole.id];
         while let Some(part) = parts.pop() {
             match part.halves(&source) {
                 Some(halves) => {

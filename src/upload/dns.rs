@@ -45,11 +45,12 @@ impl<E: Env> Dns<E> {
     }
 
     /// The addresses of a host, the one that worked last first.
+    #[expect(clippy::disallowed_methods, reason = "the closure runs on the blocking pool")]
     pub async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);
         }
-        self.resolve_with(host, port, |name| Ok(name.to_socket_addrs()?.take(ADDRESSES_MAX).collect())).await
+        self.resolve_with(host, port, ask).await
     }
 
     async fn resolve_with(
@@ -127,6 +128,12 @@ impl Entry {
             }
         }
     }
+}
+
+/// Asks the machine's resolver. Blocks.
+#[expect(clippy::disallowed_methods, reason = "it runs on the blocking pool, which is the place for it")]
+fn ask(name: (&str, u16)) -> io::Result<Vec<SocketAddr>> {
+    Ok(name.to_socket_addrs()?.take(ADDRESSES_MAX).collect())
 }
 
 struct Asking<'a, E> {

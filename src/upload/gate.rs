@@ -81,7 +81,7 @@ impl Permit<'_> {
         };
         let own = || match resting_until {
             Some(until) => until.saturating_duration_since(now),
-            None => gate.rest.borrow_mut().next(),
+            None => gate.rest.borrow_mut().next_wait(),
         };
         let wait = after.unwrap_or_else(own);
         let until = now + wait;

@@ -247,7 +247,8 @@ impl Connection {
 
     /// Receives until the answer is whole.
     async fn receive(&self, reader: &mut ResponseReader) -> Result<(), TransportError> {
-        let mut buf = [0; RECV_BYTES];
+        // On the heap: the future of an exchange is held by every worker.
+        let mut buf = vec![0; RECV_BYTES];
         loop {
             let received = self.recv(&mut buf).await.map_err(TransportError::Io)?;
             if received == 0 {

@@ -32,7 +32,7 @@ impl Backoff {
     }
 
     /// How long to wait after one more failure.
-    pub fn next(&mut self) -> Duration {
+    pub fn next_wait(&mut self) -> Duration {
         let doubled = self.min.saturating_mul(1 << self.failures.min(DOUBLINGS_MAX));
         self.failures = self.failures.saturating_add(1);
         jittered(doubled.min(self.max), &mut self.chance)
@@ -103,12 +103,12 @@ mod tests {
         for seed in 0..200 {
             let mut backoff = Backoff::new(S, 30 * S, seed);
             for expected in [1, 2, 4, 8, 16, 30, 30, 30] {
-                let wait = backoff.next();
+                let wait = backoff.next_wait();
                 assert!(wait >= expected * S / 2, "{wait:?} of {expected}");
                 assert!(wait <= expected * S, "{wait:?} of {expected}");
             }
             backoff.reset();
-            assert!(backoff.next() <= S);
+            assert!(backoff.next_wait() <= S);
         }
     }
 
@@ -116,7 +116,7 @@ mod tests {
     fn waits_of_two_seeds_differ_and_of_one_seed_repeat() {
         let waits = |seed| {
             let mut backoff = Backoff::new(S, 30 * S, seed);
-            (0..5).map(|_| backoff.next()).collect::<Vec<_>>()
+            (0..5).map(|_| backoff.next_wait()).collect::<Vec<_>>()
         };
         assert_eq!(waits(1), waits(1));
         assert_ne!(waits(1), waits(2));
@@ -127,10 +127,10 @@ mod tests {
         let mut backoff = Backoff::new(Duration::MAX / 2, Duration::MAX, 1);
         backoff.failures = u32::MAX - 1;
         for _ in 0..3 {
-            assert!(backoff.next() >= Duration::MAX / 4);
+            assert!(backoff.next_wait() >= Duration::MAX / 4);
         }
         let mut zero = Backoff::new(Duration::ZERO, Duration::ZERO, 1);
-        assert_eq!(zero.next(), Duration::ZERO);
+        assert_eq!(zero.next_wait(), Duration::ZERO);
     }
 
     #[test]

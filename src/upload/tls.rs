@@ -156,11 +156,8 @@ impl TlsStream {
                 }
             }
         }
-        let quiet = match session.reader().read(&mut buf) {
-            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-            Ok(_) => false,
-        };
-        quiet
+        let received = session.reader().read(&mut buf);
+        matches!(received, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Sends the records that are ready.

@@ -551,7 +551,7 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
                 return verdict;
             }
             let recovered = state.recovered.notified();
-            let wait = backoff.next();
+            let wait = backoff.next_wait();
             let early = async {
                 env.sleep(wait.min(RECOVERY_WAIT_MIN)).await;
                 recovered.await;
@@ -572,7 +572,7 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
                 Ok(prepared) => return Some(prepared),
                 Err(error) => {
                     tracing::error!(category = self.category.name(), package = package.id, %error, "cannot make a body");
-                    uploads.control.unless_stopping(uploads.env.sleep(backoff.next())).await?;
+                    uploads.control.unless_stopping(uploads.env.sleep(backoff.next_wait())).await?;
                 }
             }
         }
@@ -595,7 +595,7 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
                         category = category.name(), frames = deaths.len(), %error,
                         "dead letters cannot be written; their window waits"
                     );
-                    uploads.control.unless_stopping(uploads.env.sleep(backoff.next())).await?;
+                    uploads.control.unless_stopping(uploads.env.sleep(backoff.next_wait())).await?;
                 }
             }
         }

@@ -133,11 +133,6 @@ impl Gateway {
         self.running().address
     }
 
-    /// The process.
-    pub fn pid(&self) -> u32 {
-        self.running().child.id()
-    }
-
     /// The data directory.
     pub fn data_dir(&self) -> PathBuf {
         self.folder.path().join("data")

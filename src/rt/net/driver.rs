@@ -29,7 +29,7 @@ const DRAIN_BUDGET: Duration = Duration::from_micros(250);
 /// Events taken from the kernel in one call.
 const EVENTS_PER_PASS: usize = 1024;
 
-/// How often deadlines of waiting connections are looked at; they are seconds long.
+/// The least time between two looks at deadlines; they are seconds long.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
 
 const NO_DEADLINE: u64 = u64::MAX;
@@ -80,6 +80,9 @@ pub struct Driver {
     quiet: Cell<bool>,
     started: Instant,
     sweeping: Cell<bool>,
+    /// When the sweeper looks next; [`NO_DEADLINE`] while there is none.
+    next_sweep_ms: Cell<u64>,
+    sooner: Notify,
 }
 
 struct EpollFd(OwnedFd);
@@ -102,6 +105,8 @@ impl Driver {
             quiet: Cell::new(false),
             started: Instant::now(),
             sweeping: Cell::new(false),
+            next_sweep_ms: Cell::new(NO_DEADLINE),
+            sooner: Notify::new(),
         });
         DRIVER.with(|current| *current.borrow_mut() = Some(Rc::clone(&driver)));
         shard::spawn(drain(driver, watched));
@@ -230,17 +235,14 @@ impl Driver {
         }
     }
 
-    /// Wakes every task whose deadline has passed; says whether any deadline is left.
-    fn sweep(&self) -> bool {
+    /// Wakes every task whose deadline has passed; the earliest that is left.
+    fn sweep(&self) -> u64 {
         let now = self.now_ms();
-        let mut left = false;
+        let mut earliest = NO_DEADLINE;
         let mut all = self.slots.borrow_mut();
         for slot in &mut all.slots {
-            if slot.deadline_ms == NO_DEADLINE {
-                continue;
-            }
             if slot.deadline_ms > now {
-                left = true;
+                earliest = earliest.min(slot.deadline_ms);
                 continue;
             }
             slot.deadline_ms = NO_DEADLINE;
@@ -249,23 +251,34 @@ impl Driver {
                 waker.wake();
             }
         }
-        left
+        earliest
     }
 
-    /// Starts the sweeper if it is not running. It ends by itself when no deadline is left, so that an idle shard
-    /// has no timer.
-    fn ensure_sweeper(self: &Rc<Self>) {
+    /// Sees to it that somebody looks when `deadline_ms` has passed. The sweeper sleeps until the earliest deadline
+    /// there is and ends when there is none: idle connections cost nothing but their slots.
+    fn expect(self: &Rc<Self>, deadline_ms: u64) {
+        if self.next_sweep_ms.get() <= deadline_ms.saturating_add(SWEEP_INTERVAL.as_millis() as u64) {
+            return;
+        }
+        self.next_sweep_ms.set(deadline_ms);
         if self.sweeping.replace(true) {
+            self.sooner.notify_all();
             return;
         }
         let driver = Rc::clone(self);
         shard::spawn(async move {
             loop {
-                time::sleep(SWEEP_INTERVAL).await;
-                if !driver.sweep() {
+                let earliest = driver.sweep();
+                if earliest == NO_DEADLINE {
                     break;
                 }
+                driver.next_sweep_ms.set(earliest);
+                let wait =
+                    Duration::from_millis(earliest.saturating_sub(driver.now_ms())).max(SWEEP_INTERVAL);
+                // Either way it is time to look again.
+                let _ = time::timeout(wait, driver.sooner.notified()).await;
             }
+            driver.next_sweep_ms.set(NO_DEADLINE);
             driver.sweeping.set(false);
         });
     }
@@ -370,7 +383,7 @@ impl Registration {
     }
 
     /// From `limit` on, waits on this descriptor fail with `TimedOut`, until the next call. `None` waits for ever.
-    /// Checked every [`SWEEP_INTERVAL`]: for limits of seconds.
+    /// Late by up to [`SWEEP_INTERVAL`]: for limits of seconds.
     pub(super) fn set_deadline(&self, limit: Option<Duration>, idle: bool) {
         let deadline_ms = match limit {
             Some(limit) => self.driver.now_ms().saturating_add(limit.as_millis() as u64),
@@ -381,9 +394,7 @@ impl Registration {
             slot.expired = false;
             slot.idle = idle;
         });
-        if limit.is_some() {
-            self.driver.ensure_sweeper();
-        }
+        self.driver.expect(deadline_ms);
     }
 
     /// Stops (or resumes) events for a level-triggered descriptor.

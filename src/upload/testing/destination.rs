@@ -8,7 +8,7 @@ use super::Sim;
 use crate::config::secret::Endpoint;
 use crate::http1::client::{Reply, ResponseReader};
 use crate::sink::dataway::Dataway;
-use crate::sink::{Accepts, Coding, Format, Target};
+use crate::sink::{Accepts, Target};
 use crate::upload::body::Unreadable;
 use crate::upload::carrier::{HttpCarrier, Request, Transport, TransportError};
 use crate::upload::env::Env;
@@ -65,14 +65,7 @@ impl Scripted {
         self.seen.borrow().clone()
     }
 
-    /// A carrier to `urls` that takes identity bodies.
-    pub fn carrier(&self, urls: &[&str]) -> HttpCarrier<Scripted, Sim> {
-        self.carrier_accepting(
-            urls,
-            Accepts { format: Format::Protobuf, coding: Coding::Identity, joined_members: true },
-        )
-    }
-
+    /// A carrier to `urls`.
     pub fn carrier_accepting(&self, urls: &[&str], accepts: Accepts) -> HttpCarrier<Scripted, Sim> {
         let targets = urls.iter().map(|url| Target::new(Endpoint::parse(url).unwrap())).collect();
         let sink = Dataway::new(targets, accepts, "datakit-test".to_owned());

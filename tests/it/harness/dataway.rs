@@ -24,7 +24,7 @@ pub enum Step {
     /// Answers this status with `Retry-After: <seconds>`.
     RetryAfter(u16, u32),
     /// Reads it and closes the connection without an answer.
-    Hang,
+    Close,
 }
 
 /// One request as it came.
@@ -44,11 +44,6 @@ impl Package {
     /// The id under which it came.
     pub fn id(&self) -> &str {
         &self.headers["x-pkg-id"]
-    }
-
-    /// The category of the path.
-    pub fn category(&self) -> &str {
-        self.path.rsplit('/').next().unwrap_or_default()
     }
 }
 
@@ -204,7 +199,11 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
             Step::RetryAfter(status, seconds) => {
                 format!("HTTP/1.1 {status} Told\r\nRetry-After: {seconds}\r\n")
             }
-            Step::Hang => return,
+            Step::Close => {
+                // Another handle of this socket is kept, so dropping this one would not close it.
+                let _ = reader.get_ref().shutdown(Shutdown::Both);
+                return;
+            }
         };
         if reader.get_mut().write_all(format!("{head}Content-Length: 0\r\n\r\n").as_bytes()).is_err()
             || !expects_more

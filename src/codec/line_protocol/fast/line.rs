@@ -9,7 +9,8 @@ use crate::codec::line_protocol::scan::parse_bool;
 use crate::codec::line_protocol::tape::{Kind, Kv, PointSpan, Tape, span};
 use crate::simd::{Decimal, Isa, copy_over, digits, load_u64};
 
-/// Lines of more key-values are left to the plain reader, whose search for duplicates does not degrade.
+/// Lines of more key-values in which fingerprints meet are left to the plain reader, whose search for duplicates does
+/// not degrade.
 const KVS_MAX: usize = 512;
 
 /// Key parts and field keys below these cannot exceed the limit on their sum.
@@ -20,7 +21,7 @@ const _: () = assert!(KEY_PART_BYTES_MAX + 4 + FIELD_KEY_BYTES_MAX <= KEY_BYTES_
 /// What the lines of a window share.
 pub(super) struct Walk<'a> {
     pub(super) body: *const u8,
-    /// The end of the body, where [`Walk::byte`] sees a newline when `TAIL`.
+    /// The end of the body, where [`Walk::byte`] sees a newline when `CAREFUL`.
     pub(super) len: usize,
     /// Of the window, with its sentinels.
     pub(super) index: &'a [u32],
@@ -28,29 +29,52 @@ pub(super) struct Walk<'a> {
     pub(super) line: u16,
 }
 
-/// Reads the line at `at`, whose structure starts at entry `k`. `None`: not an ordinary line, and nothing has
-/// been appended.
+/// Reads the line at `at`, whose structure starts at entry `k`; returns the entry and the offset of the next line.
+/// `None`: not an ordinary line, and nothing has been appended.
 ///
 /// # Safety
-/// `k` must be the entry where the line at `at` starts; the line must end with a newline that is in the index, or
-/// at the end of the body if `TAIL`; and `I` must be there.
+/// `k` must be the entry where the line at `at` starts; the line must end with a newline that is in the index; `at`
+/// must be at least [`CAREFREE_FROM`]; key-values must be reserved, one for two entries; and `I` must be there. With
+/// `CAREFUL` the line may end with the body instead, and may start anywhere.
 #[inline(always)]
-pub(super) unsafe fn line<I: Isa, const TAIL: bool>(
+pub(super) unsafe fn line<I: Isa, const CAREFUL: bool>(
+    walk: &mut Walk<'_>,
+    k: usize,
+    at: usize,
+    tape: &mut Tape,
+) -> Option<(usize, usize)> {
+    let arena_mark = tape.arena.len();
+    // SAFETY: the caller's promises.
+    let next = unsafe { ordinary_line::<I, CAREFUL>(walk, k, at, tape) };
+    if next.is_none() {
+        tape.arena.truncate(arena_mark);
+    }
+    next
+}
+
+/// From here on a line may be read without [`line`]'s care: 16 bytes before the end of any of its values lie in the
+/// body.
+pub(super) const CAREFREE_FROM: usize = 16;
+
+/// [`line`], which may leave something in the arena when it gives up.
+#[inline(always)]
+unsafe fn ordinary_line<I: Isa, const CAREFUL: bool>(
     walk: &mut Walk<'_>,
     mut k: usize,
     at: usize,
     tape: &mut Tape,
 ) -> Option<(usize, usize)> {
-    // SAFETY (this function): entries of the index are offsets up to the end of the body, behind which PADDING
+    // SAFETY: entries of the index are offsets up to the end of the body, behind which PADDING
     // bytes are readable. An entry is looked at only while no newline of this line has been passed, so at most
-    // four entries past it, which the sentinels cover. Key-values are written only after `reserve`.
+    // four entries past it, which the sentinels cover. Each key-value written has taken two entries, so that the
+    // caller's reservation covers it.
     unsafe {
         let mut end = walk.entry(k);
         if end == at {
             // Blank, or starts with a separator.
-            return (walk.byte::<TAIL>(at) == b'\n').then_some((k + 1, at + 1));
+            return (walk.byte::<CAREFUL>(at) == b'\n').then_some((k + 1, at + 1));
         }
-        let mut byte = walk.byte::<TAIL>(end);
+        let mut byte = walk.byte::<CAREFUL>(end);
         let first = *walk.body.add(at);
         if first == b'#' || (byte != b',' && byte != b' ') {
             return None;
@@ -59,59 +83,50 @@ pub(super) unsafe fn line<I: Isa, const TAIL: bool>(
         k += 1;
         walk.next_line();
         let first_kv = tape.kvs.len();
-        let arena_mark = tape.arena.len();
-        tape.kvs.reserve(KVS_MAX + 1);
         let kvs = tape.kvs.as_mut_ptr().add(first_kv);
-        let mut n = 0;
+        let mut kv = kvs;
         while byte == b',' {
             let key = end + 1;
             let equals = walk.entry(k);
             let value = equals + 1;
             end = walk.entry(k + 1);
-            byte = walk.byte::<TAIL>(end);
+            byte = walk.byte::<CAREFUL>(end);
             k += 2;
             // Means nothing before the line is known to be well-formed.
             let (mut text, mut flags) = (span(value, end.wrapping_sub(value)), 0);
             if byte == b'\\' {
-                let Some((unescaped, next_k)) = walk.escaped_tag::<TAIL>(k - 1, value, tape) else {
-                    walk.undo(tape, arena_mark);
-                    return None;
-                };
+                let (unescaped, next_k) = walk.escaped_tag::<CAREFUL>(k - 1, value, tape)?;
                 (text, flags) = (unescaped, Kv::VALUE_IN_ARENA);
                 k = next_k;
                 end = walk.entry(k - 1);
-                byte = walk.byte::<TAIL>(end);
+                byte = walk.byte::<CAREFUL>(end);
             }
-            let well_formed = (walk.byte::<TAIL>(equals) == b'=')
+            let well_formed = (walk.byte::<CAREFUL>(equals) == b'=')
                 & (equals > key)
                 & (end > value)
-                & ((byte == b',') | (byte == b' '))
-                & (n < KVS_MAX);
-            if !well_formed || walk.is_duplicate::<I>(key, equals - key, kvs, n) {
-                walk.undo(tape, arena_mark);
+                & ((byte == b',') | (byte == b' '));
+            if !well_formed || walk.is_duplicate::<I>(key, equals, kvs, kv) {
                 return None;
             }
-            kvs.add(n).write(Kv {
+            kv.write(Kv {
                 key: key as u32,
                 key_len: (equals - key) as u16,
                 kind: Kind::Tag,
                 flags,
                 value: text,
             });
-            n += 1;
+            kv = kv.add(1);
         }
-        let tags = n;
+        let first_field = kv;
         if end - at >= KEY_PART_BYTES_MAX {
-            walk.undo(tape, arena_mark);
             return None;
         }
         let mut widest = 0;
         loop {
             let key = end + 1;
             let equals = walk.entry(k);
-            let well_formed = (walk.byte::<TAIL>(equals) == b'=') & (equals > key) & (n < KVS_MAX);
-            if !well_formed || walk.is_duplicate::<I>(key, equals - key, kvs, n) {
-                walk.undo(tape, arena_mark);
+            let well_formed = (walk.byte::<CAREFUL>(equals) == b'=') & (equals > key);
+            if !well_formed || walk.is_duplicate::<I>(key, equals, kvs, kv) {
                 return None;
             }
             widest |= equals - key;
@@ -120,12 +135,9 @@ pub(super) unsafe fn line<I: Isa, const TAIL: bool>(
             end = walk.entry(k + 1);
             let (kind, bits, flags);
             if first == b'"' {
-                let string = walk.string::<TAIL>(k, value, tape);
-                let Some((flag, text, next_k)) = string else {
-                    walk.undo(tape, arena_mark);
-                    return None;
-                };
-                (kind, bits, flags) = (Kind::Str, text, flag);
+                let next_k;
+                (flags, bits, next_k) = walk.string::<CAREFUL>(k, value, tape)?;
+                kind = Kind::Str;
                 k = next_k;
                 end = walk.entry(k - 1);
             } else {
@@ -133,12 +145,12 @@ pub(super) unsafe fn line<I: Isa, const TAIL: bool>(
                 let text = value + negative as usize;
                 let is_int = *walk.body.add(end - 1) == b'i';
                 let number_end = end - usize::from(is_int);
-                let no_point = u32::from(is_int).wrapping_neg();
-                // 16 bytes before the end of the number lie in the body; an empty value is wrong.
-                let decimal = if end > 16 {
-                    I::decimal(walk.body.add(number_end), number_end.wrapping_sub(text), no_point)
-                } else {
+                // An empty value is wrong.
+                let len = number_end.wrapping_sub(text);
+                let decimal = if CAREFUL && number_end < CAREFREE_FROM {
                     Decimal::WRONG
+                } else {
+                    I::decimal(walk.body.add(number_end), len, u32::from(is_int).wrapping_neg())
                 };
                 if decimal.wrong == 0 {
                     // Both kinds, then one of them: which it is cannot be predicted, and a branch not taken right
@@ -149,24 +161,14 @@ pub(super) unsafe fn line<I: Isa, const TAIL: bool>(
                     kind = select_unpredictable(is_int, Kind::Int, Kind::Float);
                 } else {
                     let text = std::slice::from_raw_parts(walk.body.add(value), end.saturating_sub(value));
-                    let Some(unusual) = unusual_value(text) else {
-                        walk.undo(tape, arena_mark);
-                        return None;
-                    };
-                    (kind, bits) = unusual;
+                    (kind, bits) = unusual_value(text)?;
                 }
                 flags = 0;
                 k += 2;
             }
-            kvs.add(n).write(Kv {
-                key: key as u32,
-                key_len: (equals - key) as u16,
-                kind,
-                flags,
-                value: bits,
-            });
-            n += 1;
-            byte = walk.byte::<TAIL>(end);
+            kv.write(Kv { key: key as u32, key_len: (equals - key) as u16, kind, flags, value: bits });
+            kv = kv.add(1);
+            byte = walk.byte::<CAREFUL>(end);
             if byte != b',' {
                 break;
             }
@@ -177,29 +179,25 @@ pub(super) unsafe fn line<I: Isa, const TAIL: bool>(
                 let text = end + 1;
                 end = walk.entry(k);
                 k += 1;
-                let time = if walk.byte::<TAIL>(end) == b'\n' { walk.time::<I>(text, end) } else { None };
-                if time.is_none() {
-                    walk.undo(tape, arena_mark);
+                if walk.byte::<CAREFUL>(end) != b'\n' {
                     return None;
                 }
-                time
+                Some(walk.time::<I, CAREFUL>(text, end)?)
             }
-            _ => {
-                walk.undo(tape, arena_mark);
-                return None;
-            }
+            _ => return None,
         };
         if widest >= FIELD_KEY_BYTES_MAX {
-            walk.undo(tape, arena_mark);
             return None;
         }
-        tape.kvs.set_len(first_kv + n);
+        let fields = kv.offset_from_unsigned(first_field);
+        let tags = first_field.offset_from_unsigned(kvs);
+        tape.kvs.set_len(first_kv + tags + fields);
         tape.points.push(PointSpan {
             name: at as u32,
             name_len: name_len as u32,
             kv: first_kv as u32,
             tags: tags as u32,
-            fields: (n - tags) as u32,
+            fields: fields as u32,
             name_in_arena: false,
             time,
         });
@@ -216,11 +214,11 @@ impl Walk<'_> {
         unsafe { *self.index.get_unchecked(k) as usize }
     }
 
-    /// The byte at an offset up to the end of the body; at the end, a newline if `TAIL`.
+    /// The byte at an offset up to the end of the body; at the end, a newline if `CAREFUL`.
     #[inline(always)]
-    unsafe fn byte<const TAIL: bool>(&self, at: usize) -> u8 {
+    unsafe fn byte<const CAREFUL: bool>(&self, at: usize) -> u8 {
         debug_assert!(at <= self.len, "BUG: offset {at} of {}", self.len);
-        if TAIL && at == self.len {
+        if CAREFUL && at == self.len {
             return b'\n';
         }
         // SAFETY: up to the end, behind which the padding is readable.
@@ -237,44 +235,45 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether one of the `n` key-values of this line already has the key. Every key gets a fingerprint, and only
-    /// when this line has had the fingerprint before are keys compared.
+    /// Whether one of the key-values of this line, from `first` up to `next`, has the key between `key` and `equals`.
+    /// Every key gets a fingerprint, and only when this line has had the fingerprint before are keys compared.
     #[inline(always)]
-    unsafe fn is_duplicate<I: Isa>(&mut self, key: usize, len: usize, kvs: *const Kv, n: usize) -> bool {
+    unsafe fn is_duplicate<I: Isa>(
+        &mut self,
+        key: usize,
+        equals: usize,
+        first: *const Kv,
+        next: *const Kv,
+    ) -> bool {
         // SAFETY: the key lies in the body and is not empty; 8 bytes from any of its bytes are readable.
         let slot = unsafe {
-            let bytes = len.min(8);
+            let bytes = (equals - key).min(8);
             let start = load_u64(self.body.add(key));
-            let end = load_u64(self.body.add(key + len - bytes));
+            let end = load_u64(self.body.add(equals - bytes));
             I::fingerprint(start, end, bytes) as usize % SLOTS
         };
         let seen = self.seen[slot];
         self.seen[slot] = self.line;
-        // SAFETY: `n` key-values are written.
-        seen == self.line && unsafe { self.has_key(key, len, kvs, n) }
+        // SAFETY: key-values are written up to `next`.
+        seen == self.line && unsafe { self.has_key(key, equals - key, first, next) }
     }
 
+    /// Compares keys. Lines of many key-values count as having it, too.
     #[cold]
     #[inline(never)]
-    unsafe fn has_key(&self, key: usize, len: usize, kvs: *const Kv, n: usize) -> bool {
-        // SAFETY: the caller's promise: written key-values, whose keys lie in the body.
+    unsafe fn has_key(&self, key: usize, len: usize, first: *const Kv, next: *const Kv) -> bool {
+        // SAFETY: the caller's promise: written key-values of one allocation, whose keys lie in the body.
         unsafe {
             let bytes = |at: usize, len: usize| std::slice::from_raw_parts(self.body.add(at), len);
-            let kvs = std::slice::from_raw_parts(kvs, n);
-            kvs.iter().any(|kv| bytes(kv.key as usize, usize::from(kv.key_len)) == bytes(key, len))
+            let kvs = std::slice::from_raw_parts(first, next.offset_from_unsigned(first));
+            let same = |kv: &Kv| bytes(kv.key as usize, usize::from(kv.key_len)) == bytes(key, len);
+            kvs.len() > KVS_MAX || kvs.iter().any(same)
         }
-    }
-
-    /// Takes back what a line that turns out not to be ordinary has put into the arena.
-    #[cold]
-    #[inline(never)]
-    fn undo(&self, tape: &mut Tape, arena_mark: usize) {
-        tape.arena.truncate(arena_mark);
     }
 
     /// The string value at `value`, after the `=` that is entry `k`: flags, span and the entry behind its separator.
     #[inline(always)]
-    unsafe fn string<const TAIL: bool>(
+    unsafe fn string<const CAREFUL: bool>(
         &self,
         k: usize,
         value: usize,
@@ -286,11 +285,11 @@ impl Walk<'_> {
                 return None;
             }
             let close = self.entry(k + 2);
-            match self.byte::<TAIL>(close) {
+            match self.byte::<CAREFUL>(close) {
                 b'"' if self.entry(k + 3) == close + 1 => {
                     Some((0, span(value + 1, close - value - 1), k + 4))
                 }
-                b'\\' => self.escaped_string::<TAIL>(k + 2, value + 1, tape),
+                b'\\' => self.escaped_string::<CAREFUL>(k + 2, value + 1, tape),
                 _ => None,
             }
         }
@@ -298,7 +297,7 @@ impl Walk<'_> {
 
     /// A string with backslashes, from `start` on; the first one is entry `k`.
     #[inline(never)]
-    unsafe fn escaped_string<const TAIL: bool>(
+    unsafe fn escaped_string<const CAREFUL: bool>(
         &self,
         k: usize,
         start: usize,
@@ -307,11 +306,11 @@ impl Walk<'_> {
         // SAFETY: as for `line`. What is written is no longer than the string, and that and a spare are reserved.
         unsafe {
             let mut last = k + 1;
-            while self.byte::<TAIL>(self.entry(last)) == b'\\' {
+            while self.byte::<CAREFUL>(self.entry(last)) == b'\\' {
                 last += 1;
             }
             let close = self.entry(last);
-            if self.byte::<TAIL>(close) != b'"' || self.entry(last + 1) != close + 1 {
+            if self.byte::<CAREFUL>(close) != b'"' || self.entry(last + 1) != close + 1 {
                 return None;
             }
             let offset = tape.arena.len();
@@ -342,7 +341,7 @@ impl Walk<'_> {
     /// the entry behind its separator. Only single backslashes before what they escape: about others the passes over
     /// a line disagree.
     #[inline(never)]
-    unsafe fn escaped_tag<const TAIL: bool>(
+    unsafe fn escaped_tag<const CAREFUL: bool>(
         &self,
         mut k: usize,
         start: usize,
@@ -354,7 +353,7 @@ impl Walk<'_> {
             let (mut written, mut from) = (0, start);
             loop {
                 let at = self.entry(k);
-                let byte = self.byte::<TAIL>(at);
+                let byte = self.byte::<CAREFUL>(at);
                 let is_escape = byte == b'\\';
                 if is_escape && !matches!(*self.body.add(at + 1), b' ' | b',' | b'=') {
                     return None;
@@ -374,7 +373,7 @@ impl Walk<'_> {
 
     /// The time between two offsets: nanoseconds as they are today, or another run of digits.
     #[inline(always)]
-    unsafe fn time<I: Isa>(&self, start: usize, end: usize) -> Option<i64> {
+    unsafe fn time<I: Isa, const CAREFUL: bool>(&self, start: usize, end: usize) -> Option<i64> {
         /// 16 digits behind the first three of 19.
         const LOW: u64 = 10_000_000_000_000_000;
         /// With these first three digits and 16 more the time is in range whatever the others are.
@@ -389,7 +388,7 @@ impl Walk<'_> {
                 let low = I::digits16(rest.as_ptr())?;
                 return (high <= HIGH_MAX).then(|| (high * LOW + low) as i64);
             }
-            if end > 16 {
+            if !CAREFUL || end >= CAREFREE_FROM {
                 let decimal = I::decimal(self.body.add(end), text.len(), !0);
                 if decimal.wrong == 0 {
                     return Some(decimal.mantissa as i64);

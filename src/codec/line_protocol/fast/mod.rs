@@ -18,7 +18,7 @@
 
 mod line;
 
-use line::{Walk, line};
+use line::{CAREFREE_FROM, Walk};
 
 use super::BODY_BYTES_MAX;
 use super::plain;
@@ -108,7 +108,7 @@ fn windows(
         if complete == 0 && to < len {
             // Not one line ends here.
             if to - at < WINDOW_BYTES_MAX {
-                stretched = (to - at).max(WINDOW_BYTES_MIN) * 4;
+                stretched = ((to - at).max(WINDOW_BYTES_MIN) * 4).min(WINDOW_BYTES_MAX);
             } else {
                 stretched = 0;
                 at = one_plain_line(&body, at, &mut scratch.scanned, tape)?;
@@ -141,18 +141,18 @@ fn lines(
         Walk { body: body.with_padding().as_ptr(), len: body.len(), index: &index[..], seen, line: *line };
     let (mut k, mut at) = (0, from);
     let result = loop {
-        if k < complete {
+        if k < complete && at >= CAREFREE_FROM {
             // SAFETY: `k` is where the structure of the line at `at` starts, entry `complete - 1` is a newline, and
             // the level is there.
             (k, at) = unsafe { walk_lines(level, &mut walk, k, at, complete, tape) };
             if k == complete {
                 continue;
             }
-        } else if at < to && to == body.len() {
-            // SAFETY: likewise, with a line that ends with the body.
-            let last = unsafe { walk_last_line(level, &mut walk, k, at, tape) };
-            if let Some((_, next)) = last {
-                break Ok((next, true));
+        } else if k < complete || (at < to && to == body.len()) {
+            // SAFETY: likewise, with a line that starts or ends with the body.
+            if let Some(next) = unsafe { walk_careful_line(level, &mut walk, k, at, tape) } {
+                (k, at) = next;
+                continue;
             }
         } else {
             break Ok((at, true));
@@ -188,13 +188,13 @@ fn one_plain_line(body: &[u8], at: usize, scanned: &mut Scanned, tape: &mut Tape
 /// # Safety
 /// The level must be there; otherwise as for the function that is instantiated.
 macro_rules! per_level {
-    (unsafe fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty = $generic:ident::<$isa:ident $(, $tail:literal)?>) => {
+    (unsafe fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty = $generic:ident::<$isa:ident>) => {
         unsafe fn $name(level: Level, $($arg: $type),*) -> $result {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt,sse4.2,pclmulqdq")]
             unsafe fn avx2($($arg: $type),*) -> $result {
                 // SAFETY: the caller's promise.
-                unsafe { $generic::<crate::simd::x86::Avx2 $(, $tail)?>($($arg),*) }
+                unsafe { $generic::<crate::simd::x86::Avx2>($($arg),*) }
             }
 
             #[cfg(target_arch = "x86_64")]
@@ -203,7 +203,7 @@ macro_rules! per_level {
             )]
             unsafe fn avx512($($arg: $type),*) -> $result {
                 // SAFETY: the caller's promise.
-                unsafe { $generic::<crate::simd::x86::Avx512 $(, $tail)?>($($arg),*) }
+                unsafe { $generic::<crate::simd::x86::Avx512>($($arg),*) }
             }
 
             // SAFETY: the caller's promise.
@@ -213,7 +213,7 @@ macro_rules! per_level {
                     Level::Avx2 => avx2($($arg),*),
                     #[cfg(target_arch = "x86_64")]
                     Level::Avx512 => avx512($($arg),*),
-                    _ => $generic::<Portable $(, $tail)?>($($arg),*),
+                    _ => $generic::<Portable>($($arg),*),
                 }
             }
         }
@@ -222,7 +222,7 @@ macro_rules! per_level {
 
 per_level!(unsafe fn index(body: Padded<'_>, from: usize, to: usize, out: &mut Vec<u32>) -> usize = index_on::<I>);
 per_level!(unsafe fn walk_lines(walk: &mut Walk<'_>, k: usize, at: usize, complete: usize, tape: &mut Tape) -> (usize, usize) = walk_lines_on::<I>);
-per_level!(unsafe fn walk_last_line(walk: &mut Walk<'_>, k: usize, at: usize, tape: &mut Tape) -> Option<(usize, usize)> = line::<I, true>);
+per_level!(unsafe fn walk_careful_line(walk: &mut Walk<'_>, k: usize, at: usize, tape: &mut Tape) -> Option<(usize, usize)> = careful_line_on::<I>);
 
 /// Stage 1 of a window.
 ///
@@ -238,7 +238,8 @@ unsafe fn index_on<I: Isa>(body: Padded<'_>, from: usize, to: usize, out: &mut V
 /// of the line it stopped at.
 ///
 /// # Safety
-/// Entry `complete - 1` must be a newline, `k` the entry where the line at `at` starts, and `I` must be there.
+/// Entry `complete - 1` must be a newline, `k` the entry where the line at `at` starts, `at` at least
+/// [`CAREFREE_FROM`], and `I` must be there.
 #[inline(always)]
 unsafe fn walk_lines_on<I: Isa>(
     walk: &mut Walk<'_>,
@@ -247,12 +248,30 @@ unsafe fn walk_lines_on<I: Isa>(
     complete: usize,
     tape: &mut Tape,
 ) -> (usize, usize) {
+    tape.kvs.reserve((complete - k).div_ceil(2));
     while k < complete {
-        // SAFETY: a newline is at or behind entry `k`.
-        match unsafe { line::<I, false>(walk, k, at, tape) } {
+        // SAFETY: a newline is at or behind entry `k`; lines take at least the entries reserved for.
+        match unsafe { line::line::<I, false>(walk, k, at, tape) } {
             Some(next) => (k, at) = next,
             None => break,
         }
     }
     (k, at)
+}
+
+/// Reads one line that starts or ends with the body, if it is ordinary.
+///
+/// # Safety
+/// `k` must be the entry where the line at `at` starts, a newline or the end of the body must end it, and `I` must be
+/// there.
+#[inline(always)]
+unsafe fn careful_line_on<I: Isa>(
+    walk: &mut Walk<'_>,
+    k: usize,
+    at: usize,
+    tape: &mut Tape,
+) -> Option<(usize, usize)> {
+    tape.kvs.reserve((walk.index.len() - k).div_ceil(2));
+    // SAFETY: the caller's promises.
+    unsafe { line::line::<I, true>(walk, k, at, tape) }
 }

@@ -1,0 +1,131 @@
+//! The DataKit intake in-process: a request in, the answer as it is on the wire out, and the points that were taken.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use kitgate::buf::Padded;
+use kitgate::http1::{self, Connection, HeadLimits, HeadOutcome, HeaderSlots};
+use kitgate::intake::datakit::write::{self, Scratch};
+use kitgate::intake::{self, Action, Clock, Options, Peer, Settings};
+use kitgate::point::{Batch, Compat, GlobalTags};
+use serde_json::Value;
+
+/// The clock of the replay.
+pub const NOW_NS: i64 = 1_800_000_000_123_456_789;
+
+/// A request.
+pub struct Sent {
+    pub method: String,
+    pub target: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+/// An answer, as it is on the wire.
+#[derive(Debug)]
+pub struct Got {
+    pub status: u16,
+    pub headers: BTreeMap<String, String>,
+    pub body: Vec<u8>,
+    /// Points taken.
+    pub fed: Batch,
+}
+
+pub struct Gateway {
+    settings: Settings,
+    scratch: Scratch,
+}
+
+impl Gateway {
+    pub fn new(compat: Compat) -> Gateway {
+        let host_tags = GlobalTags::new([("host", "golden-host")]).unwrap();
+        let options = Options {
+            compat,
+            election_tags: host_tags.clone(),
+            host_tags,
+            time_correction: intake::time_correction_default(compat),
+            hostname: "golden-host".to_owned(),
+            ..Options::default()
+        };
+        Gateway { settings: Settings::new(options), scratch: Scratch::default() }
+    }
+
+    pub fn send(&mut self, sent: &Sent) -> Got {
+        let mut head = format!("{} {} HTTP/1.1\r\nHost: gateway\r\n", sent.method, sent.target).into_bytes();
+        let chunked = sent.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("transfer-encoding"));
+        for (name, value) in &sent.headers {
+            write!(head, "{name}: {value}\r\n").unwrap();
+        }
+        if !chunked {
+            write!(head, "Content-Length: {}\r\n", sent.body.len()).unwrap();
+        }
+        head.extend_from_slice(b"\r\n");
+        let mut slots = HeaderSlots::new();
+        let HeadOutcome::Complete { head, .. } =
+            http1::parse_head(&head, &mut slots, &HeadLimits::default()).unwrap()
+        else {
+            panic!("a partial head");
+        };
+        let clock = Clock { now_ns: NOW_NS, uptime: Duration::from_secs(5) };
+        let peer = Peer::Ip([127, 0, 0, 1].into());
+        let mut fed = Batch::default();
+        let reply = match intake::route(&head, &peer, &clock, &self.settings) {
+            Action::Reply(reply) => reply,
+            Action::Metrics(cors) => {
+                let page = b"# HELP up\n".to_vec();
+                intake::Reply::page(200, "text/plain; version=0.0.4; charset=utf-8", page, cors)
+            }
+            Action::Write(plan) => {
+                let mut body = sent.body.clone();
+                let body = Padded::pad(&mut body);
+                match write::decode(&plan, body, NOW_NS, &self.settings, &mut self.scratch, &mut fed) {
+                    Ok(written) => {
+                        assert_eq!(fed.points, if plan.dry { 0 } else { written.points });
+                        plan.reply(written)
+                    }
+                    Err(reply) => {
+                        assert!(fed.is_empty() && fed.bytes.is_empty(), "a refused body left points behind");
+                        *reply
+                    }
+                }
+            }
+        };
+        let mut wire = Vec::new();
+        let date = b"Sun, 06 Nov 1994 08:49:37 GMT";
+        reply.write(&self.settings.envelope, date, Connection::Persistent, sent.method == "HEAD", &mut wire);
+        Got { fed, ..parse(&wire) }
+    }
+}
+
+fn parse(wire: &[u8]) -> Got {
+    let end = wire.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    let head = std::str::from_utf8(&wire[..end]).unwrap();
+    let mut lines = head.split("\r\n");
+    let status = lines.next().unwrap()[9..12].parse().unwrap();
+    let headers = lines
+        .map(|line| {
+            let (name, value) = line.split_once(':').unwrap();
+            (name.to_ascii_lowercase(), value.trim().to_owned())
+        })
+        .collect();
+    Got { status, headers, body: wire[end + 4..].to_vec(), fed: Batch::default() }
+}
+
+pub fn golden(path: &str) -> Vec<Value> {
+    let path = format!("{}/tests/golden/{path}.jsonl.zst", env!("CARGO_MANIFEST_DIR"));
+    let mut text = String::new();
+    let file = std::fs::File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    zstd::Decoder::new(file).unwrap().read_to_string(&mut text).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+pub fn text<'a>(case: &'a Value, key: &str) -> &'a str {
+    case[key].as_str().unwrap_or("")
+}
+
+pub fn bytes(case: &Value, key: &str) -> Vec<u8> {
+    STANDARD.decode(text(case, key)).unwrap()
+}
