@@ -15,9 +15,9 @@ pub const DIRECT_BODY_BYTES_MAX: usize = 256 << 10;
 /// The same for a compressed body, which may grow a thousandfold before its bound stops it.
 pub const DIRECT_GZIP_BYTES_MAX: usize = 32 << 10;
 
-/// An open block of this many raw bytes is sealed at once. Past 64 KiB compression gains 3 %; a quarter of a megabyte
-/// keeps frames few under load, and several of them still share an upload request.
-pub const BLOCK_RAW_BYTES: usize = 256 << 10;
+/// An open block of this many raw bytes is sealed at once. Past 64 KiB compression gains 3 %, and past the second-level
+/// cache it loses time; below, commits and frames become many. Several blocks share a commit and an upload request.
+pub const BLOCK_RAW_BYTES: usize = 128 << 10;
 
 /// Payload bytes of one commit. Beyond a megabyte a batch falls out of the cache while it is copied: 17 MB batches
 /// halved the rate.

@@ -418,11 +418,15 @@ impl HeadScan {
     /// True on the first call, for the first few lines (so that what is not HTTP is told early), when what came since
     /// the last call can end a head, and when a bound may be passed. `input` is everything received of this head.
     pub fn worth_parsing(&mut self, input: &[u8], limits: &HeadLimits) -> bool {
-        let first = self.seen == 0 && !input.is_empty();
+        if self.seen == 0 && !input.is_empty() {
+            // Nearly always the whole head is here, with its body behind it: not worth a look of its own.
+            self.seen = input.len();
+            return true;
+        }
         // An empty line is LF CR LF, or LF LF from a client that will be refused.
         let from = self.seen.saturating_sub(2);
         let fresh = input.get(from..).unwrap_or(&[]);
-        let mut worth = first || input.len() >= limits.head_bytes_max;
+        let mut worth = input.len() >= limits.head_bytes_max;
         for at in memchr::memchr_iter(b'\n', fresh) {
             if from + at >= self.seen {
                 self.lines += 1;

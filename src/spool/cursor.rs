@@ -9,7 +9,7 @@
 //!  32  8  generation
 //!  40  8  seq of the first frame that is not done with
 //!  48  8  points before it
-//!  56  8  zero
+//!  56  8  id of the oldest segment that counts
 //! ```
 //!
 //! The newest intact slot counts. A slot is written only when the one before is durable, and never the one that holds
@@ -41,6 +41,9 @@ pub(super) struct Cursor {
     pub category: u8,
     pub generation: u64,
     pub acked: Place,
+    /// Segments with smaller ids are done with, whatever is in them: what a failed commit left in one would look new
+    /// once the segment in which it was done again is gone.
+    pub segment_floor: u64,
     pub spans: Vec<Span>,
 }
 
@@ -76,6 +79,7 @@ impl Cursor {
         put(slot, 32, &self.generation.to_le_bytes());
         put(slot, 40, &self.acked.seq.to_le_bytes());
         put(slot, 48, &self.acked.points.to_le_bytes());
+        put(slot, 56, &self.segment_floor.to_le_bytes());
         put(slot, 64, &self.acked.bytes.to_le_bytes());
         put(slot, 72, &(self.spans.len() as u32).to_le_bytes());
         for (index, span) in self.spans.iter().enumerate() {
@@ -121,7 +125,14 @@ impl Cursor {
             start = end;
         }
         let log_id = slot[16..32].try_into().map_err(|_| SlotError::Unreadable)?;
-        Ok(Cursor { log_id, category: slot[12], generation: u64_at(slot, 32), acked, spans })
+        Ok(Cursor {
+            log_id,
+            category: slot[12],
+            generation: u64_at(slot, 32),
+            acked,
+            segment_floor: u64_at(slot, 56),
+            spans,
+        })
     }
 }
 

@@ -79,6 +79,8 @@ pub(super) struct Ledger {
     pub segments: VecDeque<Segment>,
     /// Whether the last segment is still written to.
     pub active: bool,
+    /// The largest id that a segment here has had.
+    pub segment_id_max: u64,
     pub acked: Place,
     pub spans: VecDeque<Span>,
     pub read: Place,
@@ -203,6 +205,14 @@ impl Ledger {
     pub(super) fn next_segment_first(&self, seq: u64) -> Option<Place> {
         let behind = self.segments.partition_point(|segment| segment.first.seq <= seq);
         self.segments.get(behind).map(|segment| segment.first)
+    }
+
+    /// The id of the oldest segment that is not done with.
+    pub(super) fn segment_floor(&self) -> u64 {
+        let mut segments = self.segments.iter();
+        let first = segments.find(|segment| segment.end.seq > self.acked.seq);
+        let active = self.segments.back().filter(|_| self.active);
+        first.or(active).map_or(self.segment_id_max + 1, |segment| segment.id)
     }
 
     /// Takes out the segments that the durable cursor has left behind, the active one excepted.

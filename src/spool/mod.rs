@@ -1,6 +1,74 @@
 //! The disk-backed queue: one append-only log of frames per category. It knows frames, not points.
 //!
-//! (Written out below.)
+//! # What it promises
+//!
+//! - When [`Log::commit`] returns, its blocks survive a power cut: their bytes are synced, and so is the name of the file.
+//! - What went out under a window's boundaries goes out under them again, after a crash too, until it is completed.
+//! - Damage stays where it is: it costs the frames it hits, which are counted and named, and the rest goes on.
+//! - The sums are exact at any moment and from the first moment after a restart, in constant time.
+//! - Memory, the windows that are out, spare files and the bytes of a log on disk are bounded.
+//!
+//! # On disk
+//!
+//! ```text
+//! <data_dir>/LOCK                         held by the kernel for the owner; its pid inside
+//! <data_dir>/spool/<category>/
+//!     cursor                              how far delivery is, and which windows are out (see `cursor`)
+//!     segment-<id, 16 hex digits>         frames; ids grow and are never given twice
+//!     spare-<id>, unfinished-<id>         to become a segment: ready, or left half-made by a crash
+//!
+//! segment:  0        4096                     8192
+//!           ├────────┼────────────────────────┼────────────────────────┼────────────────────────┤
+//!           │ header │ frame frame frame 0 0 0│ frame                  │ (as it was: zeros, or a │
+//!           │        │        commit          │ continued  frame 0 0 0 │  former life's frames)  │
+//!           ├────────┴────────────────────────┴────────────────────────┴────────────────────────┤
+//!                    every commit begins at a sector of its own
+//!
+//! frame:    header 80 bytes │ route │ payload │ zeros up to a multiple of 8
+//! ```
+//!
+//! `format` has every field. What carries the weight:
+//!
+//! - *seq*: consecutive within a log, across segments and restarts. A segment ends where the next begins: frames in it
+//!   with later numbers are of a commit that failed there and was done again elsewhere.
+//! - *salt*: in the segment's header and in every frame of it, different in each life of a file. A recycled segment is
+//!   not cleared; the frames of its life before have another salt.
+//! - *points and bytes before*: in every header, so that the difference of two places is exact whatever lies between.
+//! - *segment floor*, in the cursor: segments with smaller ids are done with, whatever a crash brings back.
+//! - *CRC32C*, of header with route and of payload apart: with the header intact a damaged payload is skipped in one
+//!   step and named with its points; with it damaged the next frame is searched in steps of 8 bytes.
+//!
+//! # Writing
+//!
+//! One commit at a time: frames are copied into aligned buffers of at most [`WRITE_BYTES_MAX`], written one behind
+//! another, and one sync covers all. A sector that holds acknowledged frames is never written again, so a torn write can
+//! only hit what nobody was told of. The first commit into a segment writes its header along and syncs the directory too.
+//! After a failed write or sync nothing is assumed: the segment is closed where it last was good and the blocks are
+//! written once more to another one; if that fails too, so does the commit. No sync is ever repeated to see whether it
+//! works now. A disk without room is a state: commits say [`CommitFailure::Full`], everything else goes on, and
+//! [`Log::maintain`] notices when there is room again.
+//!
+//! # Reading and delivering
+//!
+//! [`Log::next_window`] gives consecutive frames as soon as there are any; batches are as large as the load makes them.
+//! Its boundaries are in the cursor, durably, before it returns; one sync covers openings and completions of all workers.
+//! Frames come from memory while the reader is caught up, otherwise from disk with one read ahead, each checked. Windows
+//! complete in any order; the cursor moves over what is done without a gap, and segments behind the *durable* cursor
+//! become spares or are removed.
+//!
+//! # Recovery
+//!
+//! Bounded: names, the cursor, the first sector of each segment, and the frames of the last segment; its torn end is cut.
+//! What was readable but perhaps never synced is made durable before anything is built on it. The recovered segments are
+//! not written again. A lost cursor costs duplicates under new ids, never data. A segment whose header is lost is read by
+//! the salt of its frames. A later version's files are refused and left as they are: an upgrade that changes the format
+//! raises `format::VERSION`, reads the old one, and writes the new one into new segments only.
+//!
+//! # Not supported
+//!
+//! Several owners; reading by anyone else while a log is open; merging two logs; reclaiming the middle of a log behind a
+//! window that never completes. With a frame lost in the last commit before a crash, torn and damaged cannot be told
+//! apart: it is reported as lost if something whole follows it, and cut otherwise.
 
 mod block;
 mod config;

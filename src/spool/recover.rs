@@ -123,6 +123,13 @@ pub(super) async fn recover<D: Disk>(
     });
     let id = cursor.as_ref().map(|cursor| cursor.log_id).or(newest).unwrap_or(fresh_id);
 
+    let floor = cursor.as_ref().map_or(0, |cursor| cursor.segment_floor);
+    pool.note_id(floor.saturating_sub(1));
+    let foreign = |found: &Candidate| {
+        found.header.as_ref().is_ok_and(|header| header.log_id != id || header.category != category)
+    };
+    let (old, candidates): (Vec<_>, Vec<_>) =
+        candidates.into_iter().partition(|found| found.id < floor && !foreign(found));
     let mut segments =
         accept(disk, candidates, category, id, cursor.as_ref(), config, &mut pool, &mut report).await?;
     let mut end = tail_end(disk, &mut segments, &mut report).await?;
@@ -136,6 +143,10 @@ pub(super) async fn recover<D: Disk>(
             tracing::error!(category, "the cursor is of another history; delivery starts over");
             cursor = None;
         }
+    }
+    for candidate in old {
+        // What a cursor says that is not of this history is not taken for a reason to delete.
+        if cursor.is_some() { pool.discard(candidate.name) } else { report.ignored.push(candidate.name) }
     }
     let end = end.unwrap_or(Place::BIRTH);
     report.cursor_lost = cursor.is_none() && !segments.is_empty();
@@ -153,9 +164,11 @@ pub(super) async fn recover<D: Disk>(
     if known {
         disk.sync_dir().await?;
     }
+    let segment_id_max = segments.back().map_or_else(|| floor.saturating_sub(1), |segment| segment.id);
     let ledger = Ledger {
         segments,
         active: false,
+        segment_id_max,
         acked,
         spans,
         read,

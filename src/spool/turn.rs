@@ -1,7 +1,6 @@
 //! One task at a time: a value that is used across awaits, on one thread.
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::ops::{Deref, DerefMut};
 use std::task::{Poll, Waker};
@@ -10,7 +9,7 @@ use std::task::{Poll, Waker};
 pub(super) struct Turn<T> {
     value: RefCell<T>,
     taken: Cell<bool>,
-    waiters: RefCell<VecDeque<Waker>>,
+    waiters: RefCell<Vec<Waker>>,
 }
 
 /// The value, until dropped.
@@ -27,7 +26,10 @@ impl<T> Turn<T> {
     pub(super) async fn take(&self) -> Holding<'_, T> {
         poll_fn(|cx| {
             if self.taken.get() {
-                self.waiters.borrow_mut().push_back(cx.waker().clone());
+                let mut waiters = self.waiters.borrow_mut();
+                if !waiters.iter().any(|waiter| waiter.will_wake(cx.waker())) {
+                    waiters.push(cx.waker().clone());
+                }
                 return Poll::Pending;
             }
             self.taken.set(true);

@@ -411,11 +411,19 @@ impl<D: Disk> Log<D> {
             if self.ledger.borrow().durable_version >= wanted {
                 continue; // somebody else's sync covered it
             }
-            let (version, acked, spans) = {
+            let (version, acked, segment_floor, spans) = {
                 let ledger = self.ledger.borrow();
-                (ledger.version, ledger.acked, ledger.spans.iter().copied().collect::<Vec<Span>>())
+                let spans: Vec<Span> = ledger.spans.iter().copied().collect();
+                (ledger.version, ledger.acked, ledger.segment_floor(), spans)
             };
-            let cursor = Cursor { log_id: self.id, category: self.category, generation: 0, acked, spans };
+            let cursor = Cursor {
+                log_id: self.id,
+                category: self.category,
+                generation: 0,
+                acked,
+                segment_floor,
+                spans,
+            };
             journal.store(&self.disk, cursor).await?;
             self.count(|counters| counters.cursor_writes += 1);
             let mut ledger = self.ledger.borrow_mut();

@@ -209,6 +209,7 @@ impl<D: Disk> Log<D> {
                 index: Vec::new(),
             });
             ledger.active = true;
+            ledger.segment_id_max = active.id;
         } else if let Some(segment) = ledger.segments.back() {
             offset = segment.used_bytes;
         }

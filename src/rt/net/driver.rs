@@ -78,6 +78,7 @@ pub struct Driver {
     idle: Notify,
     /// The drain task waits for the kernel: sockets have nothing to give.
     quiet: Cell<bool>,
+    pass_ms: Cell<u64>,
     started: Instant,
     sweeping: Cell<bool>,
     /// When the sweeper looks next; [`NO_DEADLINE`] while there is none.
@@ -103,6 +104,7 @@ impl Driver {
             slots: RefCell::new(Slots { slots: Vec::new(), free: NO_SLOT, live: 0 }),
             idle: Notify::new(),
             quiet: Cell::new(false),
+            pass_ms: Cell::new(0),
             started: Instant::now(),
             sweeping: Cell::new(false),
             next_sweep_ms: Cell::new(NO_DEADLINE),
@@ -199,6 +201,11 @@ impl Driver {
         self.started.elapsed().as_millis() as u64
     }
 
+    /// The same as it was when the drain task last looked: good enough for a wait of minutes, and free.
+    fn recent_ms(&self) -> u64 {
+        self.pass_ms.get()
+    }
+
     /// Sets flags and wakes tasks for one event.
     fn dispatch(&self, event: &epoll::Event) {
         let key = event.data.u64();
@@ -293,6 +300,7 @@ async fn drain(driver: Rc<Driver>, watched: glommio::io::PollableFd<EpollFd>) {
     let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
     loop {
         let started = Instant::now();
+        driver.pass_ms.set(started.duration_since(driver.started).as_millis() as u64);
         loop {
             events.clear();
             let taken = epoll::wait(&driver.epoll, rustix::buffer::spare_capacity(&mut events), Some(&now));
@@ -386,7 +394,10 @@ impl Registration {
     /// Late by up to [`SWEEP_INTERVAL`]: for limits of seconds.
     pub(super) fn set_deadline(&self, limit: Option<Duration>, idle: bool) {
         let deadline_ms = match limit {
-            Some(limit) => self.driver.now_ms().saturating_add(limit.as_millis() as u64),
+            Some(limit) => {
+                let now = if idle { self.driver.recent_ms() } else { self.driver.now_ms() };
+                now.saturating_add(limit.as_millis() as u64)
+            }
             None => NO_DEADLINE,
         };
         self.driver.with_slot(self.index, |slot| {

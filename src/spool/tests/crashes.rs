@@ -73,6 +73,7 @@ fn watch(log: &Log<MemoryDisk>, books: &Rc<RefCell<Books>>) {
             let mut books = books.borrow_mut();
             for seq in completion.first_seq..=completion.last_seq {
                 assert!(!books.acked.contains_key(&seq), "{seq} was acknowledged and is lost");
+                assert!(!books.tag_of.contains_key(&seq), "{seq} went out, and what it was built on is gone");
                 books.lost.insert(seq);
             }
         }

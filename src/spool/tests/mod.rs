@@ -4,6 +4,7 @@ mod capacity;
 mod crashes;
 mod damage;
 mod delivery;
+mod direct;
 mod durability;
 mod executor;
 mod faults;

@@ -64,7 +64,7 @@ unsafe fn ordinary_line<I: Isa, const CAREFUL: bool>(
     at: usize,
     tape: &mut Tape,
 ) -> Option<(usize, usize)> {
-    // SAFETY (this function): entries of the index are offsets up to the end of the body, behind which PADDING
+    // SAFETY: entries of the index are offsets up to the end of the body, behind which PADDING
     // bytes are readable. An entry is looked at only while no newline of this line has been passed, so at most
     // four entries past it, which the sentinels cover. Each key-value written has taken two entries, so that the
     // caller's reservation covers it.

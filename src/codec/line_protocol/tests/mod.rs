@@ -166,7 +166,7 @@ fn edge_cases() {
         } else {
             assert_eq!(plain_outcome(body.as_bytes()), expected, "{body:.100}");
         }
-        fuzz::fuzz_differential(body.as_bytes());
+        fuzz_differential(body.as_bytes());
     }
 }
 
@@ -240,11 +240,11 @@ fn the_arena_is_padded() {
 fn lines_longer_than_windows() {
     for len in [1 << 10, 1 << 14, 1 << 16, (1 << 20) - 8, 3 << 20] {
         let long = format!("a f=1i 1\nb s=\"{}\" 2\nc f=1i 3\n", "x\ny,".repeat(len / 4));
-        fuzz::fuzz_differential(long.as_bytes());
+        fuzz_differential(long.as_bytes());
         let unended = format!("b s=\"{}", "x,y\n".repeat(len / 4));
-        fuzz::fuzz_differential(unended.as_bytes());
+        fuzz_differential(unended.as_bytes());
         let commas = format!("a f=1i\nb{}", ",k=v".repeat(len / 4));
-        fuzz::fuzz_differential(commas.as_bytes());
+        fuzz_differential(commas.as_bytes());
     }
 }
 
@@ -253,9 +253,9 @@ fn many_keys() {
     for keys in [10, 31, 32, 33, 34, 200, 511, 512, 513, 2000] {
         let fields: Vec<String> = (0..keys).map(|i| format!("key_number_{i}_of_many={i}i")).collect();
         let line = format!("m {} 5\n", fields.join(","));
-        assert!(fuzz::fuzz_differential(line.as_bytes()));
+        assert!(fuzz_differential(line.as_bytes()));
         let duplicate = format!("m {},key_number_3_of_many=\"x\",f=1 5\n", fields.join(","));
-        assert!(fuzz::fuzz_differential(duplicate.as_bytes()));
+        assert!(fuzz_differential(duplicate.as_bytes()));
     }
 }
 
@@ -296,7 +296,7 @@ fn ordinary_lines_are_not_handed_over() {
 #[test]
 fn fingerprints_survive_their_wrap() {
     let body = "m,a=1,b=2 c=3,d=4 5\n".repeat(70_000);
-    assert!(fuzz::fuzz_differential(body.as_bytes()));
+    assert!(fuzz_differential(body.as_bytes()));
 }
 
 mod random;

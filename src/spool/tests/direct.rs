@@ -1,0 +1,127 @@
+//! The same log on a real file system, under the real executor. The promises are proven on the disk in memory; this is
+//! that the other one keeps the same contract.
+
+use super::super::file::{Disk, SegmentFile};
+use super::super::{Block, DirectDisk, Fate, Log, LogConfig};
+use super::{ALL, CATEGORY, ID, block, frames, tag};
+use crate::rt::shard;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+fn on_shard<F: Future<Output = ()> + 'static>(body: impl FnOnce(PathBuf) -> F + Send + 'static) {
+    // Not under /tmp, which may be memory: beside the build, where direct I/O is likely.
+    let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let path = dir.path().join("spool").join("metric");
+    let core = shard::allowed_cores()[0];
+    shard::start("test", core, move || body(path)).unwrap().join().unwrap();
+}
+
+async fn open(path: &std::path::Path) -> Log<DirectDisk> {
+    let disk = DirectDisk::open(path).await.unwrap();
+    let config = LogConfig { segment_bytes: 256 << 10, tail_bytes_max: 64 << 10, ..LogConfig::default() };
+    Log::open(disk, CATEGORY, ID, config).await.unwrap_or_else(|error| panic!("{error}")).0
+}
+
+async fn drain(log: &Log<DirectDisk>, frames_max: usize) -> Vec<u64> {
+    let mut all = Vec::new();
+    while let Some(window) = log.try_window(&frames(frames_max)).await.unwrap() {
+        all.extend(window.frames.iter().map(|frame| tag(&frame.block)));
+        log.complete(window, Fate::Delivered);
+    }
+    log.maintain().await.unwrap();
+    all
+}
+
+#[test]
+fn a_log_on_a_real_disk_commits_reopens_delivers_and_recycles() {
+    on_shard(|path| async move {
+        let log = open(&path).await;
+        let mut next = 0;
+        for round in 0..20 {
+            let blocks: Vec<Block> =
+                (next..next + 30).map(|tag| block(tag, 500 + tag as usize * 7)).collect();
+            log.commit(&blocks).await.unwrap();
+            next += 30;
+            if round % 7 == 3 {
+                log.maintain().await.unwrap();
+            }
+        }
+        log.commit(&[block(next, 1_500_000)]).await.unwrap();
+        next += 1;
+        let first = log.try_window(&frames(3)).await.unwrap().unwrap();
+        let bounds = (first.first_seq, first.last_seq);
+        drop(log);
+        let log = open(&path).await;
+        let again = log.try_window(&ALL).await.unwrap().unwrap();
+        assert_eq!((again.first_seq, again.last_seq), bounds);
+        log.complete(again, Fate::Delivered);
+        assert_eq!(drain(&log, 50).await, (3..next).collect::<Vec<_>>());
+        let stats = log.stats();
+        assert_eq!((stats.lost_frames, stats.spooled_points), (0, 0));
+        assert!(stats.spares > 0);
+        for _ in 0..3 {
+            let blocks: Vec<Block> = (next..next + 100).map(|tag| block(tag, 2000)).collect();
+            log.commit(&blocks).await.unwrap();
+            assert_eq!(drain(&log, 1000).await, (next..next + 100).collect::<Vec<_>>());
+            next += 100;
+        }
+        assert!(log.stats().segments_reused > 0);
+    });
+}
+
+#[test]
+fn committing_sending_and_maintaining_at_once() {
+    on_shard(|path| async move {
+        let log = Rc::new(open(&path).await);
+        let sender = log.clone();
+        crate::rt::spawn(async move {
+            while let Some(window) = sender.next_window(&frames(20)).await.unwrap() {
+                sender.complete(window, Fate::Delivered);
+            }
+        });
+        let maintainer = log.clone();
+        crate::rt::spawn(async move {
+            loop {
+                maintainer.maintenance_needed().await;
+                maintainer.maintain().await.unwrap();
+            }
+        });
+        for next in 0..400 {
+            log.commit(&[block(next, 3000)]).await.unwrap();
+        }
+        while log.delivered_through() < 400 {
+            log.delivery_changed().await;
+        }
+        log.close();
+        log.flush().await.unwrap();
+        assert_eq!(log.stats().spooled_points, 0);
+    });
+}
+
+#[test]
+fn names_and_lengths_are_as_the_contract_says() {
+    on_shard(|path| async move {
+        let disk = DirectDisk::open(&path).await.unwrap();
+        assert_eq!(disk.open("none").await.err().unwrap().kind(), std::io::ErrorKind::NotFound);
+        let file = disk.create("a", 16 << 10).await.unwrap();
+        assert_eq!(disk.create("a", 4096).await.err().unwrap().kind(), std::io::ErrorKind::AlreadyExists);
+        let mut buf = disk.alloc(8192);
+        buf.fill(7);
+        file.write_at(buf, 4096).await.unwrap();
+        file.sync().await.unwrap();
+        disk.rename("a", "b").await.unwrap();
+        disk.sync_dir().await.unwrap();
+        drop(file);
+        let file = disk.open("b").await.unwrap();
+        let read = file.read_at(0, 16 << 10).await.unwrap();
+        assert_eq!(read.len(), 16 << 10);
+        assert!(read[..4096].iter().all(|byte| *byte == 0));
+        assert!(read[4096..12288].iter().all(|byte| *byte == 7));
+        assert_eq!(file.read_at(12 << 10, 8192).await.unwrap().len(), 4096, "short at the end");
+        drop(file);
+        disk.truncate("b", 4096).await.unwrap();
+        assert_eq!(disk.list().await.unwrap(), [("b".to_owned(), 4096)]);
+        disk.remove("b").await.unwrap();
+        assert_eq!(disk.remove("b").await.err().unwrap().kind(), std::io::ErrorKind::NotFound);
+    });
+}
