@@ -2,10 +2,14 @@
 
 use std::path::PathBuf;
 
+use std::cell::RefCell;
+
 use super::*;
 use crate::sink::{Accepts, Coding, Format};
 use crate::upload::body::Unreadable;
+use crate::upload::dead::DeadLetter;
 use crate::upload::dead::decode_all;
+use crate::upload::source::Frame;
 use crate::upload::testing::Sim;
 use crate::upload::testing::destination::{Say, Scripted as Destination, Seen};
 use crate::upload::testing::source::{Scripted as Log, frame, seqs};
