@@ -104,7 +104,7 @@ fn live(disk: &MemoryDisk, outside: &Rc<RefCell<Outside>>, random: &mut Random, 
     let (peaceful, mut dice, sees) = (length.is_none(), Random(random.draw()), Rc::clone(outside));
     let destination = Destination::new(&sim, dice.below(20) as u32 * MS, move |seen, _| {
         sees.borrow_mut().saw(seen);
-        let mut take = || sees.borrow_mut().taken.extend(numbers(&seen.body));
+        let take = || sees.borrow_mut().taken.extend(numbers(&seen.body));
         match if peaceful { 0 } else { dice.below(10) } {
             0..=5 => {
                 take();
