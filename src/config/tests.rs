@@ -406,7 +406,7 @@ fn every_key_is_used() {
                 (_, Kind::Bool) => (key.default == "false").to_string(),
                 (_, Kind::Integer { .. }) => "3".to_owned(),
                 (_, Kind::Number) => "3.5".to_owned(),
-                (_, Kind::Size { .. }) => "\"64MiB\"".to_owned(),
+                (_, Kind::Size { .. }) => "\"96MiB\"".to_owned(),
                 (_, Kind::Time { .. }) => "\"29s\"".to_owned(),
                 (_, Kind::Shards) => "1".to_owned(),
             };
