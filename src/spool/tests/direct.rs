@@ -10,7 +10,9 @@ use std::rc::Rc;
 
 fn on_shard<F: Future<Output = ()> + 'static>(body: impl FnOnce(PathBuf) -> F + Send + 'static) {
     // Not under /tmp, which may be memory: beside the build, where direct I/O is likely.
-    let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let build = concat!(env!("CARGO_MANIFEST_DIR"), "/target");
+    std::fs::create_dir_all(build).unwrap();
+    let dir = tempfile::tempdir_in(build).unwrap();
     let path = dir.path().join("spool").join("metric");
     let core = shard::allowed_cores()[0];
     shard::start("test", core, move || body(path)).unwrap().join().unwrap();
