@@ -132,29 +132,46 @@ impl Home {
                 }
                 continue;
             }
-            let started = time::Instant::now();
-            let outcome = self.home.log.commit(&blocks).await;
-            self.home.committed(&blocks, started, &outcome);
-            let (committed, failed) = match outcome {
-                Ok(seqs) => (seqs, Progress::Durable),
-                Err(CommitError { committed, reason }) => (committed, refused(&reason)),
-            };
-            let mut seqs = committed;
-            for &(source, ticket, wants_delivery) in &tickets {
-                let progress = match seqs.next() {
-                    Some(seq) => {
-                        if wants_delivery {
-                            self.home.deliveries.waiting.borrow_mut().insert(seq, (source, ticket));
-                        }
-                        Progress::Durable
-                    }
-                    None => failed,
-                };
-                self.reporter.send(source, Report { ticket, progress });
+            let mut from = 0;
+            while from < blocks.len() {
+                from += self.commit(&blocks[from..], &tickets[from..]).await;
             }
             blocks.clear();
             tickets.clear();
         }
+    }
+
+    /// Commits blocks and sends word of them; says of how many. That is all of them, unless one is too large for the
+    /// log: then it is that one and those before it, and what stands behind it gets a commit of its own.
+    async fn commit(&self, blocks: &[Block], tickets: &[(usize, u64, bool)]) -> usize {
+        let started = time::Instant::now();
+        let outcome = self.home.log.commit(blocks).await;
+        let (committed, failed, settled) = match &outcome {
+            Ok(seqs) => (seqs.clone(), Progress::Durable, blocks.len()),
+            Err(CommitError { committed, reason }) => {
+                let taken = (committed.end - committed.start) as usize;
+                let settled = match reason {
+                    CommitFailure::TooLarge => (taken + 1).min(blocks.len()),
+                    CommitFailure::Full | CommitFailure::Io(_) => blocks.len(),
+                };
+                (committed.clone(), refused(reason), settled)
+            }
+        };
+        self.home.committed(&blocks[..settled], started, &outcome);
+        let mut seqs = committed;
+        for &(source, ticket, wants_delivery) in &tickets[..settled] {
+            let progress = match seqs.next() {
+                Some(seq) => {
+                    if wants_delivery {
+                        self.home.deliveries.waiting.borrow_mut().insert(seq, (source, ticket));
+                    }
+                    Progress::Durable
+                }
+                None => failed,
+            };
+            self.reporter.send(source, Report { ticket, progress });
+        }
+        settled
     }
 }
 

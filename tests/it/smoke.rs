@@ -378,3 +378,21 @@ fn the_pages_for_machines() {
     assert!(ping.text().contains("\"host\":\"edge-3\""), "{}", ping.text());
     assert_eq!(gateway.get("/nowhere").status, 404);
 }
+
+#[test]
+fn a_point_larger_than_the_spool_is_413_and_the_rest_goes_on() {
+    let dataway = Dataway::start();
+    let tables = format!(
+        "{}compression = \"identity\"\n[spool]\ncapacity = \"4MiB\"\nsegment_size = \"1MiB\"\n",
+        dataway.table()
+    );
+    let gateway = Gateway::start("", &tables);
+    assert_eq!(gateway.post("/v1/write/logging", b"small f=1i").status, 200);
+    let filler = "x".repeat(5_000_000);
+    let answer = gateway.post("/v1/write/logging", format!("big f=\"{filler}\"").as_bytes());
+    assert_eq!(answer.status, 413, "{answer:?}");
+    assert_eq!(gateway.post("/v1/write/logging", b"small f=2i").status, 200);
+    dataway.await_points(2);
+    gateway.await_metric("kitgate_points_delivered_total{category=\"logging\"}", 2.0);
+    assert_balanced(&gateway, "logging");
+}
