@@ -45,7 +45,6 @@ impl<E: Env> Dns<E> {
     }
 
     /// The addresses of a host, the one that worked last first.
-    #[expect(clippy::disallowed_methods, reason = "the closure runs on the blocking pool")]
     pub async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);
