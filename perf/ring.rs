@@ -57,6 +57,12 @@ fn time(work: impl FnOnce()) -> f64 {
     begun.elapsed().as_nanos() as f64 / VALUES as f64
 }
 
+/// Waits a little; where two threads share a core, the other one gets it.
+fn relax(spins: &mut u32) {
+    *spins += 1;
+    if spins.is_multiple_of(64) { std::thread::yield_now() } else { std::hint::spin_loop() }
+}
+
 fn value(number: u64) -> Value {
     Value { number, bytes: 64 }
 }
@@ -100,21 +106,21 @@ fn hop_ring() -> f64 {
     let (mut producer, mut consumer) = ring::channel::<Value>(SLOTS, usize::MAX);
     time(move || {
         let reader = std::thread::spawn(move || {
-            let mut sum = 0;
-            let mut left = VALUES;
+            let (mut sum, mut left, mut spins) = (0, VALUES, 0);
             while left > 0 {
                 match consumer.pop() {
                     Some(value) => (sum, left) = (sum + value.number, left - 1),
-                    None => std::hint::spin_loop(),
+                    None => relax(&mut spins),
                 }
             }
             sum
         });
+        let mut spins = 0;
         for number in 0..VALUES {
             let mut next = value(number);
             while let Err(Full(back)) = producer.push(next) {
                 next = back;
-                std::hint::spin_loop();
+                relax(&mut spins);
             }
             if number % BATCH == 0 {
                 black_box(producer.should_wake());
@@ -129,21 +135,21 @@ fn hop_crossbeam() -> f64 {
     let reading = queue.clone();
     time(move || {
         let reader = std::thread::spawn(move || {
-            let mut sum = 0;
-            let mut left = VALUES;
+            let (mut sum, mut left, mut spins) = (0, VALUES, 0);
             while left > 0 {
                 match reading.pop() {
                     Some(Value { number, .. }) => (sum, left) = (sum + number, left - 1),
-                    None => std::hint::spin_loop(),
+                    None => relax(&mut spins),
                 }
             }
             sum
         });
+        let mut spins = 0;
         for number in 0..VALUES {
             let mut next = value(number);
             while let Err(back) = queue.push(next) {
                 next = back;
-                std::hint::spin_loop();
+                relax(&mut spins);
             }
         }
         assert_eq!(reader.join().ok(), Some(VALUES * (VALUES - 1) / 2));

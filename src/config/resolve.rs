@@ -363,10 +363,9 @@ impl Resolver<'_> {
             dataway.max_raw_body_bytes = bytes.max(MAX_RAW_BODY_BYTES_MIN) as usize;
         }
         set(&mut dataway.timeout, written.time("dataway.timeout_v2"));
-        set(
-            &mut dataway.max_retry_count,
-            written.integer("dataway.max_retry_count").map(|count| count as u32),
-        );
+        if written.integer("dataway.max_retry_count").is_some() {
+            self.warning("dataway.max_retry_count", "has no effect: a package is tried until it is taken");
+        }
         set(&mut dataway.retry_delay, written.time("dataway.retry_delay"));
         set(&mut dataway.retry_delay_max, written.time("dataway.retry_delay_max"));
         if dataway.retry_delay_max < dataway.retry_delay {

@@ -142,7 +142,7 @@ pub static TABLES: &[Table] = &[
                 "timeout",
                 Kind::Time { zero: true },
                 "\"30s\"",
-                "A request that is not answered after this is answered 408. 0: never.",
+                "A request whose points are not stored after this is answered 503, so that its sender keeps them. 0: never.",
             ),
             key("disable_404page", Kind::Bool, "false", "Answer unknown paths with an empty body."),
             key(
@@ -200,7 +200,7 @@ pub static TABLES: &[Table] = &[
                 "max_retry_count",
                 Kind::Integer { min: 1, max: 10 },
                 "1",
-                "Tries in quick succession. After that a package is tried every retry_delay_max; none is given up.",
+                "DataKit's attempts before a package is put aside. Without effect: a package is tried until it is taken.",
             ),
             key(
                 "retry_delay",

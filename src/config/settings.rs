@@ -100,7 +100,7 @@ pub struct Listener {
 pub struct HttpSettings {
     /// Never empty; the main listener comes first.
     pub listen: Vec<Listener>,
-    /// How long a request may take until it is answered 408; zero switches it off.
+    /// How long a request may wait for its points to be stored until it is answered 503; zero switches it off.
     pub timeout: Duration,
     /// 404 without the welcome page.
     pub disable_404page: bool,
@@ -199,8 +199,6 @@ pub struct DatawaySettings {
     pub max_raw_body_bytes: usize,
     /// Connect, and each answer.
     pub timeout: Duration,
-    /// Tries in quick succession before a package waits `retry_delay_max` between tries. Nothing is dropped.
-    pub max_retry_count: u32,
     /// The first pause of the backoff.
     pub retry_delay: Duration,
     pub retry_delay_max: Duration,
@@ -222,7 +220,6 @@ impl DatawaySettings {
             joined_members: true,
             max_raw_body_bytes: limits::UPLOAD_RAW_BYTES_MAX_DEFAULT,
             timeout: Duration::from_secs(30),
-            max_retry_count: 1,
             retry_delay: Duration::from_secs(1),
             retry_delay_max: Duration::from_secs(30),
             workers: 4,

@@ -231,79 +231,124 @@ pub struct Layout {
 }
 
 /// Appends fields to a `Vec`.
+///
+/// Everything hot is inlined and everything else works on a copy of [`Place`], so that no writer's address is ever
+/// taken: where the next byte goes stays in a register from field to field.
 #[derive(Debug)]
 pub struct Writer<'v, I> {
-    out: &'v mut Vec<u8>,
-    /// Where the next byte goes. INVARIANT: inside the allocation of `out`, not before `floor`; everything before it is
-    /// initialised.
-    at: *mut u8,
-    /// The end of the allocation.
-    end: *mut u8,
-    /// The length of `out` when writing began.
+    place: Place,
+    /// The length of the vector when writing began.
     floor: usize,
     layout: Layout,
+    /// The borrow of `place.out`.
+    out: PhantomData<&'v mut Vec<u8>>,
     isa: PhantomData<I>,
 }
 
+/// Where writing takes place.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// INVARIANT: the vector that the writer has borrowed; nobody else touches it meanwhile.
+    out: *mut Vec<u8>,
+    /// Where the next byte goes. INVARIANT: inside the allocation of `out`, not before `Writer::floor`; everything
+    /// before it is initialised.
+    at: *mut u8,
+    /// The end of the allocation.
+    end: *mut u8,
+}
+
+impl Place {
+    /// The end of what is in the vector.
+    fn of(out: &mut Vec<u8>) -> Place {
+        let range = out.spare_capacity_mut().as_mut_ptr_range();
+        Place { at: range.start.cast(), end: range.end.cast(), out }
+    }
+
+    /// The vector, with everything written so far in it.
+    fn with_vec<R>(self, write: impl FnOnce(&mut Vec<u8>) -> R) -> (Place, R) {
+        // SAFETY: the invariant of `out`; the reference ends with this function.
+        let out = unsafe { &mut *self.out };
+        let len = self.at as usize - out.as_ptr() as usize;
+        // SAFETY: the invariant of `at`.
+        unsafe { out.set_len(len) };
+        let result = write(out);
+        (Place::of(out), result)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(self, bytes: usize) -> Place {
+        self.with_vec(|out| out.reserve(bytes.max(GROWTH_BYTES))).0
+    }
+
+    /// The start of the allocation.
+    #[inline(always)]
+    fn base(self) -> *mut u8 {
+        // SAFETY: the invariant of `out`.
+        unsafe { (*self.out).as_mut_ptr() }
+    }
+}
+
 impl<'v, I: Isa> Writer<'v, I> {
+    #[inline(always)]
     pub fn new(out: &'v mut Vec<u8>, layout: Layout) -> Writer<'v, I> {
         let floor = out.len();
-        let range = out.spare_capacity_mut().as_mut_ptr_range();
-        Writer { at: range.start.cast(), end: range.end.cast(), out, floor, layout, isa: PhantomData }
+        Writer { place: Place::of(out), floor, layout, out: PhantomData, isa: PhantomData }
+    }
+
+    /// A writer at the same place, for work that is not inlined.
+    #[inline(always)]
+    fn at_place(place: Place, layout: Layout) -> Writer<'v, I> {
+        Writer { place, floor: 0, layout, out: PhantomData, isa: PhantomData }
     }
 
     /// What was written becomes the vector's.
+    #[inline(always)]
     pub fn finish(self) {
-        let len = self.position();
-        // SAFETY: the invariant of `at`.
-        unsafe { self.out.set_len(len) };
+        self.place.with_vec(|_| ());
     }
 
     /// The length the vector would have.
     #[inline(always)]
     pub fn position(&self) -> usize {
-        self.at as usize - self.out.as_ptr() as usize
+        self.place.at as usize - self.place.base() as usize
     }
 
     /// Goes back to an earlier position.
+    #[inline(always)]
     pub fn rewind(&mut self, position: usize) {
         assert!(
             (self.floor..=self.position()).contains(&position),
             "BUG: rewind to {position} of {}",
             self.position()
         );
-        self.out.truncate(position);
-        // SAFETY: between `floor` and `at`.
-        self.at = unsafe { self.out.as_mut_ptr().add(position) };
+        (self.place, ()) = self.place.with_vec(|out| out.truncate(position));
     }
 
     /// Everything so far as the vector, for a writer of another kind; what it appends is kept.
+    #[inline(always)]
     pub fn with_vec<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-        let len = self.position();
-        // SAFETY: the invariant of `at`.
-        unsafe { self.out.set_len(len) };
-        let result = write(self.out);
-        self.refresh();
+        let (place, result) = self.place.with_vec(write);
+        self.place = place;
         result
-    }
-
-    fn refresh(&mut self) {
-        let range = self.out.spare_capacity_mut().as_mut_ptr_range();
-        (self.at, self.end) = (range.start.cast(), range.end.cast());
     }
 
     /// Makes sure of `bytes` bytes of room.
     #[inline(always)]
     fn room(&mut self, bytes: usize) {
-        if (self.end as usize - self.at as usize) < bytes {
-            self.grow(bytes);
+        if (self.place.end as usize - self.place.at as usize) < bytes {
+            self.place = self.place.grow(bytes);
         }
     }
 
-    #[cold]
-    #[inline(never)]
-    fn grow(&mut self, bytes: usize) {
-        self.with_vec(|out| out.reserve(bytes.max(GROWTH_BYTES)));
+    /// Moves on.
+    ///
+    /// # Safety
+    /// `bytes` bytes have been written.
+    #[inline(always)]
+    unsafe fn advance(&mut self, bytes: usize) {
+        // SAFETY: the caller's promise.
+        self.place.at = unsafe { self.place.at.add(bytes) };
     }
 
     /// # Safety
@@ -312,8 +357,8 @@ impl<'v, I: Isa> Writer<'v, I> {
     unsafe fn put(&mut self, byte: u8) {
         // SAFETY: the caller's promise.
         unsafe {
-            *self.at = byte;
-            self.at = self.at.add(1);
+            *self.place.at = byte;
+            self.advance(1);
         }
     }
 
@@ -323,8 +368,8 @@ impl<'v, I: Isa> Writer<'v, I> {
     unsafe fn put_varint(&mut self, value: u64) {
         // SAFETY: the caller's promise.
         unsafe {
-            let width = encode_varint::<I>(value, self.at);
-            self.at = self.at.add(width);
+            let width = encode_varint::<I>(value, self.place.at);
+            self.advance(width);
         }
     }
 
@@ -334,8 +379,8 @@ impl<'v, I: Isa> Writer<'v, I> {
         self.room(bytes.len());
         // SAFETY: there is room; the source is borrowed from elsewhere.
         unsafe {
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.at, bytes.len());
-            self.at = self.at.add(bytes.len());
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.place.at, bytes.len());
+            self.advance(bytes.len());
         }
     }
 
@@ -353,17 +398,16 @@ impl<'v, I: Isa> Writer<'v, I> {
     /// Appends a text field of the message itself, such as its name.
     #[inline(always)]
     pub fn text_field(&mut self, tag: u8, text: Text<'_>) {
-        self.room(FIELD_ROOM + text.len);
-        // SAFETY: there is room for tag, length and text, and for one move past the end; the text is readable as far.
+        if text.len > MOVE_BYTES {
+            self.place = Self::at_place(self.place, self.layout).long_piece(tag, text).place;
+            return;
+        }
+        self.room(FIELD_ROOM + MOVE_BYTES);
+        // SAFETY: there is room for tag, length and one move; the text is readable as far.
         unsafe {
-            self.put(tag);
-            self.put_varint(text.len as u64);
-            if text.len <= MOVE_BYTES {
-                I::copy_and_find(text.at, self.at, b'\n');
-            } else {
-                std::ptr::copy_nonoverlapping(text.at, self.at, text.len);
-            }
-            self.at = self.at.add(text.len);
+            self.place.at.cast::<u16>().write_unaligned(u16::from_le_bytes([tag, text.len as u8]));
+            I::copy_and_find(text.at, self.place.at.add(2), b'\n');
+            self.advance(2 + text.len);
         }
     }
 
@@ -387,76 +431,80 @@ impl<'v, I: Isa> Writer<'v, I> {
         if (128..1 << 14).contains(&len) {
             // SAFETY: `open` put two bytes before `start`.
             unsafe {
-                let hole = self.out.as_mut_ptr().add(start - 2);
+                let hole = self.place.base().add(start - 2);
                 *hole = len as u8 | 0x80;
                 *hole.add(1) = (len >> 7) as u8;
             }
         } else {
-            self.close_wide(start, len);
+            self.place = Self::at_place(self.place, self.layout).close_wide(start, len);
         }
     }
 
     /// The guess was wrong: the contents move.
     #[inline(never)]
-    fn close_wide(&mut self, start: usize, len: usize) {
+    fn close_wide(mut self, start: usize, len: usize) -> Place {
         let mut text = [0u8; 10 + MOVE_BYTES];
         // SAFETY: ten bytes are room enough for any varint.
         let width = unsafe { encode_varint::<I>(len as u64, text.as_mut_ptr()) };
         self.room(width);
         // SAFETY: the contents are initialised, and there is room for `width` more bytes (at least two before them).
         unsafe {
-            let contents = self.out.as_mut_ptr().add(start);
+            let contents = self.place.base().add(start);
             let hole = contents.sub(2);
             std::ptr::copy(contents, hole.add(width), len);
             std::ptr::copy_nonoverlapping(text.as_ptr(), hole, width);
-            self.at = hole.add(width + len);
+            self.place.at = hole.add(width + len);
         }
+        self.place
     }
 
-    /// Appends a field with a text value. The result is not zero if the key, or with `IS_TAG` the value, is empty, has a newline or
-    /// ends with a backslash, or if the key has the byte `unwanted` in it.
+    /// Appends a field with a text value. The result is not zero if the key, or with `IS_TAG` the value, is empty, has
+    /// a newline or ends with a backslash, or if the key has the byte `unwanted` in it.
     #[inline(always)]
     pub fn text<const IS_TAG: bool>(&mut self, key: Text<'_>, tag: u8, value: Text<'_>, unwanted: u8) -> u32 {
         // An empty text wraps around and takes the other way.
         let short = key.len.wrapping_sub(1).max(value.len.wrapping_sub(1)) < MOVE_BYTES;
         if !short {
-            return self.long_text(key, tag, value, unwanted, IS_TAG);
+            let writer = Self::at_place(self.place, self.layout);
+            let (place, suspect) = writer.long_text(key, tag, value, unwanted, IS_TAG);
+            self.place = place;
+            return suspect;
         }
         self.room(FIELD_ROOM + 2 * MOVE_BYTES);
         let len = key.len + value.len + if IS_TAG { 6 } else { 4 };
-        // SAFETY: there is room for both texts, each with a whole move, and for the rest; the texts are readable one move
-        // from their start. `len` is below 128: two texts of at most 32 bytes.
+        // SAFETY: there is room for both texts, each with a whole move, and for the rest; the texts are readable one
+        // move from their start. `len` is below 128: two texts of at most 32 bytes.
         unsafe {
-            let at = self.at;
-            (at.cast::<u32>()).write_unaligned(u32::from_le_bytes([
-                self.layout.field,
-                len as u8,
-                self.layout.key,
-                key.len as u8,
-            ]));
-            let found = I::copy_and_find(key.at, at.add(4), unwanted);
+            let start = self.place.at;
+            let head = [self.layout.field, len as u8, self.layout.key, key.len as u8];
+            start.cast::<u32>().write_unaligned(u32::from_le_bytes(head));
+            let found = I::copy_and_find(key.at, start.add(4), unwanted);
             let mut suspect =
                 I::low_bits(u64::from(found), key.len as u32) as u32 | key.ends_with_backslash();
-            let at = at.add(4 + key.len);
-            (at.cast::<u16>()).write_unaligned(u16::from_le_bytes([tag, value.len as u8]));
+            let at = start.add(4 + key.len);
+            at.cast::<u16>().write_unaligned(u16::from_le_bytes([tag, value.len as u8]));
             let found = I::copy_and_find(value.at, at.add(2), b'\n');
-            let at = at.add(2 + value.len);
             if IS_TAG {
                 suspect |=
                     I::low_bits(u64::from(found), value.len as u32) as u32 | value.ends_with_backslash();
-                (at.cast::<u16>()).write_unaligned(u16::from_le_bytes(self.layout.is_tag));
-                self.at = at.add(2);
-            } else {
-                self.at = at;
+                let mark = u16::from_le_bytes(self.layout.is_tag);
+                at.add(2 + value.len).cast::<u16>().write_unaligned(mark);
             }
+            self.advance(len + 2);
             suspect
         }
     }
 
     /// As [`Writer::text`], for texts of any length.
     #[inline(never)]
-    fn long_text(&mut self, key: Text<'_>, tag: u8, value: Text<'_>, unwanted: u8, is_tag: bool) -> u32 {
-        self.room(FIELD_ROOM + key.len + value.len);
+    fn long_text(
+        mut self,
+        key: Text<'_>,
+        tag: u8,
+        value: Text<'_>,
+        unwanted: u8,
+        is_tag: bool,
+    ) -> (Place, u32) {
         let len = 1
             + varint_len(key.len as u64)
             + key.len
@@ -464,39 +512,37 @@ impl<'v, I: Isa> Writer<'v, I> {
             + varint_len(value.len as u64)
             + value.len
             + if is_tag { 2 } else { 0 };
-        // SAFETY: there is room for both texts, and FIELD_ROOM covers two tags, three lengths and the mark.
-        unsafe {
-            self.put(self.layout.field);
-            self.put_varint(len as u64);
-        }
-        self.long_piece(self.layout.key, key);
-        self.long_piece(tag, value);
+        self.varint_field(self.layout.field, len as u64);
+        let key_tag = self.layout.key;
+        self = self.long_piece(key_tag, key).long_piece(tag, value);
         let mut suspect = suspects(key.bytes(), unwanted);
         if is_tag {
             suspect |= suspects(value.bytes(), b'\n');
-            self.bytes(&self.layout.is_tag.clone());
+            let mark = self.layout.is_tag;
+            self.bytes(&mark);
         }
-        u32::from(suspect)
+        (self.place, u32::from(suspect))
     }
 
-    fn long_piece(&mut self, tag: u8, text: Text<'_>) {
-        self.room(FIELD_ROOM + text.len);
-        // SAFETY: there is room.
-        unsafe {
-            self.put(tag);
-            self.put_varint(text.len as u64);
-        }
+    #[inline(never)]
+    fn long_piece(mut self, tag: u8, text: Text<'_>) -> Self {
+        self.varint_field(tag, text.len as u64);
         self.bytes(text.bytes());
+        self
     }
 
-    /// Appends a field with a number: a varint, or with `fixed` the eight bytes themselves. The result is as for a text's key.
+    /// Appends a field with a number: a varint, or with `fixed` the eight bytes themselves. The result is as for a
+    /// text's key.
     #[inline(always)]
     pub fn number(&mut self, key: Text<'_>, tag: u8, value: u64, fixed: bool, unwanted: u8) -> u32 {
         let short = key.len.wrapping_sub(1) < MOVE_BYTES;
         // A varint beyond the deposit: negative numbers and very large ones.
         let wide = value >> DEPOSIT_BITS != 0 && !fixed;
         if !short || wide {
-            return self.any_number(key, tag, value, fixed, unwanted);
+            let writer = Self::at_place(self.place, self.layout);
+            let (place, suspect) = writer.any_number(key, tag, value, fixed, unwanted);
+            self.place = place;
+            return suspect;
         }
         self.room(FIELD_ROOM + MOVE_BYTES);
         let (varint, width) = deposit::<I>(value);
@@ -505,46 +551,33 @@ impl<'v, I: Isa> Writer<'v, I> {
         // SAFETY: there is room for the key with a whole move and for the rest; the key is readable one move from its
         // start. `len` is below 128.
         unsafe {
-            let at = self.at;
-            (at.cast::<u32>()).write_unaligned(u32::from_le_bytes([
-                self.layout.field,
-                len as u8,
-                self.layout.key,
-                key.len as u8,
-            ]));
-            let found = I::copy_and_find(key.at, at.add(4), unwanted);
-            let at = at.add(4 + key.len);
+            let start = self.place.at;
+            let head = [self.layout.field, len as u8, self.layout.key, key.len as u8];
+            start.cast::<u32>().write_unaligned(u32::from_le_bytes(head));
+            let found = I::copy_and_find(key.at, start.add(4), unwanted);
+            let at = start.add(4 + key.len);
             *at = tag;
-            (at.add(1).cast::<u64>()).write_unaligned(payload.to_le());
-            self.at = at.add(1 + width);
+            at.add(1).cast::<u64>().write_unaligned(payload.to_le());
+            self.advance(len + 2);
             I::low_bits(u64::from(found), key.len as u32) as u32 | key.ends_with_backslash()
         }
     }
 
     /// As [`Writer::number`], for any key and number.
     #[inline(never)]
-    fn any_number(&mut self, key: Text<'_>, tag: u8, value: u64, fixed: bool, unwanted: u8) -> u32 {
+    fn any_number(mut self, key: Text<'_>, tag: u8, value: u64, fixed: bool, unwanted: u8) -> (Place, u32) {
         let width = if fixed { 8 } else { varint_len(value) };
         let len = 1 + varint_len(key.len as u64) + key.len + 1 + width;
-        self.room(FIELD_ROOM);
-        // SAFETY: there is room for a tag and a length.
-        unsafe {
-            self.put(self.layout.field);
-            self.put_varint(len as u64);
+        self.varint_field(self.layout.field, len as u64);
+        let key_tag = self.layout.key;
+        self = self.long_piece(key_tag, key);
+        if fixed {
+            self.bytes(&[tag]);
+            self.bytes(&value.to_le_bytes());
+        } else {
+            self.varint_field(tag, value);
         }
-        self.long_piece(self.layout.key, key);
-        self.room(FIELD_ROOM);
-        // SAFETY: there is room for a tag and ten bytes.
-        unsafe {
-            self.put(tag);
-            if fixed {
-                self.at.cast::<u64>().write_unaligned(value.to_le());
-                self.at = self.at.add(8);
-            } else {
-                self.put_varint(value);
-            }
-        }
-        u32::from(suspects(key.bytes(), unwanted))
+        (self.place, u32::from(suspects(key.bytes(), unwanted)))
     }
 }
 
@@ -560,10 +593,10 @@ fn varint_len(value: u64) -> usize {
     (bits * 9 + 64) / 64
 }
 
-/// A varint of at most 56 bits: its bytes in the low end of a word, and how many they are.
+/// A varint of at most 56 bits: its bytes in the low end of a word, and how many they are. (For more bits: anything.)
 #[inline(always)]
 fn deposit<I: Isa>(value: u64) -> (u64, usize) {
-    let width = varint_len(value).min(8);
+    let width = varint_len(value);
     let more = I::low_bits(0x8080_8080_8080_8080, (width as u32 - 1) * 8);
     (I::spread(value) | more, width)
 }

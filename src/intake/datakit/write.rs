@@ -57,8 +57,9 @@ pub enum Echo {
 }
 
 /// Which global tags the points get.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TagSet {
+    #[default]
     Host,
     Election,
     None,
@@ -186,12 +187,6 @@ struct Params<'a> {
     dry: bool,
     strict: bool,
     tags: TagSet,
-}
-
-impl Default for TagSet {
-    fn default() -> TagSet {
-        TagSet::Host
-    }
 }
 
 /// The parameters, in the order of the bits that say which have been seen.

@@ -135,6 +135,10 @@ fn push_basic(value: &PbValue<'_>, out: &mut Vec<u8>) -> Pushed {
 
 /// A backslash before each of `special`.
 fn push_escaped(text: &[u8], special: &[u8], out: &mut Vec<u8>) {
+    // Hardly any text has one.
+    if !text.iter().any(|byte| special.contains(byte)) {
+        return out.extend_from_slice(text);
+    }
     for &byte in text {
         if special.contains(&byte) {
             out.push(b'\\');

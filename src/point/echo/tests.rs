@@ -148,6 +148,10 @@ proptest! {
         floats in proptest::collection::vec(-1e300f64..1e300, 1..4),
         time in 1..i64::MAX,
     ) {
+        // The format has no way to write a backslash before a byte that is escaped outside strings: `\\\\,` reads as
+        // an escaped comma behind a backslash, and where the comma stands alone it ends the value.
+        let writable = |text: &String| !text.as_bytes().windows(2).any(|pair| pair[0] == b'\\' && b" ,=".contains(&pair[1]));
+        prop_assume!(tags.values().all(writable));
         let mut kvs: Vec<DraftKv<'_>> = tags.iter().map(|(key, value)| tag(key, value)).collect();
         kvs.extend(strings.iter().map(|(key, value)| field(key, Value::Str(value.as_bytes().into()))));
         kvs.push(field("0ints", array(&ints.iter().copied().map(PbValue::Int).collect::<Vec<_>>())));

@@ -79,9 +79,15 @@ enum Outcome {
 struct Special<'a, 'r> {
     rules: &'a Rules<'r>,
     required: Option<&'a Required>,
+    hot: Hot,
+}
+
+/// What is asked at every key: kept in registers.
+#[derive(Clone, Copy)]
+struct Hot {
     /// Bit [`key_filter`] is set for every key that [`Special::see`] wants to know about.
     filter: u64,
-    /// Matches the bytes no key may have beside newlines.
+    /// The byte no key may have beside newlines.
     unwanted: u8,
     strings_dropped: bool,
 }
@@ -101,11 +107,13 @@ impl<'a, 'r> Special<'a, 'r> {
         let mut special = Special {
             rules,
             required,
-            filter: 0,
-            unwanted: if rules.category.dots_replaced { b'.' } else { b'\n' },
-            strings_dropped: rules.category.strings_dropped,
+            hot: Hot {
+                filter: 0,
+                unwanted: if rules.category.dots_replaced { b'.' } else { b'\n' },
+                strings_dropped: rules.category.strings_dropped,
+            },
         };
-        let mut watch = |key: &[u8]| special.filter |= 1 << key_filter(key);
+        let mut watch = |key: &[u8]| special.hot.filter |= 1 << key_filter(key);
         rules.category.disabled_keys.iter().for_each(|key| watch(key.as_bytes()));
         if let Some(required) = required {
             watch(required.key.key.as_bytes());
@@ -147,6 +155,7 @@ fn ordinary<I: Isa>(
     point: &PointSpan,
     special: &Special<'_, '_>,
 ) -> Outcome {
+    let hot = special.hot;
     let (tag_count, field_count) = (point.tags as usize, point.fields as usize);
     let name = sources.text(point.name_in_arena, point.name as usize, point.name_len as usize);
     if tag_count > TAGS_MAX
@@ -163,25 +172,25 @@ fn ordinary<I: Isa>(
     let mut suspect = 0;
     for kv in tags {
         let (key, value) = (key(sources, kv), text(sources, kv));
-        suspect |= look::<I>(key, special, &mut seen);
+        suspect |= look::<I>(key, hot, special, &mut seen);
         suspect |= u32::from(value.len() > TAG_VALUE_BYTES_MAX);
-        suspect |= writer.text::<true>(key, wire::FIELD_STR, value, special.unwanted);
+        suspect |= writer.text::<true>(key, wire::FIELD_STR, value, hot.unwanted);
     }
     for kv in fields {
         let key = key(sources, kv);
-        suspect |= look::<I>(key, special, &mut seen);
+        suspect |= look::<I>(key, hot, special, &mut seen);
         suspect |= match kv.kind {
             Kind::Int | Kind::Float | Kind::Bool | Kind::Uint => {
                 let is_float = kv.kind == Kind::Float;
                 let infinite = is_float && kv.value << 1 == f64::INFINITY.to_bits() << 1;
-                writer.number(key, NUMBER_TAGS[kv.kind as usize], kv.value, is_float, special.unwanted)
+                writer.number(key, NUMBER_TAGS[kv.kind as usize], kv.value, is_float, hot.unwanted)
                     | u32::from(infinite)
             }
             Kind::Str | Kind::Bytes => {
                 let value = text(sources, kv);
                 let tag = if kv.kind == Kind::Str { wire::FIELD_STR } else { wire::FIELD_BYTES };
-                let refused = special.strings_dropped || value.len() > FIELD_VALUE_BYTES_MAX;
-                if refused { 1 } else { writer.text::<false>(key, tag, value, special.unwanted) }
+                let refused = hot.strings_dropped || value.len() > FIELD_VALUE_BYTES_MAX;
+                if refused { 1 } else { writer.text::<false>(key, tag, value, hot.unwanted) }
             }
             // Rare enough for the general path.
             Kind::Array | Kind::Tag => 1,
@@ -216,8 +225,8 @@ fn text<'a>(sources: &Sources<'a>, kv: &Kv) -> Text<'a> {
 
 /// Not zero for a key that is too long. Notes the special ones.
 #[inline(always)]
-fn look<I: Isa>(key: Text<'_>, special: &Special<'_, '_>, seen: &mut Seen) -> u32 {
-    if special.filter >> key.filter::<I>() & 1 != 0 {
+fn look<I: Isa>(key: Text<'_>, hot: Hot, special: &Special<'_, '_>, seen: &mut Seen) -> u32 {
+    if hot.filter >> key.filter::<I>() & 1 != 0 {
         special.see(key.bytes(), seen);
     }
     u32::from(key.len() > KEY_BYTES_MAX)

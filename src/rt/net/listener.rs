@@ -76,7 +76,7 @@ impl Listener {
             match rustix::net::acceptfrom_with(&self.fd, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
                 Ok((fd, peer)) => {
                     let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
-                    let peer = peer.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
+                    let peer = peer.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
                     return Stream::accepted(fd).map(|stream| (stream, peer)).map_err(AcceptError::Failed);
                 }
                 Err(rustix::io::Errno::AGAIN) => {

@@ -146,11 +146,9 @@ mod tests {
     #[test]
     fn file_names_round_trip_and_foreign_ones_are_ignored() {
         let day = Day::of_ms(1_769_903_999_999);
-        for name in [
-            FileName::Open(day.clone()),
-            FileName::Rotated(day.clone(), 3),
-            FileName::Compressed(day.clone(), 12),
-        ] {
+        for name in
+            [FileName::Open(day.clone()), FileName::Rotated(day.clone(), 3), FileName::Compressed(day, 12)]
+        {
             assert_eq!(FileName::parse(&name.text()), Some(name.clone()));
         }
         for foreign in [

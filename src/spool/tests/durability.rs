@@ -89,6 +89,26 @@ fn stale_frames_of_a_recycled_segment_are_never_read() {
 }
 
 #[test]
+fn spares_of_a_log_that_is_gone_bring_nothing_back() {
+    let disk = MemoryDisk::default();
+    let (log, _) = open(&disk);
+    commit_each(&log, 0..30, 2500);
+    drain(&log, 100);
+    assert!(log.stats().spares > 0);
+    // All but the spares is lost: the new log counts from one again, and what is in the spares has larger numbers.
+    for name in disk.names().iter().filter(|name| !name.starts_with("spare-")) {
+        block_on(crate::spool::file::Disk::remove(&disk, name)).unwrap();
+    }
+    let (log, _) = open(&disk);
+    commit(&log, 50..51, 100).unwrap();
+    assert_eq!(log.stats().segments_reused, 1);
+    let (other, report) = open(&disk.after_kill());
+    assert_eq!((report.spooled_frames, report.torn_bytes), (1, 0));
+    assert_eq!(drain(&other, 100), [50]);
+    assert_eq!(drain(&log, 100), [50]);
+}
+
+#[test]
 fn numbers_are_not_given_twice_when_all_is_delivered_and_gone() {
     let disk = MemoryDisk::default();
     let (log, _) = open(&disk);

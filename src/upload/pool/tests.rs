@@ -1,7 +1,5 @@
 //! The pool on a real shard, against servers on threads of their own.
 
-#![expect(clippy::disallowed_methods, reason = "the servers here are threads of their own")]
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
