@@ -2,7 +2,8 @@
 //!
 //! Members and frames may be put one behind another, and readers that know the formats read them as one body. Levels
 //! are fixed at the knee, by measurement: gzip 6 costs six to nine times the time of gzip 1 for a fifth fewer bytes,
-//! and with zstd -1 a point of metrics costs a tenth less CPU in all than with zstd 1, in as many bytes (logs: 6 % more).
+//! and with zstd -1 a point of metrics costs a tenth less CPU in all than with zstd 1,
+//! in as many bytes (logs: 6 % more).
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 
