@@ -103,7 +103,8 @@ fn blocks(category: Category, corpus: &Corpus) -> (Vec<Vec<u8>>, u32) {
         category: rules(category, Compat::Documented),
         precision: Precision::Auto,
         now_ns: 1_800_000_000_000_000_000,
-        feed: None,
+        added_tags: None,
+        time_correction: false,
     };
     let (mut encoder, mut tape) = (Encoder::default(), Tape::default());
     let (mut blocks, mut points) = (Vec::new(), 0);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use kitgate::buf::{PADDING, Padded};
 use kitgate::codec::line_protocol::{self, Tape};
-use kitgate::point::encode::{Encoder, Feed, Rules};
+use kitgate::point::encode::{Encoder, Rules};
 use kitgate::point::{Batch, Category, Compat, GlobalTags, Precision, echo, rules};
 
 #[path = "corpus.rs"]
@@ -68,9 +68,10 @@ fn run(category: Category, corpus: &Corpus) {
         category: rules(category, Compat::Documented),
         precision: Precision::Auto,
         now_ns: 1_800_000_000_000_000_000,
-        feed: None,
+        added_tags: None,
+        time_correction: false,
     };
-    let fed = Rules { feed: Some(Feed { global_tags: Some(&host), time_correction: false }), ..bare };
+    let fed = Rules { added_tags: Some(&host), ..bare };
     let encoded: Vec<Batch> = bodies
         .iter()
         .zip(&tapes)

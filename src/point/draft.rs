@@ -14,6 +14,8 @@ pub struct Draft<'a> {
     /// Nanoseconds.
     pub time: i64,
     pub warns: Vec<Warn>,
+    /// The `info` of each debug entry: passed on.
+    pub debugs: Vec<Cow<'a, [u8]>>,
 }
 
 /// A tag or field.

@@ -44,6 +44,7 @@ pub const FIELD_UNIT: u8 = tag(10, LEN);
 pub const FIELD_STR: u8 = tag(11, LEN);
 pub const WARN_TYPE: u8 = tag(1, LEN);
 pub const WARN_MESSAGE: u8 = tag(2, LEN);
+pub const DEBUG_INFO: u8 = tag(1, LEN);
 pub const ANY_TYPE_URL: u8 = tag(1, LEN);
 pub const ANY_VALUE: u8 = tag(2, LEN);
 pub const ARRAY_ITEM: u8 = tag(1, LEN);

@@ -12,7 +12,7 @@ use crate::buf::Padded;
 use crate::codec::content_encoding::{DecodeError, GzipDecoder};
 use crate::codec::line_protocol::{self, Tape};
 use crate::http1::{Head, query};
-use crate::point::encode::{Encoder, Feed, Rules};
+use crate::point::encode::{Encoder, Rules};
 use crate::point::{Batch, Category, Compat, GlobalTags, Precision, Route, echo, rules};
 
 use super::super::reply::{ContentType, Cors, Reply};
@@ -310,6 +310,7 @@ impl WritePlan {
         Box::new(error.reply().with_cors(&self.cors))
     }
 
+    /// The rules of one pass over the points: `feed` for those that are taken, else for those that are looked at.
     fn rules<'a>(&self, settings: &'a Settings, now_ns: i64, feed: bool) -> Rules<'a> {
         let options = &settings.options;
         let global_tags: Option<&GlobalTags> = match self.tags {
@@ -321,7 +322,8 @@ impl WritePlan {
             category: rules(self.category, options.compat),
             precision: self.precision,
             now_ns,
-            feed: feed.then_some(Feed { global_tags, time_correction: options.time_correction }),
+            added_tags: global_tags.filter(|_| feed),
+            time_correction: feed && options.time_correction,
         }
     }
 }

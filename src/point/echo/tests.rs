@@ -131,7 +131,13 @@ fn encode(text: &[u8]) -> Vec<u8> {
     let mut tape = Tape::default();
     parse(body, &mut tape).unwrap();
     assert_eq!((tape.lost_points, tape.lost_values), (0, 0));
-    let rules = Rules { category: &LIMITS_ONLY, precision: Precision::Nanos, now_ns: 1, feed: None };
+    let rules = Rules {
+        category: &LIMITS_ONLY,
+        precision: Precision::Nanos,
+        now_ns: 1,
+        added_tags: None,
+        time_correction: false,
+    };
     let mut batch = Batch::default();
     Encoder::default().encode(body, &tape, &rules, &mut batch);
     batch.bytes

@@ -9,18 +9,14 @@ use std::ops::Range;
 
 use crate::buf::Padded;
 use crate::codec::line_protocol::{Kind, Kv, PointSpan, Tape};
-use crate::point::check::{FIELD_VALUE_BYTES_MAX, FIELDS_MAX, KEY_BYTES_MAX, MEASUREMENT_BYTES_MAX};
+use crate::point::check::{FIELD_VALUE_BYTES_MAX, FIELDS_MAX, MEASUREMENT_BYTES_MAX};
 use crate::point::check::{TAG_VALUE_BYTES_MAX, TAGS_MAX};
-use crate::point::draft::{DraftKv, Value, Warn};
-use crate::point::time::{CORRECTION_NS, Resolved, resolve};
+use crate::point::draft::Warn;
 use crate::point::{Batch, check, wire};
-use crate::simd::wire::{Isa, Kernel, Layout, Sources, Text, Writer, key_filter};
+use crate::simd::wire::{Isa, Kernel, Sources, Text, Writer};
 
-use super::{ORIGINAL_TIME_KEY, Required, Rules, general};
-
-/// `PBPoint.fields`.
-const LAYOUT: Layout =
-    Layout { field: wire::POINT_FIELD, key: wire::FIELD_KEY, is_tag: [wire::FIELD_IS_TAG, 1] };
+use super::special::{LAYOUT, Outcome, Seen, Special, finish, look};
+use super::{Required, Rules, general};
 
 /// The points of one call.
 pub(super) struct Points<'a, 'r> {
@@ -63,86 +59,6 @@ impl Kernel for Points<'_, '_> {
         writer.finish();
         batch.points += points.len() as u32;
         first_warn
-    }
-}
-
-/// How a point went.
-enum Outcome {
-    Clean,
-    /// Written, with its category's required key and the warning about it.
-    DefaultAdded,
-    /// Not (rightly) written.
-    Unusual,
-}
-
-/// The keys that mean something, and what has been seen of them.
-struct Special<'a, 'r> {
-    rules: &'a Rules<'r>,
-    required: Option<&'a Required>,
-    hot: Hot,
-}
-
-/// What is asked at every key: kept in registers.
-#[derive(Clone, Copy)]
-struct Hot {
-    /// Bit [`key_filter`] is set for every key that [`Special::see`] wants to know about.
-    filter: u64,
-    /// The byte no key may have beside newlines.
-    unwanted: u8,
-    strings_dropped: bool,
-}
-
-/// What a point has of the special keys.
-#[derive(Clone, Copy, Default)]
-struct Seen {
-    required: bool,
-    original_time: bool,
-    disabled: bool,
-    /// One bit a global tag.
-    global_tags: u64,
-}
-
-impl<'a, 'r> Special<'a, 'r> {
-    fn new(rules: &'a Rules<'r>, required: Option<&'a Required>) -> Special<'a, 'r> {
-        let mut special = Special {
-            rules,
-            required,
-            hot: Hot {
-                filter: 0,
-                unwanted: if rules.category.dots_replaced { b'.' } else { b'\n' },
-                strings_dropped: rules.category.strings_dropped,
-            },
-        };
-        let mut watch = |key: &[u8]| special.hot.filter |= 1 << key_filter(key);
-        rules.category.disabled_keys.iter().for_each(|key| watch(key.as_bytes()));
-        if let Some(required) = required {
-            watch(required.key.key.as_bytes());
-        }
-        if let Some(feed) = &rules.feed {
-            for tag in feed.global_tags.map(|tags| tags.as_slice()).unwrap_or_default() {
-                watch(&tag.key);
-            }
-            if feed.time_correction {
-                watch(ORIGINAL_TIME_KEY.as_bytes());
-            }
-        }
-        special
-    }
-
-    #[inline(never)]
-    fn see(&self, key: &[u8], seen: &mut Seen) {
-        if let Some(required) = self.required {
-            seen.required |= required.key.key.as_bytes() == key;
-        }
-        seen.disabled |= self.rules.category.disabled_keys.iter().any(|disabled| disabled.as_bytes() == key);
-        if let Some(feed) = &self.rules.feed {
-            let tags = feed.global_tags.map(|tags| tags.as_slice()).unwrap_or_default();
-            if let Some(index) = tags.iter().position(|tag| &*tag.key == key) {
-                // At most 64: `GLOBAL_TAGS_MAX`.
-                seen.global_tags |= 1 << index;
-            }
-            seen.original_time |= key == ORIGINAL_TIME_KEY.as_bytes();
-        }
     }
 }
 
@@ -199,7 +115,7 @@ fn ordinary<I: Isa>(
     if suspect != 0 || seen.disabled {
         return Outcome::Unusual;
     }
-    finish(writer, point, special, &seen, start)
+    finish(writer, point.time, special, &seen, start)
 }
 
 /// The tags of number fields, by kind.
@@ -221,58 +137,4 @@ fn key<'a>(sources: &Sources<'a>, kv: &Kv) -> Text<'a> {
 fn text<'a>(sources: &Sources<'a>, kv: &Kv) -> Text<'a> {
     let (offset, len) = ((kv.value >> 32) as usize, kv.value as u32 as usize);
     sources.text(kv.flags & Kv::VALUE_IN_ARENA != 0, offset, len)
-}
-
-/// Not zero for a key that is too long. Notes the special ones.
-#[inline(always)]
-fn look<I: Isa>(key: Text<'_>, hot: Hot, special: &Special<'_, '_>, seen: &mut Seen) -> u32 {
-    if hot.filter >> key.filter::<I>() & 1 != 0 {
-        special.see(key.bytes(), seen);
-    }
-    u32::from(key.len() > KEY_BYTES_MAX)
-}
-
-/// What stands behind the fields: defaults, global tags, time, warnings.
-#[inline(always)]
-fn finish<I: Isa>(
-    writer: &mut Writer<'_, I>,
-    point: &PointSpan,
-    special: &Special<'_, '_>,
-    seen: &Seen,
-    start: usize,
-) -> Outcome {
-    let rules = special.rules;
-    let mut time = match resolve(point.time, rules.precision) {
-        Resolved::Given(ns) => ns,
-        Resolved::Now => rules.now_ns,
-        Resolved::Negative | Resolved::OutOfRange => return Outcome::Unusual,
-    };
-    let missing = special.required.filter(|_| !seen.required);
-    if let Some(required) = missing {
-        writer.bytes(&required.field);
-    }
-    if let Some(feed) = &rules.feed {
-        let added = missing.map(|required| required.key.key.as_bytes());
-        for (index, tag) in
-            feed.global_tags.map(|tags| tags.as_slice()).unwrap_or_default().iter().enumerate()
-        {
-            if seen.global_tags >> index & 1 == 0 && added != Some(&*tag.key) {
-                writer.bytes(&tag.encoded);
-            }
-        }
-        if feed.time_correction && time.abs_diff(rules.now_ns) > CORRECTION_NS {
-            if !seen.original_time {
-                writer.with_vec(|out| {
-                    DraftKv::field(ORIGINAL_TIME_KEY.as_bytes(), Value::Int(time)).encode(out);
-                });
-            }
-            time = rules.now_ns;
-        }
-    }
-    writer.varint_field(wire::POINT_TIME, time as u64);
-    if let Some(required) = missing {
-        writer.bytes(&required.warn);
-    }
-    writer.close(start);
-    if missing.is_some() { Outcome::DefaultAdded } else { Outcome::Clean }
 }

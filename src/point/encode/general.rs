@@ -46,16 +46,19 @@ pub(super) fn encode(
 }
 
 /// Ours: DataKit takes now without a word, or wraps around.
-fn time_warn(what: &str, timestamp: Option<i64>) -> Warn {
+pub(super) fn time_warn(what: &str, timestamp: Option<i64>) -> Warn {
     Warn::new("invalid_time", format!("time {} {what}, use now", timestamp.unwrap_or_default()))
 }
 
-/// Adds what feeding adds, and writes the point.
-fn write(mut draft: Draft<'_>, silent: Vec<Warn>, rules: &Rules<'_>, out: &mut Vec<u8>) -> Option<Warn> {
-    if let Some(feed) = &rules.feed
-        && feed.time_correction
-        && draft.time.abs_diff(rules.now_ns) > CORRECTION_NS
-    {
+/// Adds what is added after the checks, and writes the point. The result is its first warning: of `silent`, which the
+/// point does not carry, or of its own.
+pub(super) fn write(
+    mut draft: Draft<'_>,
+    silent: Vec<Warn>,
+    rules: &Rules<'_>,
+    out: &mut Vec<u8>,
+) -> Option<Warn> {
+    if rules.time_correction && draft.time.abs_diff(rules.now_ns) > CORRECTION_NS {
         let original = std::mem::replace(&mut draft.time, rules.now_ns);
         if !draft.kvs.iter().any(|kv| &*kv.key == ORIGINAL_TIME_KEY.as_bytes()) {
             draft.kvs.push(DraftKv::field(ORIGINAL_TIME_KEY.as_bytes(), Value::Int(original)));
@@ -66,8 +69,7 @@ fn write(mut draft: Draft<'_>, silent: Vec<Warn>, rules: &Rules<'_>, out: &mut V
         for kv in &draft.kvs {
             kv.encode(out);
         }
-        let global_tags = rules.feed.and_then(|feed| feed.global_tags);
-        for tag in global_tags.map(|tags| tags.as_slice()).unwrap_or_default() {
+        for tag in rules.added_tags() {
             if !draft.kvs.iter().any(|kv| *kv.key == *tag.key) {
                 out.extend_from_slice(&tag.encoded);
             }
@@ -75,6 +77,9 @@ fn write(mut draft: Draft<'_>, silent: Vec<Warn>, rules: &Rules<'_>, out: &mut V
         wire::put_uint(out, wire::POINT_TIME, draft.time as u64);
         for warn in &draft.warns {
             warn.encode(out);
+        }
+        for info in &draft.debugs {
+            wire::put_message(out, wire::POINT_DEBUG, |out| wire::put_bytes(out, wire::DEBUG_INFO, info));
         }
     });
     silent.into_iter().chain(draft.warns).next()
@@ -101,7 +106,7 @@ fn draft<'a>(body: &'a [u8], tape: &'a Tape, point: &PointSpan) -> Draft<'a> {
             }
         }
     });
-    Draft { name: Cow::Borrowed(tape.name(body, point)), kvs: kvs.collect(), time: 0, warns: Vec::new() }
+    Draft { name: Cow::Borrowed(tape.name(body, point)), kvs: kvs.collect(), ..Draft::default() }
 }
 
 /// Appends the `Any` of an array value.

@@ -3,10 +3,11 @@
 //! `fast` writes ordinary points straight from the tape. A point is ordinary when no rule of [`super::check`] would
 //! change it, save that its category's required key may be missing. What it cannot tell cheaply, and whatever is
 //! unusual, it hands to `general`, point by point: the owned form, all rules in order, plain encoding. Both give points
-//! of equal meaning; the tests compare them.
+//! of equal meaning; the tests compare them. `special` is what every fast path asks of a point while it is written.
 
 mod fast;
 mod general;
+mod special;
 
 use std::ops::Range;
 
@@ -15,6 +16,7 @@ use crate::codec::line_protocol::Tape;
 use crate::simd::wire as simd_wire;
 
 use super::draft::{DraftKv, Value, Warn};
+use super::global_tags::GlobalTag;
 use super::rules::{CategoryRules, RequiredKey};
 use super::time::Precision;
 use super::{Batch, GlobalTags, check};
@@ -29,16 +31,38 @@ pub struct Rules<'a> {
     pub precision: Precision,
     /// Stands in for times that are missing; one value for the whole request.
     pub now_ns: i64,
-    /// `None`: points are only looked at (echo, strict), and nothing is added that feeding adds.
-    pub feed: Option<Feed<'a>>,
+    /// Tags for points that lack them, added after all checks. Where points are only looked at (echo, strict): those
+    /// that belong to the request itself, and no global ones.
+    pub added_tags: Option<&'a GlobalTags>,
+    /// Move points that are more than two hours off to now: only when they are fed.
+    pub time_correction: bool,
 }
 
-/// What is added to points when they are fed, after all checks.
-#[derive(Clone, Copy, Debug)]
-pub struct Feed<'a> {
-    pub global_tags: Option<&'a GlobalTags>,
-    /// Move points that are more than two hours off to now.
-    pub time_correction: bool,
+impl Rules<'_> {
+    fn added_tags(&self) -> &[GlobalTag] {
+        self.added_tags.map(GlobalTags::as_slice).unwrap_or_default()
+    }
+}
+
+/// How far one call goes on in a body. It ends at the first boundary between points that lies past any of the bounds,
+/// and always takes at least one point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// Bytes of the body to read. A point that takes the general path counts [`GENERAL_COST`] times, so that a call takes
+    /// about as long whatever the points are.
+    pub budget: usize,
+    /// An offset in the body.
+    pub until: usize,
+    /// Bytes that the batch may grow by.
+    pub growth: usize,
+}
+
+/// The general path costs about this many times what the fast one does.
+pub const GENERAL_COST: usize = 8;
+
+impl Stretch {
+    /// To the end of the body.
+    pub const WHOLE: Stretch = Stretch { budget: usize::MAX, until: usize::MAX, growth: usize::MAX };
 }
 
 /// Encodes points. Holds memory that is reused; one a shard.

@@ -124,7 +124,8 @@ proptest! {
             category: rules(category, compat),
             precision: Precision::Auto,
             now_ns: NOW,
-            feed: feed.then_some(Feed { global_tags: Some(&tags), time_correction }),
+            added_tags: feed.then_some(&tags),
+            time_correction,
         };
         let (fast, general) = encode_both(&lines.join("\n"), &rules);
         prop_assert_eq!(fast, general);
@@ -137,7 +138,8 @@ fn recorded(category: Category) -> Rules<'static> {
         category: rules(category, Compat::Datakit184),
         precision: Precision::Auto,
         now_ns: NOW,
-        feed: None,
+        added_tags: None,
+        time_correction: false,
     }
 }
 
