@@ -23,6 +23,7 @@ mod tests;
 pub use explain::explain;
 
 use crate::buf::Padded;
+use crate::codec::json::is_white;
 use crate::point::Batch;
 use crate::point::draft::Warn;
 
@@ -158,7 +159,7 @@ impl Encoder {
                         }
                     }
                     let start = at.offset;
-                    let (end, warn) = element::encode(body, start, reader, rules, &mut self.json, batch)?;
+                    let (end, warn) = element::encode(&body, start, reader, rules, &mut self.json, batch)?;
                     first_warn = first_warn.or(warn);
                     *at = JsonAt { offset: end, stage: Stage::Behind };
                     left.spend((end - start).saturating_mul(GENERAL_COST));
@@ -223,8 +224,4 @@ impl Left {
         self.spend(skipped);
         Gap { skipped, cut }
     }
-}
-
-fn is_white(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
