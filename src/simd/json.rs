@@ -341,8 +341,17 @@ impl<'a> Cursor<'a> {
     /// Passes white space.
     #[inline(always)]
     pub fn space(&mut self) {
+        self.space_up_to(usize::MAX);
+    }
+
+    /// Passes white space, but not more of it than `most` bytes.
+    #[inline(always)]
+    pub fn space_up_to(&mut self, most: usize) {
         if self.byte() <= b' ' {
-            while matches!(self.byte(), b' ' | b'\n' | b'\r' | b'\t') && self.skip(1).is_some() {}
+            let mut passed = 0;
+            while passed < most && matches!(self.byte(), b' ' | b'\n' | b'\r' | b'\t') && self.skip(1).is_some() {
+                passed += 1;
+            }
         }
     }
 
