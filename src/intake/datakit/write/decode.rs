@@ -6,6 +6,7 @@ use crate::codec::line_protocol;
 use crate::intake::Settings;
 use crate::limits::DIRECT_BODY_BYTES_MAX;
 use crate::point::Batch;
+use crate::point::encode::explain_json;
 
 use super::reader::{Fed, Reader, Scratch, Stop};
 use super::{ApiError, BodyFormat, ContentEncoding, WritePlan, Written};
@@ -148,7 +149,7 @@ pub(super) fn decode_error(error: DecodeError, settings: &Settings) -> ApiError 
 pub fn explain(format: BodyFormat, body: &[u8]) -> ApiError {
     match format {
         BodyFormat::LineProtocol => ApiError::invalid_line_point(line_protocol::explain(body).message),
-        BodyFormat::Json => ApiError::invalid_json_point("JSON bodies are not taken yet".to_owned()),
+        BodyFormat::Json => ApiError::invalid_json_point(explain_json(body)),
         BodyFormat::Protobuf => {
             ApiError::invalid_protobuf_point("protobuf bodies are not taken yet".to_owned())
         }

@@ -8,13 +8,16 @@ use crate::codec::content_encoding::GzipDecoder;
 use crate::codec::line_protocol::{self, Tape};
 use crate::intake::Settings;
 use crate::point::draft::Warn;
-use crate::point::encode::{Encoder, Rules};
+use crate::point::encode::{Encoder, JsonAt, Rules, Stretch};
 use crate::point::{Batch, Compat, GlobalTags, echo, rules};
 
 use super::{ApiError, BodyFormat, Echo, TagSet, WritePlan, Written};
 
 /// So many lines are encoded before the batch is looked at: short lines grow, and a stretch has many of them.
 const RUN_POINTS: usize = 512;
+
+/// A step that only looks at points stops when they take this much.
+const LOOK_GROWTH_BYTES: usize = 1 << 20;
 
 /// Memory that decoding reuses from one body to the next. One a shard.
 #[derive(Debug, Default)]
@@ -48,6 +51,7 @@ pub(super) trait Fed {
 #[derive(Clone, Copy, Debug)]
 enum At {
     Lines(usize),
+    Json(JsonAt),
     /// A format that is not read.
     Unread,
 }
@@ -73,7 +77,8 @@ impl Reader {
         Reader {
             at: match plan.format {
                 BodyFormat::LineProtocol => At::Lines(0),
-                BodyFormat::Json | BodyFormat::Protobuf => At::Unread,
+                BodyFormat::Json => At::Json(JsonAt::default()),
+                BodyFormat::Protobuf => At::Unread,
             },
             now_ns,
             points: 0,
@@ -105,8 +110,51 @@ impl Reader {
         }
         match self.at {
             At::Lines(from) => self.read_lines(plan, body, from, settings, scratch, echo, fed, budget),
+            At::Json(from) => self.read_json(plan, body, from, settings, scratch, echo, fed, budget),
             At::Unread => Err(Stop::Bad),
         }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "as `read`")]
+    fn read_json(
+        &mut self,
+        plan: &WritePlan,
+        body: Padded<'_>,
+        from: JsonAt,
+        settings: &Settings,
+        scratch: &mut Scratch,
+        echo: &mut Batch,
+        fed: &mut dyn Fed,
+        budget: usize,
+    ) -> Result<bool, Stop> {
+        let encoder = &mut scratch.encoder;
+        let mut at = from;
+        if !plan.dry {
+            let (batch, growth) = fed.batch().ok_or(Stop::TooMuch)?;
+            let before = batch.points;
+            let stretch = Stretch { budget, growth, ..Stretch::WHOLE };
+            let rules = self.feed_rules(plan, settings);
+            encoder.encode_json(body, &mut at, stretch, &rules, batch).map_err(|_| Stop::Bad)?;
+            self.points += batch.points - before;
+        }
+        if plan.dry || plan.is_looked_at() {
+            // The same elements again, or as many as a step should.
+            let stretch = match plan.dry {
+                true => Stretch { budget, growth: LOOK_GROWTH_BYTES, ..Stretch::WHOLE },
+                false => Stretch { until: at.offset(), ..Stretch::WHOLE },
+            };
+            let (mut looked_at, before) = (from, echo.points);
+            let rules = self.look_rules(plan, settings);
+            let warn =
+                encoder.encode_json(body, &mut looked_at, stretch, &rules, echo).map_err(|_| Stop::Bad)?;
+            self.warn = self.warn.take().or(warn);
+            if plan.dry {
+                at = looked_at;
+                self.points += echo.points - before;
+            }
+        }
+        self.at = At::Json(at);
+        Ok(at.is_done())
     }
 
     #[expect(clippy::too_many_arguments, reason = "as `read`")]
@@ -223,14 +271,15 @@ impl WritePlan {
 
 fn write_echo(format: Echo, points: &[u8], settings: &Settings) -> Vec<u8> {
     let mut out = Vec::with_capacity(points.len() * 2);
+    let recorded = settings.options.compat == Compat::Datakit184;
     let result = match format {
+        Echo::LineProtocol if recorded => {
+            echo::line_protocol_as_recorded(points, &mut out).map_err(echo::EchoError::from)
+        }
         Echo::LineProtocol => echo::line_protocol(points, &mut out).map_err(echo::EchoError::from),
         Echo::Json => echo::json(points, &mut out),
         Echo::PbJson => {
-            let style = echo::PbJsonStyle {
-                empty_warns_after_warned: settings.options.compat == Compat::Datakit184,
-                omit_empty_fields: false,
-            };
+            let style = echo::PbJsonStyle { empty_warns_after_warned: recorded, omit_empty_fields: false };
             echo::pbjson(points, style, &mut out)
         }
     };
