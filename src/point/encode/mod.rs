@@ -16,6 +16,8 @@ use crate::buf::{PADDING, Padded};
 use crate::codec::line_protocol::Tape;
 use crate::simd::wire as simd_wire;
 
+#[doc(hidden)]
+pub use json::fuzz_differential as fuzz_json_differential;
 pub use json::{BadJson, JsonAt, explain as explain_json};
 
 use super::draft::{DraftKv, Value, Warn};

@@ -16,11 +16,14 @@ mod dialect;
 mod element;
 mod explain;
 mod fast;
+mod fuzz;
 
 #[cfg(test)]
 mod tests;
 
 pub use explain::explain;
+#[doc(hidden)]
+pub use fuzz::fuzz_differential;
 
 use crate::buf::Padded;
 use crate::codec::json::is_white;
