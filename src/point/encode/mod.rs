@@ -75,6 +75,7 @@ impl Stretch {
 pub struct Encoder {
     required: Vec<Required>,
     json: json::Scratch,
+    json_keys: json::Keys,
 }
 
 /// A required key's default, encoded: the field, and the warning that says it was added.
