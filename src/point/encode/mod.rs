@@ -4,9 +4,12 @@
 //! change it, save that its category's required key may be missing. What it cannot tell cheaply, and whatever is
 //! unusual, it hands to `general`, point by point: the owned form, all rules in order, plain encoding. Both give points
 //! of equal meaning; the tests compare them. `special` is what every fast path asks of a point while it is written.
+//! [`protobuf`] does the same for bodies that are protobuf already.
 
 mod fast;
 mod general;
+mod keys;
+pub mod protobuf;
 mod special;
 
 use std::ops::Range;
@@ -20,6 +23,8 @@ use super::global_tags::GlobalTag;
 use super::rules::{CategoryRules, RequiredKey};
 use super::time::Precision;
 use super::{Batch, GlobalTags, check};
+
+pub use protobuf::ProtobufError;
 
 /// The field that keeps a corrected point's own time.
 pub const ORIGINAL_TIME_KEY: &str = "__orig_time";
@@ -69,6 +74,8 @@ impl Stretch {
 #[derive(Debug, Default)]
 pub struct Encoder {
     required: Vec<Required>,
+    /// Made with the first body that needs it.
+    keys: Option<keys::Keys>,
 }
 
 /// A required key's default, encoded: the field, and the warning that says it was added.
