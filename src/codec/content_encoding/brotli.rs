@@ -27,12 +27,7 @@ impl Default for Brotli {
 }
 
 impl Brotli {
-    pub(super) fn piece(
-        &mut self,
-        rest: &[u8],
-        out: &mut [u8],
-        read_max: usize,
-    ) -> Result<Piece, Malformed> {
+    pub(super) fn piece(&mut self, rest: &[u8], out: &mut [u8], read_max: usize) -> Result<Piece, Malformed> {
         let input = rest.get(..read_max).unwrap_or(rest);
         let (mut input_left, mut read) = (input.len(), 0);
         let (mut room, mut written) = (out.len(), 0);

@@ -28,12 +28,7 @@ impl Deflate {
         self.begun = false;
     }
 
-    pub(super) fn piece(
-        &mut self,
-        rest: &[u8],
-        out: &mut [u8],
-        read_max: usize,
-    ) -> Result<Piece, Malformed> {
+    pub(super) fn piece(&mut self, rest: &[u8], out: &mut [u8], read_max: usize) -> Result<Piece, Malformed> {
         if !std::mem::replace(&mut self.begun, true) && has_zlib_header(rest) {
             return Ok(Piece { read: ZLIB_HEADER_BYTES, written: 0, end: false });
         }

@@ -37,12 +37,7 @@ impl Gzip {
         self.state = State::Header { first: true };
     }
 
-    pub(super) fn piece(
-        &mut self,
-        rest: &[u8],
-        out: &mut [u8],
-        read_max: usize,
-    ) -> Result<Piece, Malformed> {
+    pub(super) fn piece(&mut self, rest: &[u8], out: &mut [u8], read_max: usize) -> Result<Piece, Malformed> {
         match self.state {
             State::Header { first: false } if rest.is_empty() => Ok(Piece { read: 0, written: 0, end: true }),
             State::Header { .. } => {

@@ -8,19 +8,19 @@ use proptest::prelude::*;
 use super::*;
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
 fn deflate(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
 fn zlib(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
@@ -117,8 +117,9 @@ proptest! {
         let at = at % input.len();
         input[at] ^= 1 << bit;
         match (encoding, decode(encoding, &input, 100_000)) {
-            // A flag, a time or a name in the header says nothing about the contents; all else is under the checksum.
-            (Encoding::Gzip, Ok(out)) => prop_assert!(at < 10 && out == LINES.repeat(30)),
+            // Flags and the time in the header, and the bits between the last block and the checksum, say nothing about the
+            // contents; those are under the checksum.
+            (Encoding::Gzip, Ok(out)) => prop_assert_eq!(out, LINES.repeat(30)),
             // The others carry no checksum: what comes out is bounded, that is all.
             (_, Ok(out)) => prop_assert!(out.len() <= 100_000),
             (_, Err(_)) => {}
@@ -183,21 +184,26 @@ fn bombs_cost_no_more_than_the_caps() {
 
 #[test]
 fn small_bodies_may_grow_as_they_like_and_large_ones_as_text_does() {
-    let mut input = gzip(&vec![b'a'; RATIO_FREE_BYTES]);
-    assert!(input.len() * RATIO_MAX < 2 * RATIO_FREE_BYTES, "the floor counts here, not the ratio");
+    let input = gzip(&vec![b'a'; RATIO_FREE_BYTES]);
+    assert!(input.len() * RATIO_MAX < RATIO_FREE_BYTES, "the floor counts here, not the ratio");
     assert_eq!(decode(Encoding::Gzip, &input, usize::MAX).unwrap().len(), RATIO_FREE_BYTES);
-    input.extend(gzip(b"and one more member"));
-    assert!(input.len() * 500 < 2 * RATIO_FREE_BYTES);
-    let lines = LINES.repeat((4 << 20) / LINES.len());
-    for encoding in [Encoding::Gzip, Encoding::Deflate] {
-        let input = encode(encoding, &lines);
-        assert!(lines.len() / input.len() > 50, "{encoding:?}: only {}", lines.len() / input.len());
+    let input = [input, gzip(b"!")].concat();
+    assert_eq!(decode(Encoding::Gzip, &input, usize::MAX), Err(DecodeError::TooLarge));
+    // Idle hosts: the same values, minute after minute.
+    let lines: String = (0..60_000)
+        .map(|i| {
+            format!("cpu,host=h{},region=eu usage=0,count=0i {}\n", i % 100, 1_700_000_000 + i / 100 * 60)
+        })
+        .collect();
+    for encoding in Encoding::ALL {
+        let input = encode(encoding, lines.as_bytes());
+        assert!(lines.len() > 2 * RATIO_FREE_BYTES && lines.len() / input.len() > 10, "{encoding:?}");
         assert_eq!(decode(encoding, &input, usize::MAX).unwrap().len(), lines.len(), "{encoding:?}");
     }
     let strict = Limits { bytes_max: usize::MAX, ratio_max: 10 };
     let mut decoder = Decoder::default();
     decoder.reset(Encoding::Zstd);
-    let result = decoder.decode_all(&zstd(&lines), &mut Vec::new(), &strict);
+    let result = decoder.decode_all(&zstd(lines.as_bytes()), &mut Vec::new(), &strict);
     assert_eq!(result, Err(DecodeError::TooLarge));
 }
 
@@ -300,7 +306,11 @@ fn zstd_windows_have_a_bound() {
         assert_eq!(decode(Encoding::Zstd, &frame_with_window(log), 100).unwrap(), b"x", "{log}");
     }
     for log in [largest + 1, 27, 31, 41] {
-        assert_eq!(decode(Encoding::Zstd, &frame_with_window(log), 100), Err(DecodeError::Malformed), "{log}");
+        assert_eq!(
+            decode(Encoding::Zstd, &frame_with_window(log), 100),
+            Err(DecodeError::Malformed),
+            "{log}"
+        );
     }
 }
 
@@ -313,8 +323,6 @@ fn large_contexts_do_not_outlive_their_body() {
         decoder.reset(Encoding::Zstd);
         decoder.decode_all(&frame_with_window(log), &mut out, &Limits::new(100)).unwrap();
         assert_eq!(decoder.zstd.is_some(), kept, "a window of {log} bits");
-        decoder.reset(Encoding::Brotli);
-        decoder.decode_all(&brotli(b"x"), &mut out, &Limits::new(100)).unwrap_err();
     }
     out.clear();
     decoder.reset(Encoding::Brotli);

@@ -46,12 +46,7 @@ impl Zstd {
         self.context.sizeof() > KEPT_BYTES_MAX
     }
 
-    pub(super) fn piece(
-        &mut self,
-        rest: &[u8],
-        out: &mut [u8],
-        read_max: usize,
-    ) -> Result<Piece, Malformed> {
+    pub(super) fn piece(&mut self, rest: &[u8], out: &mut [u8], read_max: usize) -> Result<Piece, Malformed> {
         if rest.is_empty() && !self.open {
             return Ok(Piece { read: 0, written: 0, end: true });
         }

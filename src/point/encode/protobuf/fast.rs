@@ -15,7 +15,7 @@ use crate::point::draft::Warn;
 use crate::point::pb::PbPoint;
 use crate::point::{Batch, check, wire};
 use crate::simd::wire::frames::Frames;
-use crate::simd::wire::{Isa, Kernel, Text, Writer};
+use crate::simd::wire::{Isa, Kernel, Writer};
 
 use super::super::keys::Keys;
 use super::super::special::{LAYOUT, Outcome, Seen, Special, finish_with, look};
@@ -86,12 +86,7 @@ fn point_at(body: Frames<'_>, at: usize) -> Option<(usize, usize)> {
 /// the one about the default.
 #[cold]
 #[inline(never)]
-fn first_warn(
-    point: &[u8],
-    brought: usize,
-    outcome: &Outcome,
-    required: Option<&Required>,
-) -> Option<Warn> {
+fn first_warn(point: &[u8], brought: usize, outcome: &Outcome, required: Option<&Required>) -> Option<Warn> {
     let own = (brought > 0).then(|| PbPoint::parse(point).ok()?.warns().next()?.ok()).flatten();
     let default = || match (outcome, required) {
         (Outcome::DefaultAdded, Some(required)) => Some(check::required_warn(&required.key)),

@@ -45,7 +45,6 @@ enum Shape {
     NoValue,
     /// Two of them.
     Twice,
-    TagOfInt,
     TagFalse,
 }
 
@@ -84,10 +83,6 @@ fn put_part(part: &Part, out: &mut Vec<u8>) {
             Shape::Twice => {
                 wire::put_uint(out, wire::FIELD_INT, 1);
                 wire::put_bytes(out, wire::FIELD_STR, b"last");
-            }
-            Shape::TagOfInt => {
-                wire::put_uint(out, wire::FIELD_IS_TAG, 1);
-                wire::put_uint(out, wire::FIELD_INT, 1);
             }
             Shape::TagFalse => {
                 wire::put_uint(out, wire::FIELD_IS_TAG, 0);
@@ -374,8 +369,14 @@ fn errors_have_the_texts_of_the_generated_code() {
         (b"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80", "proto: integer overflow"),
         // Lengths of 2^32, 2^63 and 2^64 - 1.
         (b"\x0a\x80\x80\x80\x80\x10xx", "unexpected EOF"),
-        (b"\x0a\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01x", "proto: negative length found during unmarshaling"),
-        (b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01x", "proto: negative length found during unmarshaling"),
+        (
+            b"\x0a\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01x",
+            "proto: negative length found during unmarshaling",
+        ),
+        (
+            b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01x",
+            "proto: negative length found during unmarshaling",
+        ),
         (b"\x0a\x08\x0a\x01m\x12\x80\x80\x80\x01", "unexpected EOF"),
         // The first error inside a point wins over a later one of its frames.
         (b"\x0a\x08\x12\x04\x08\x01\x08\x01\x0a\x7f", "proto: wrong wireType = 0 for field Key"),
