@@ -8,6 +8,7 @@
 
 mod fast;
 mod general;
+mod json;
 mod keys;
 pub mod protobuf;
 mod special;
@@ -18,13 +19,14 @@ use crate::buf::{PADDING, Padded};
 use crate::codec::line_protocol::Tape;
 use crate::simd::wire as simd_wire;
 
+pub use json::{BadJson, JsonAt, explain as explain_json};
+pub use protobuf::{ProtobufError, explain as explain_protobuf};
+
 use super::draft::{DraftKv, Value, Warn};
 use super::global_tags::GlobalTag;
 use super::rules::{CategoryRules, RequiredKey};
 use super::time::Precision;
 use super::{Batch, GlobalTags, check};
-
-pub use protobuf::ProtobufError;
 
 /// The field that keeps a corrected point's own time.
 pub const ORIGINAL_TIME_KEY: &str = "__orig_time";
@@ -74,7 +76,8 @@ impl Stretch {
 #[derive(Debug, Default)]
 pub struct Encoder {
     required: Vec<Required>,
-    /// Made with the first body that needs it.
+    json: json::Scratch,
+    /// Of protobuf bodies; made with the first one.
     keys: Option<keys::Keys>,
 }
 

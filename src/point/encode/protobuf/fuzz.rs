@@ -6,6 +6,8 @@ use crate::point::encode::{Encoder, ProtobufError, Rules, Stretch};
 use crate::point::pb::{self, PbPart};
 use crate::point::{Batch, Category, Compat, GlobalTags, Precision, rules};
 
+use super::explain;
+
 const NOW_NS: i64 = 1_800_000_000_000_000_000;
 
 /// Each asks for something else: strings dropped; a required key, refused keys and dots; only limits.
@@ -41,7 +43,13 @@ pub fn fuzz_differential(data: &[u8]) -> bool {
         let plain = encode(body, &rules, usize::MAX, Encoder::encode_protobuf_plain);
         let fast = encode(body, &rules, budget, Encoder::encode_protobuf);
         assert_eq!(fast, plain, "{category:?}, in pieces of {budget}: {}", data.escape_ascii());
-        good = plain.is_ok();
+        good = match &plain {
+            Ok(_) => true,
+            Err(error) => {
+                assert_eq!(explain(data), error.to_string(), "{}", data.escape_ascii());
+                false
+            }
+        };
     }
     good
 }

@@ -33,7 +33,9 @@ fn points(body: &[u8], rules: &Rules<'_>) -> Vec<Meaning> {
 }
 
 fn error(body: &[u8]) -> String {
-    both(body, &recorded(Category::Network)).unwrap_err().to_string()
+    let error = both(body, &recorded(Category::Network)).unwrap_err().to_string();
+    assert_eq!(explain(body), error);
+    error
 }
 
 /// How a value stands in the body.
