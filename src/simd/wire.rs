@@ -8,6 +8,8 @@
 //!
 //! [`Plain`] does the same with ordinary instructions. It runs on other machines, and the tests compare the two.
 
+pub mod frames;
+
 use std::marker::PhantomData;
 
 use crate::buf::Padded;
