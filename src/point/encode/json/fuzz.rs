@@ -1,6 +1,7 @@
 //! What fuzzing attacks: every way to read a body must give the points that the plain reader gives, or none.
 
-use super::{JsonAt, Reader, explain};
+use super::explain::{NOTHING_WRONG, explain};
+use super::{JsonAt, Reader};
 use crate::buf::{PADDING, Padded};
 use crate::point::draft::Warn;
 use crate::point::encode::{Encoder, Rules, Stretch};
@@ -15,9 +16,6 @@ const BUDGETS: [usize; 4] = [1, 100, 3000, usize::MAX];
 
 /// What stands behind the body must not matter: zeros, and bytes that would go on with a number, a string or an array.
 const PADDINGS: [u8; 6] = [0, b'7', b'"', b'}', b',', b'\\'];
-
-/// What [`explain`] says of a body with which nothing is wrong.
-const NOTHING_WRONG: &str = "json: invalid points";
 
 /// Reads `data` with every reader, whole and in stretches, in front of changing padding, under the rules of several
 /// categories, and panics where the points, the first warning or the refusal differ from those of the plain reader.
