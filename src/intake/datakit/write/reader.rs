@@ -4,11 +4,11 @@
 //! echoes; the other encodes what is fed, with global tags and corrected times.
 
 use crate::buf::Padded;
-use crate::codec::content_encoding::GzipDecoder;
+use crate::codec::content_encoding;
 use crate::codec::line_protocol::{self, Tape};
 use crate::intake::Settings;
 use crate::point::draft::Warn;
-use crate::point::encode::{Encoder, JsonAt, Rules, Stretch};
+use crate::point::encode::{BadJson, Encoder, JsonAt, Rules, Stretch};
 use crate::point::{Batch, Compat, GlobalTags, echo, rules};
 
 use super::{ApiError, BodyFormat, Echo, TagSet, WritePlan, Written};
@@ -26,7 +26,7 @@ pub struct Scratch {
     pub(super) encoder: Encoder,
     /// The decompressed body.
     pub(super) body: Vec<u8>,
-    pub(super) gzip: GzipDecoder,
+    pub(super) decompress: content_encoding::Decoder,
     /// Points as they are echoed: without what is added when points are fed.
     pub(super) echo: Batch,
 }
@@ -51,9 +51,48 @@ pub(super) trait Fed {
 #[derive(Clone, Copy, Debug)]
 enum At {
     Lines(usize),
+    Points(Elements),
+}
+
+/// A format whose points are encoded straight from the body.
+#[derive(Clone, Copy, Debug)]
+enum Elements {
     Json(JsonAt),
-    /// A format that is not read.
-    Unread,
+    Protobuf(usize),
+}
+
+impl Elements {
+    fn encode(
+        &mut self,
+        encoder: &mut Encoder,
+        body: Padded<'_>,
+        stretch: Stretch,
+        rules: &Rules<'_>,
+        batch: &mut Batch,
+    ) -> Result<Option<Warn>, Stop> {
+        match self {
+            Elements::Json(at) => {
+                encoder.encode_json(body, at, stretch, rules, batch).map_err(|BadJson| Stop::Bad)
+            }
+            Elements::Protobuf(at) => {
+                encoder.encode_protobuf(body, at, stretch, rules, batch).map_err(|_| Stop::Bad)
+            }
+        }
+    }
+
+    fn offset(&self) -> usize {
+        match self {
+            Elements::Json(at) => at.offset(),
+            Elements::Protobuf(at) => *at,
+        }
+    }
+
+    fn is_done(&self, body: &[u8]) -> bool {
+        match self {
+            Elements::Json(at) => at.is_done(),
+            Elements::Protobuf(at) => *at >= body.len(),
+        }
+    }
 }
 
 /// One body being read.
@@ -77,8 +116,8 @@ impl Reader {
         Reader {
             at: match plan.format {
                 BodyFormat::LineProtocol => At::Lines(0),
-                BodyFormat::Json => At::Json(JsonAt::default()),
-                BodyFormat::Protobuf => At::Unread,
+                BodyFormat::Json => At::Points(Elements::Json(JsonAt::default())),
+                BodyFormat::Protobuf => At::Points(Elements::Protobuf(0)),
             },
             now_ns,
             points: 0,
@@ -110,17 +149,16 @@ impl Reader {
         }
         match self.at {
             At::Lines(from) => self.read_lines(plan, body, from, settings, scratch, echo, fed, budget),
-            At::Json(from) => self.read_json(plan, body, from, settings, scratch, echo, fed, budget),
-            At::Unread => Err(Stop::Bad),
+            At::Points(from) => self.read_points(plan, body, from, settings, scratch, echo, fed, budget),
         }
     }
 
     #[expect(clippy::too_many_arguments, reason = "as `read`")]
-    fn read_json(
+    fn read_points(
         &mut self,
         plan: &WritePlan,
         body: Padded<'_>,
-        from: JsonAt,
+        from: Elements,
         settings: &Settings,
         scratch: &mut Scratch,
         echo: &mut Batch,
@@ -134,27 +172,26 @@ impl Reader {
             let before = batch.points;
             let stretch = Stretch { budget, growth, ..Stretch::WHOLE };
             let rules = self.feed_rules(plan, settings);
-            encoder.encode_json(body, &mut at, stretch, &rules, batch).map_err(|_| Stop::Bad)?;
+            at.encode(encoder, body, stretch, &rules, batch)?;
             self.points += batch.points - before;
         }
         if plan.dry || plan.is_looked_at() {
-            // The same elements again, or as many as a step should.
+            // The same points again, or as many as a step should.
             let stretch = match plan.dry {
                 true => Stretch { budget, growth: LOOK_GROWTH_BYTES, ..Stretch::WHOLE },
                 false => Stretch { until: at.offset(), ..Stretch::WHOLE },
             };
             let (mut looked_at, before) = (from, echo.points);
             let rules = self.look_rules(plan, settings);
-            let warn =
-                encoder.encode_json(body, &mut looked_at, stretch, &rules, echo).map_err(|_| Stop::Bad)?;
+            let warn = looked_at.encode(encoder, body, stretch, &rules, echo)?;
             self.warn = self.warn.take().or(warn);
             if plan.dry {
                 at = looked_at;
                 self.points += echo.points - before;
             }
         }
-        self.at = At::Json(at);
-        Ok(at.is_done())
+        self.at = At::Points(at);
+        Ok(at.is_done(&body))
     }
 
     #[expect(clippy::too_many_arguments, reason = "as `read`")]
