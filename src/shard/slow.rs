@@ -18,7 +18,7 @@ use super::lanes::Lane;
 use super::ticket::{Progress, Ticket};
 
 /// How long a request waits for room in the rings before its sender is told to come again.
-const ROOM_WAIT: Duration = Duration::from_secs(5);
+pub(super) const ROOM_WAIT: Duration = Duration::from_secs(5);
 
 /// Handles one write whose body is kept.
 pub async fn write(core: Rc<Core>, plan: Box<WritePlan>, body: OwnedBody) -> Reply {
@@ -85,7 +85,7 @@ async fn decode(
 }
 
 /// Waits until a block has gone. False once the deadline has passed.
-async fn room(core: &Rc<Core>, deadline: time::Instant) -> bool {
+pub(super) async fn room(core: &Rc<Core>, deadline: time::Instant) -> bool {
     let left = deadline.saturating_duration_since(time::Instant::now());
     !left.is_zero() && time::timeout(left, core.lanes.room.notified()).await.is_ok()
 }

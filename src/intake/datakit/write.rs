@@ -137,7 +137,7 @@ pub fn plan(
 fn category_of(name: &[u8], compat: Compat) -> Option<Category> {
     let category = Category::from_name(std::str::from_utf8(name).ok()?)?;
     let refused = category == Category::Profiling && compat == Compat::Datakit184;
-    (!refused).then_some(category)
+    (category.has_points() && !refused).then_some(category)
 }
 
 /// `Content-Type` decides: `application/json` anywhere in it, or one of two exact values; everything else, absent
