@@ -27,6 +27,13 @@ pub async fn store(core: Rc<Core>, plan: Box<RawPlan>, body: OwnedBody) -> Reply
         core.counters.refuse(Refusal::Points);
         return plan.refused;
     }
+    // A browser shows a script nothing of an answer without these headers, not even its status.
+    let cors = plan.stored.cors.clone();
+    keep(&core, *plan, body).await.with_cors(&cors)
+}
+
+/// Makes the package durable, and says what became of it.
+async fn keep(core: &Rc<Core>, plan: RawPlan, body: OwnedBody) -> Reply {
     let Some(lane) = core.lanes.lane(plan.category, &plan.route) else {
         return core.refuse(Refusal::Overload, "too many routes at once");
     };
@@ -43,7 +50,7 @@ pub async fn store(core: Rc<Core>, plan: Box<RawPlan>, body: OwnedBody) -> Reply
     let deadline = time::Instant::now() + ROOM_WAIT;
     let mut sent = core.lanes.send_raw(&lane, payload, crc, &ticket);
     while let Err(sealed) = sent {
-        if !room(&core, deadline).await {
+        if !room(core, deadline).await {
             core.lanes.give_up(sealed);
             return core.refuse(Refusal::Overload, "the gateway is busy");
         }

@@ -160,10 +160,8 @@ impl<'a> Value<'a> for Place<'a> {
     type Members = Members<'a>;
 
     fn view(self) -> View<'a, Inside<'a>, Members<'a>> {
-        let inside = |left| Inside {
-            rest: Place { nodes: self.nodes.get(1..).unwrap_or_default(), ..self },
-            left,
-        };
+        let inside =
+            |left| Inside { rest: Place { nodes: self.nodes.get(1..).unwrap_or_default(), ..self }, left };
         match self.nodes.first().copied() {
             None | Some(Node::Static(StaticNode::Null)) => View::Null,
             Some(Node::Static(StaticNode::Bool(value))) => View::Bool(value),

@@ -26,7 +26,7 @@ const WRITE_PREFIX: &str = "/v1/write/";
 pub fn route(
     head: &Head<'_>,
     path: &[u8],
-    _peer: &Peer,
+    peer: &Peer,
     clock: &Clock,
     settings: &Settings,
 ) -> Option<Action> {
@@ -34,7 +34,7 @@ pub fn route(
     match (head.method, path) {
         (Method::Post, path) if route::param(path, WRITE_PREFIX).is_some() => {
             let category = route::param(path, WRITE_PREFIX).unwrap_or_default();
-            Some(match write::plan(head, path, category, cors(), settings) {
+            Some(match write::plan(head, path, category, cors(), peer, settings) {
                 Ok(plan) => Action::Write(Box::new(plan)),
                 Err(reply) => Action::Reply(*reply),
             })

@@ -7,9 +7,10 @@ use crate::buf::Padded;
 use crate::codec::content_encoding::GzipDecoder;
 use crate::codec::line_protocol::{self, Tape};
 use crate::intake::Settings;
+use crate::intake::datakit::rum;
 use crate::point::draft::Warn;
 use crate::point::encode::{Encoder, Rules};
-use crate::point::{Batch, Compat, GlobalTags, echo, rules};
+use crate::point::{Batch, Category, Compat, GlobalTags, echo, rules};
 
 use super::{ApiError, BodyFormat, Echo, TagSet, WritePlan, Written};
 
@@ -128,7 +129,9 @@ impl Reader {
         self.lost_points += tape.lost_points;
         self.lost_values += tape.lost_values;
         if plan.is_looked_at() {
+            let from = echo.bytes.len();
             let warn = encoder.encode(body, tape, &self.look_rules(plan, settings), echo);
+            check(plan, echo.bytes.get(from..).unwrap_or_default(), settings)?;
             self.warn = self.warn.take().or(warn);
         }
         if !plan.dry {
@@ -136,7 +139,11 @@ impl Reader {
             for first in (0..tape.points.len()).step_by(RUN_POINTS) {
                 let run = first..tape.points.len().min(first + RUN_POINTS);
                 let (batch, _) = fed.batch().ok_or(Stop::TooMuch)?;
+                let from = batch.bytes.len();
                 encoder.encode_range(body, tape, run, &rules, batch);
+                if !plan.is_looked_at() {
+                    check(plan, batch.bytes.get(from..).unwrap_or_default(), settings)?;
+                }
             }
         }
         Ok(next >= body.len())
@@ -206,10 +213,25 @@ impl Reader {
     }
 }
 
+/// What a category wants of encoded points beyond the rules of all.
+fn check(plan: &WritePlan, points: &[u8], settings: &Settings) -> Result<(), Stop> {
+    if plan.category != Category::Rum {
+        return Ok(());
+    }
+    rum::check(points, &settings.options).map_err(|message| {
+        Stop::Refused(match plan.format {
+            BodyFormat::LineProtocol => ApiError::invalid_line_point(message),
+            BodyFormat::Json => ApiError::invalid_json_point(message),
+            BodyFormat::Protobuf => ApiError::invalid_protobuf_point(message),
+        })
+    })
+}
+
 impl WritePlan {
     /// Whether the points are needed as the client wrote them.
     fn is_looked_at(&self) -> bool {
-        self.strict || self.echo.is_some()
+        // Where nothing is fed, what must be checked is looked at.
+        self.strict || self.echo.is_some() || (self.dry && self.category == Category::Rum)
     }
 
     fn global_tags<'a>(&self, settings: &'a Settings) -> Option<&'a GlobalTags> {

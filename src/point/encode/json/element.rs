@@ -35,7 +35,8 @@ pub(super) fn encode(
     let mut done = None;
     if reader != Reader::Plain {
         // A refusal here says nothing: the plain tape decides.
-        done = simd.read(body, start, |element| dialect::read(element).ok().map(|sent| finish(sent, rules, out)));
+        done = simd
+            .read(body, start, |element| dialect::read(element).ok().map(|sent| finish(sent, rules, out)));
     }
     let done = match done {
         Some(done) => done,

@@ -145,7 +145,8 @@ impl Encoder {
                 (Stage::First | Stage::Element, Some(_)) => {
                     if reader == Reader::All {
                         // The fast path's place: as many elements as it can take, from an element's first byte on.
-                        let run = fast::Run { body, from: at.offset, left: &mut left, rules, required, batch };
+                        let run =
+                            fast::Run { body, from: at.offset, left: &mut left, rules, required, batch };
                         let taken = fast::run(run);
                         first_warn = first_warn.or(taken.warn);
                         if taken.next > at.offset {

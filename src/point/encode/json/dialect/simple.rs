@@ -195,6 +195,8 @@ mod tests {
         for key in ["tag", "tagss", "tag\u{212a}", "tagß", "", "ſags", "\u{ff34}ags"] {
             assert!(!folds_to(key.as_bytes(), b"tags"), "{key}");
         }
-        assert!(folds_to("fieldſ".as_bytes(), b"fields") && folds_to("meaſUREMENT".as_bytes(), b"measurement"));
+        assert!(
+            folds_to("fieldſ".as_bytes(), b"fields") && folds_to("meaſUREMENT".as_bytes(), b"measurement")
+        );
     }
 }
