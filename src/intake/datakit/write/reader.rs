@@ -7,9 +7,10 @@ use crate::buf::Padded;
 use crate::codec::content_encoding;
 use crate::codec::line_protocol::{self, Tape};
 use crate::intake::Settings;
+use crate::intake::datakit::rum;
 use crate::point::draft::Warn;
 use crate::point::encode::{BadJson, Encoder, JsonAt, Rules, Stretch};
-use crate::point::{Batch, Compat, GlobalTags, echo, rules};
+use crate::point::{Batch, Category, Compat, GlobalTags, echo, rules};
 
 use super::{ApiError, BodyFormat, Echo, TagSet, WritePlan, Written};
 
@@ -169,11 +170,14 @@ impl Reader {
         let mut at = from;
         if !plan.dry {
             let (batch, growth) = fed.batch().ok_or(Stop::TooMuch)?;
-            let before = batch.points;
+            let before = batch.mark();
             let stretch = Stretch { budget, growth, ..Stretch::WHOLE };
             let rules = self.feed_rules(plan, settings);
             at.encode(encoder, body, stretch, &rules, batch)?;
-            self.points += batch.points - before;
+            if !plan.is_looked_at() {
+                check(plan, batch.since(before), settings)?;
+            }
+            self.points += batch.points - before.points();
         }
         if plan.dry || plan.is_looked_at() {
             // The same points again, or as many as a step should.
@@ -181,13 +185,14 @@ impl Reader {
                 true => Stretch { budget, growth: LOOK_GROWTH_BYTES, ..Stretch::WHOLE },
                 false => Stretch { until: at.offset(), ..Stretch::WHOLE },
             };
-            let (mut looked_at, before) = (from, echo.points);
+            let (mut looked_at, before) = (from, echo.mark());
             let rules = self.look_rules(plan, settings);
             let warn = looked_at.encode(encoder, body, stretch, &rules, echo)?;
+            check(plan, echo.since(before), settings)?;
             self.warn = self.warn.take().or(warn);
             if plan.dry {
                 at = looked_at;
-                self.points += echo.points - before;
+                self.points += echo.points - before.points();
             }
         }
         self.at = At::Points(at);
@@ -213,7 +218,9 @@ impl Reader {
         self.lost_points += tape.lost_points;
         self.lost_values += tape.lost_values;
         if plan.is_looked_at() {
+            let before = echo.mark();
             let warn = encoder.encode(body, tape, &self.look_rules(plan, settings), echo);
+            check(plan, echo.since(before), settings)?;
             self.warn = self.warn.take().or(warn);
         }
         if !plan.dry {
@@ -221,7 +228,11 @@ impl Reader {
             for first in (0..tape.points.len()).step_by(RUN_POINTS) {
                 let run = first..tape.points.len().min(first + RUN_POINTS);
                 let (batch, _) = fed.batch().ok_or(Stop::TooMuch)?;
+                let before = batch.mark();
                 encoder.encode_range(body, tape, run, &rules, batch);
+                if !plan.is_looked_at() {
+                    check(plan, batch.since(before), settings)?;
+                }
             }
         }
         Ok(next >= body.len())
@@ -291,10 +302,25 @@ impl Reader {
     }
 }
 
+/// What a category wants of encoded points beyond the rules of all.
+fn check(plan: &WritePlan, points: &[u8], settings: &Settings) -> Result<(), Stop> {
+    if plan.category != Category::Rum {
+        return Ok(());
+    }
+    rum::check(points, &settings.options).map_err(|message| {
+        Stop::Refused(match plan.format {
+            BodyFormat::LineProtocol => ApiError::invalid_line_point(message),
+            BodyFormat::Json => ApiError::invalid_json_point(message),
+            BodyFormat::Protobuf => ApiError::invalid_protobuf_point(message),
+        })
+    })
+}
+
 impl WritePlan {
     /// Whether the points are needed as the client wrote them.
     fn is_looked_at(&self) -> bool {
-        self.strict || self.echo.is_some()
+        // Where nothing is fed, what must be checked is looked at.
+        self.strict || self.echo.is_some() || (self.dry && self.category == Category::Rum)
     }
 
     fn global_tags<'a>(&self, settings: &'a Settings) -> Option<&'a GlobalTags> {
