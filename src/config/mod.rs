@@ -20,7 +20,7 @@ pub use read::Problem;
 pub use resolve::{Resolved, Surroundings, resolve};
 pub use settings::{
     Ack, ArchiveSettings, BodyFormat, Compat, Compression, DatawaySettings, Destination, Full, HttpSettings,
-    LimitSettings, Listener, LogFormat, LogSettings, Settings, SpoolSettings,
+    LimitSettings, Listener, LogFormat, LogSettings, RateLimit, Settings, SpoolSettings,
 };
 
 #[cfg(test)]

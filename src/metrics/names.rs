@@ -21,7 +21,7 @@ pub const CATEGORIES: [&str; 10] = [
 ];
 
 /// The `api` label. Writes come first, by category, so that a write's index is its category's.
-pub const APIS: [&str; 17] = [
+pub const APIS: [&str; 19] = [
     "/v1/write/metric",
     "/v1/write/network",
     "/v1/write/keyevent",
@@ -37,6 +37,8 @@ pub const APIS: [&str; 17] = [
     "/metrics",
     "/livez",
     "/readyz",
+    "/v1/ntp",
+    "/v1/check/token/:token",
     "404-page", // as DataKit calls it
     "other",    // refused before it had a route
 ];
@@ -46,15 +48,17 @@ pub const API_PING: usize = 11;
 pub const API_METRICS: usize = 12;
 pub const API_LIVEZ: usize = 13;
 pub const API_READYZ: usize = 14;
-pub const API_404: usize = 15;
-pub const API_OTHER: usize = 16;
+pub const API_NTP: usize = 15;
+pub const API_CHECK_TOKEN: usize = 16;
+pub const API_404: usize = 17;
+pub const API_OTHER: usize = 18;
 const _: () = assert!(API_WRITE_UNKNOWN == CATEGORIES.len() && API_OTHER == APIS.len() - 1);
 
 /// The `method` label; the last one is for all others.
 pub const METHODS: [&str; 8] = ["POST", "GET", "OPTIONS", "HEAD", "PUT", "DELETE", "PATCH", "other"];
 
 /// The `status` label of DataKit's metrics is the reason phrase. Statuses that are not here are `other`.
-pub const STATUSES: [(u16, &str); 19] = [
+pub const STATUSES: [(u16, &str); 20] = [
     (200, "OK"),
     (204, "No Content"),
     (202, "Accepted"),
@@ -69,6 +73,7 @@ pub const STATUSES: [(u16, &str); 19] = [
     (413, "Request Entity Too Large"),
     (414, "Request URI Too Long"),
     (417, "Expectation Failed"),
+    (429, "Too Many Requests"),
     (431, "Request Header Fields Too Large"),
     (500, "Internal Server Error"),
     (501, "Not Implemented"),

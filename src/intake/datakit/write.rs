@@ -18,6 +18,7 @@ use crate::point::{Batch, Category, Compat, GlobalTags, Precision, Route, echo, 
 use super::super::reply::{ContentType, Cors, Reply};
 use super::super::settings::{Ack, Settings, ack_from_name};
 use super::error::ApiError;
+use super::token::{self, Sender};
 
 mod sliced;
 
@@ -113,11 +114,14 @@ pub fn plan(
             }
         },
     };
+    let sender = if category == Category::Rum { Sender::Browser } else { Sender::Agent };
+    let token = token::of_write(head.query, sender, settings)
+        .map_err(|error| Box::new(error.reply().with_cors(&cors)))?;
     // `storage_index` means something for logging only; elsewhere it is ignored.
     let storage_index = params.storage_index.filter(|_| category == Category::Logging);
     Ok(WritePlan {
         category,
-        route: Route { storage_index: storage_index.as_deref().map(label) },
+        route: Route { storage_index: storage_index.as_deref().map(label), token },
         precision: Precision::from_param(params.precision.as_deref().unwrap_or("")),
         encoding: content_encoding(head, params.encoding.as_deref()),
         format: body_format(head),
