@@ -2,4 +2,5 @@
 
 pub mod compress;
 pub mod content_encoding;
+pub mod json;
 pub mod line_protocol;

@@ -30,6 +30,8 @@ pub struct Buffers {
 /// A borrowed buffer: always fully initialised, the last [`PADDING`] bytes never received into.
 pub struct Buffer {
     bytes: Vec<u8>,
+    /// What the pool counts for it.
+    borrowed_bytes: usize,
     pool: Rc<Buffers>,
 }
 
@@ -50,7 +52,7 @@ impl Buffers {
         self.borrowed_bytes.set(self.borrowed_bytes.get() + BUFFER_BYTES);
         let spare = self.spare.borrow_mut().pop();
         let bytes = spare.unwrap_or_else(|| vec![0; BUFFER_BYTES]);
-        Buffer { bytes, pool: Rc::clone(self) }
+        Buffer { borrowed_bytes: bytes.len(), bytes, pool: Rc::clone(self) }
     }
 
     pub fn borrowed_bytes(&self) -> usize {
@@ -85,9 +87,15 @@ impl Buffer {
             return false;
         }
         self.pool.borrowed_bytes.set(self.pool.borrowed_bytes.get() + more);
+        self.borrowed_bytes = target;
         self.bytes.reserve_exact(more);
         self.bytes.resize(target, 0);
         true
+    }
+
+    /// The bytes, for another thread. They count as borrowed until the buffer is dropped.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
     }
 
     /// Takes `count` bytes out at `at`, closing the gap up to `filled`.
@@ -105,7 +113,7 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
-        self.pool.borrowed_bytes.set(self.pool.borrowed_bytes.get() - bytes.len());
+        self.pool.borrowed_bytes.set(self.pool.borrowed_bytes.get() - self.borrowed_bytes);
         let mut spare = self.pool.spare.borrow_mut();
         if bytes.len() == BUFFER_BYTES && spare.len() < SPARE_BUFFERS_MAX {
             spare.push(bytes);
@@ -150,6 +158,6 @@ mod tests {
         assert!(!buffer.grow(BORROWED_BYTES_MAX * 2));
         pool.borrowed_bytes.set(BORROWED_BYTES_MAX);
         assert!(std::pin::pin!(pool.borrow()).poll(&mut cx).is_pending());
-        pool.borrowed_bytes.set(buffer.bytes.len());
+        pool.borrowed_bytes.set(buffer.borrowed_bytes);
     }
 }

@@ -63,6 +63,31 @@ impl OwnedBody {
         };
         padded(bytes, &self.range)
     }
+
+    /// Takes the bytes out, for another thread. They count as the connection's until the second value is dropped.
+    pub fn detach(self) -> (DetachedBody, Held) {
+        let (bytes, buffer) = match self.storage {
+            Storage::Pooled(mut buffer) => (buffer.take(), Some(buffer)),
+            Storage::Plain(bytes) => (bytes, None),
+        };
+        (DetachedBody { bytes, range: self.range }, Held(buffer))
+    }
+}
+
+/// What a detached body counts for in its shard.
+pub struct Held(#[expect(dead_code, reason = "held for its drop")] Option<Buffer>);
+
+/// A body that belongs to no shard.
+pub struct DetachedBody {
+    bytes: Vec<u8>,
+    range: Range<usize>,
+}
+
+impl DetachedBody {
+    /// The body.
+    pub fn padded(&self) -> Padded<'_> {
+        padded(&self.bytes, &self.range)
+    }
 }
 
 /// A body inside a receive buffer, which never receives into its last bytes.

@@ -23,7 +23,7 @@ pub mod wire;
 pub use crate::config::Compat;
 pub use batch::{Batch, Mark};
 pub use category::{CATEGORY_COUNT, Category};
-pub use global_tags::{GLOBAL_TAGS_MAX, GlobalTag, GlobalTags, TooManyGlobalTags};
+pub use global_tags::{GLOBAL_TAGS_MAX, GlobalTag, GlobalTags, OWN_TAGS_MAX, TooManyGlobalTags};
 pub use quote::quote;
 pub use route::{Route, RouteError};
 pub use rules::{CategoryRules, LIMITS_ONLY, RequiredKey, rules};

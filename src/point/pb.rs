@@ -316,17 +316,22 @@ pub fn encode_array<'a>(items: impl IntoIterator<Item = PbValue<'a>>, out: &mut 
     wire::put_bytes(out, wire::ANY_TYPE_URL, wire::ARRAY_TYPE_URL.as_bytes());
     wire::put_message(out, wire::ANY_VALUE, |out| {
         for item in items {
-            wire::put_message(out, ARRAY_ITEM, |out| match item {
-                PbValue::Nil | PbValue::Any(_) => {}
-                PbValue::Int(value) => wire::put_uint(out, BASIC_INT, value as u64),
-                PbValue::Uint(value) => wire::put_uint(out, BASIC_UINT, value),
-                PbValue::Float(value) => wire::put_double(out, BASIC_FLOAT, value.to_bits()),
-                PbValue::Bool(value) => wire::put_uint(out, BASIC_BOOL, u64::from(value)),
-                PbValue::Bytes(value) => wire::put_bytes(out, BASIC_BYTES, value),
-                PbValue::Str(value) => wire::put_bytes(out, BASIC_STR, value),
-            });
+            wire::put_message(out, ARRAY_ITEM, |out| put_basic(item, out));
         }
     });
+}
+
+/// Appends what is in a `BasicTypes` message.
+pub fn put_basic(value: PbValue<'_>, out: &mut Vec<u8>) {
+    match value {
+        PbValue::Nil | PbValue::Any(_) => {}
+        PbValue::Int(value) => wire::put_uint(out, BASIC_INT, value as u64),
+        PbValue::Uint(value) => wire::put_uint(out, BASIC_UINT, value),
+        PbValue::Float(value) => wire::put_double(out, BASIC_FLOAT, value.to_bits()),
+        PbValue::Bool(value) => wire::put_uint(out, BASIC_BOOL, u64::from(value)),
+        PbValue::Bytes(value) => wire::put_bytes(out, BASIC_BYTES, value),
+        PbValue::Str(value) => wire::put_bytes(out, BASIC_STR, value),
+    }
 }
 
 /// What is left of a message.

@@ -7,6 +7,7 @@
 //!            8: is_tag, 9: metric type, 10: unit }
 //! Warn     { 1: type, 2: message }      Debug { 1: info }      Any { 1: type url, 2: value }
 //! Array    { 1: repeated BasicTypes }   BasicTypes { oneof { 1: int64, 2: uint64, 3: double, 4: bool, 5: bytes, 6: string } }
+//! Map      { 1: repeated { 1: key, 2: BasicTypes } }
 //! ```
 //!
 //! A member of a `oneof` is written even where it is zero or empty.
@@ -48,6 +49,9 @@ pub const DEBUG_INFO: u8 = tag(1, LEN);
 pub const ANY_TYPE_URL: u8 = tag(1, LEN);
 pub const ANY_VALUE: u8 = tag(2, LEN);
 pub const ARRAY_ITEM: u8 = tag(1, LEN);
+pub const MAP_ENTRY: u8 = tag(1, LEN);
+pub const ENTRY_KEY: u8 = tag(1, LEN);
+pub const ENTRY_VALUE: u8 = tag(2, LEN);
 pub const BASIC_INT: u8 = tag(1, VARINT);
 pub const BASIC_UINT: u8 = tag(2, VARINT);
 pub const BASIC_FLOAT: u8 = tag(3, FIXED64);

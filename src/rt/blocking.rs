@@ -1,4 +1,5 @@
-//! A small pool of threads for what may block: name look-ups, directory scans, compression of finished files.
+//! Two small pools of threads: one for what may block (name look-ups, directory scans, compression of finished files),
+//! one for what takes long (bodies of many megabytes).
 //!
 //! Shared by all shards, never pinned to a shard's core by intent, bounded in threads and in queued jobs. A job that
 //! panics gives its caller an error and the thread lives on.
@@ -7,32 +8,53 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
-/// Threads of the pool. Jobs are rare and short; two keep a stuck name look-up from holding up the rest.
+/// Threads of each pool. Jobs are rare; two keep a stuck name look-up, or the body of one sender, from holding up the
+/// rest.
 const THREADS: usize = 2;
+
+/// How far the threads for long work stand back behind the shards.
+const LONG_WORK_NICE: i32 = 5;
 
 /// Jobs waiting at most. Past it, callers wait for room: every caller is a task that has nothing better to do.
 const QUEUED_JOBS_MAX: usize = 256;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-fn pool() -> &'static flume::Sender<Job> {
-    static POOL: OnceLock<flume::Sender<Job>> = OnceLock::new();
-    POOL.get_or_init(|| {
-        let (sender, receiver) = flume::bounded::<Job>(QUEUED_JOBS_MAX);
-        for index in 0..THREADS {
-            let receiver = receiver.clone();
-            let spawned = std::thread::Builder::new().name(format!("blocking-{index}")).spawn(move || {
-                unpin();
-                while let Ok(job) = receiver.recv() {
-                    job();
-                }
-            });
-            if let Err(error) = spawned {
-                tracing::error!(%error, "cannot start a thread of the blocking pool");
-            }
+/// Which threads do a job.
+#[derive(Clone, Copy)]
+enum Pool {
+    Blocking,
+    LongWork,
+}
+
+impl Pool {
+    fn jobs(self) -> &'static flume::Sender<Job> {
+        static BLOCKING: OnceLock<flume::Sender<Job>> = OnceLock::new();
+        static LONG_WORK: OnceLock<flume::Sender<Job>> = OnceLock::new();
+        match self {
+            Pool::Blocking => BLOCKING.get_or_init(|| start("blocking", 0)),
+            Pool::LongWork => LONG_WORK.get_or_init(|| start("long-work", LONG_WORK_NICE)),
         }
-        sender
-    })
+    }
+}
+
+fn start(name: &str, nice: i32) -> flume::Sender<Job> {
+    let (sender, receiver) = flume::bounded::<Job>(QUEUED_JOBS_MAX);
+    for index in 0..THREADS {
+        let receiver = receiver.clone();
+        let spawned = std::thread::Builder::new().name(format!("{name}-{index}")).spawn(move || {
+            unpin();
+            // Of this thread alone; refused nowhere, and no loss where it is.
+            let _ = rustix::process::nice(nice);
+            while let Ok(job) = receiver.recv() {
+                job();
+            }
+        });
+        if let Err(error) = spawned {
+            tracing::error!(%error, "cannot start a thread of the {name} pool");
+        }
+    }
+    sender
 }
 
 /// A thread inherits the affinity of the shard that started it: give it every core back.
@@ -45,8 +67,25 @@ fn unpin() {
     let _ = rustix::thread::sched_setaffinity(None, &all);
 }
 
-/// Runs `job` on the pool and waits for what it returns. An error means that the job panicked.
+/// Runs a job that may block, and waits for what it returns. An error means that the job panicked.
 pub async fn run<T, F>(job: F) -> io::Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    run_on(Pool::Blocking, job).await
+}
+
+/// Runs a job that takes long, likewise.
+pub async fn run_long<T, F>(job: F) -> io::Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    run_on(Pool::LongWork, job).await
+}
+
+async fn run_on<T, F>(pool: Pool, job: F) -> io::Result<T>
 where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
@@ -57,9 +96,9 @@ where
         // The caller may have gone; then nobody wants the result.
         let _ = sender.send(result);
     });
-    pool().send_async(job).await.map_err(|_| io::Error::other("the blocking pool is gone"))?;
+    pool.jobs().send_async(job).await.map_err(|_| io::Error::other("the pool is gone"))?;
     match receiver.recv_async().await {
         Ok(Ok(value)) => Ok(value),
-        _ => Err(io::Error::other("a job of the blocking pool panicked")),
+        _ => Err(io::Error::other("a job of the pool panicked")),
     }
 }

@@ -26,6 +26,8 @@ pub struct Common {
     _owner: Owner,
     /// Open connections of the process.
     pub connections: Arc<AtomicUsize>,
+    /// Big bodies that are being decoded or sent: see `slow`.
+    pub big_bodies: AtomicUsize,
     /// Shards that still have requests to finish; homes wait for all of them before they stop.
     pub feeding: AtomicUsize,
     stopping: AtomicBool,
@@ -53,6 +55,7 @@ impl Common {
             upload,
             _owner: owner,
             connections,
+            big_bodies: AtomicUsize::new(0),
             feeding: AtomicUsize::new(shards),
             stopping: AtomicBool::new(false),
             ready: AtomicBool::new(false),
@@ -141,9 +144,8 @@ impl Common {
 
 fn intake_options(settings: &Settings) -> io::Result<intake::Options> {
     let tags = |tags: &[(String, String)]| {
-        GlobalTags::new(tags.iter().map(|(key, value)| (key.as_str(), value.as_str()))).map_err(|error| {
-            io::Error::new(io::ErrorKind::InvalidInput, format!("{} global tags are too many", error.0))
-        })
+        GlobalTags::new(tags.iter().map(|(key, value)| (key.as_str(), value.as_str())))
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("global tags: {error}")))
     };
     Ok(intake::Options {
         compat: match settings.compat {

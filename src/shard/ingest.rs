@@ -19,7 +19,7 @@ use crate::http1::{Connection, DateCache, Head, HeadError, Method, response};
 use crate::intake::access::public::CHECK_TOKEN_PREFIX;
 use crate::intake::access::{self, RateHeaders};
 use crate::intake::datakit::error::{ApiError, overloaded};
-use crate::intake::datakit::write::{self, ContentEncoding, Scratch, WritePlan, Written};
+use crate::intake::datakit::write::{self, ContentEncoding, Decoded, Scratch, WritePlan, Written};
 use crate::intake::{self, Ack, Action, Clock, Peer, Reply, datakit};
 use crate::limits::{DIRECT_BODY_BYTES_MAX, DIRECT_GZIP_BYTES_MAX};
 use crate::metrics::counters::{Refusal, ShardCounters};
@@ -91,8 +91,8 @@ impl Core {
             Progress::Pending if plan.ack == Ack::Memory => plan.reply(written),
             Progress::Full => self.refuse(Refusal::SpoolFull, "the spool is full"),
             Progress::TooLarge => {
-                self.counters.refuse(Refusal::BodyTooLarge);
-                ApiError::body_too_large(self.common.settings.spool.capacity_bytes as usize).reply()
+                let capacity = self.common.settings.spool.capacity_bytes(plan.category.name());
+                self.refuse_write(plan, &ApiError::body_too_large(capacity as usize))
             }
             Progress::Failed | Progress::Pending => {
                 self.refuse(Refusal::DiskError, "the spool cannot be written")
@@ -106,17 +106,20 @@ impl Core {
         overloaded(text, RETRY_AFTER_S)
     }
 
-    /// Decodes a body into the lane's open block; the ticket is that of the block.
+    /// Decodes a body into the lane's open block; the ticket is that of the block. `None`: it must go the slow way.
     pub fn decode(
         &self,
         plan: &WritePlan,
         body: crate::buf::Padded<'_>,
         lane: &Rc<Lane>,
-    ) -> Result<(Written, Rc<Ticket>), Box<Reply>> {
+    ) -> Result<Option<(Written, Rc<Ticket>)>, Reply> {
         let mut scratch = self.scratch.borrow_mut();
         let now_ns = time::wall_ns();
         let decoded = write::decode(plan, body, now_ns, &self.common.intake, &mut scratch, &mut lane.open());
-        let written = decoded.inspect_err(|_| self.counters.refuse(Refusal::Points))?;
+        let written = match decoded.map_err(|error| self.refuse_write(plan, &error))? {
+            Decoded::Written(written) => written,
+            Decoded::InSteps => return Ok(None),
+        };
         let ticket = lane.ticket();
         if !plan.dry {
             self.accepted(plan, written.points);
@@ -125,7 +128,13 @@ impl Core {
             }
             self.lanes.grown(lane);
         }
-        Ok((written, ticket))
+        Ok(Some((written, ticket)))
+    }
+
+    /// The answer to a write that is at fault, counted.
+    pub fn refuse_write(&self, plan: &WritePlan, error: &ApiError) -> Reply {
+        self.counters.refuse(refusal_of(error));
+        plan.refuse(error)
     }
 
     /// Counts points that are in a block.
@@ -133,6 +142,17 @@ impl Core {
         let counters = &self.counters.categories[plan.category.index()];
         counters.points_in.add(u64::from(points));
         counters.requests_in.add(1);
+    }
+}
+
+/// How a refused write is counted.
+fn refusal_of(error: &ApiError) -> Refusal {
+    match (error.status, error.code) {
+        (413, _) => Refusal::BodyTooLarge,
+        (_, "datakit.decodeBodyFailed") => Refusal::Encoding,
+        (_, "datakit.emptyBody" | "datakit.noPoints") => Refusal::Empty,
+        (_, "datakit.pointGotWarning") => Refusal::Strict,
+        _ => Refusal::Points,
     }
 }
 
@@ -174,11 +194,12 @@ impl Ingest {
                 self.reply(&reply, about, false, out);
                 Answer::Done
             }
-            Ok((written, _)) if plan.dry || plan.ack == Ack::Memory => {
+            Ok(None) => Answer::KeepBody(Pending { state: State::Planned(plan), about, rate: None }),
+            Ok(Some((written, _))) if plan.dry || plan.ack == Ack::Memory => {
                 self.reply(&plan.reply(written), about, false, out);
                 Answer::Done
             }
-            Ok((written, ticket)) => {
+            Ok(Some((written, ticket))) => {
                 Answer::Later(Pending { state: State::Sent { ticket, plan, written }, about, rate: None })
             }
         }

@@ -1,24 +1,39 @@
 //! The slow way of a write: bodies too large to decode in one go, and bodies whose lane has no room yet.
 //!
 //! A body is taken whole or not at all, so a large one is decoded to its end before any of it is sent. It becomes
-//! blocks of its own, which go to the ring behind whatever the lane has open.
+//! blocks of its own, which go to the ring behind whatever the lane has open. A very large one is decoded on a thread
+//! beside the shards: there it can take as long as it takes.
 
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::intake::Reply;
-use crate::intake::datakit::write::{Decoder, Step, WritePlan, Written};
+use crate::intake::datakit::write::{Decoder, Scratch, Step, Stop, WritePlan, Written};
 use crate::metrics::counters::Refusal;
 use crate::net::OwnedBody;
 use crate::point::Batch;
-use crate::rt::{time, yield_now};
+use crate::rt::{blocking, time, yield_now};
 
+use super::common::Common;
 use super::ingest::{Core, is_direct, wanted};
 use super::lanes::Lane;
 use super::ticket::{Progress, Ticket};
 
 /// How long a request waits for room in the rings before its sender is told to come again.
 const ROOM_WAIT: Duration = Duration::from_secs(5);
+
+/// Bodies up to this size, decompressed, are decoded in slices on their shard: even if all of one is a single unusual
+/// point, which cannot be sliced, others wait a few milliseconds and no longer. Larger ones go to another thread.
+const SLICED_BODY_BYTES_MAX: usize = 1 << 20;
+
+/// So many larger ones are in memory at once in the whole process, decompressed and encoded: each may be twice as long as
+/// the bound on decompressed bodies. Others wait their turn as they were received.
+const BIG_BODIES_MAX: usize = 4;
+
+/// How often a body looks whether it is its turn.
+const PERMIT_PAUSE: Duration = Duration::from_millis(2);
 
 /// Handles one write whose body is kept.
 pub async fn write(core: Rc<Core>, plan: Box<WritePlan>, body: OwnedBody) -> Reply {
@@ -32,20 +47,20 @@ pub async fn write(core: Rc<Core>, plan: Box<WritePlan>, body: OwnedBody) -> Rep
         }
     }
     if is_direct(&plan, body.padded().len()) {
-        return match core.decode(&plan, body.padded(), &lane) {
-            Err(reply) => *reply,
-            Ok((written, _)) if plan.dry => plan.reply(written),
-            Ok((written, ticket)) => finish(&core, &plan, written, &[ticket]).await,
-        };
-    }
-    let (written, batches) = match decode(&core, &plan, &body).await {
-        Ok(decoded) => decoded,
-        Err(reply) => {
-            core.counters.refuse(Refusal::Points);
-            return *reply;
+        match core.decode(&plan, body.padded(), &lane) {
+            Err(reply) => return reply,
+            Ok(Some((written, _))) if plan.dry => return plan.reply(written),
+            Ok(Some((written, ticket))) => return finish(&core, &plan, written, &[ticket]).await,
+            // More than it looked like.
+            Ok(None) => {}
         }
+    }
+    // Held until all of the body is sent.
+    let mut permit = None;
+    let (written, batches) = match decode(&core, &plan, body, deadline, &mut permit).await {
+        Ok(decoded) => decoded,
+        Err(reply) => return reply,
     };
-    drop(body);
     if plan.dry {
         return plan.reply(written);
     }
@@ -68,19 +83,101 @@ pub async fn write(core: Rc<Core>, plan: Box<WritePlan>, body: OwnedBody) -> Rep
     finish(&core, &plan, written, &tickets).await
 }
 
-/// Decodes the body in slices, with other connections served in between.
+/// Decodes the body: in slices with other connections served in between, or, once it proves to be big, on another
+/// thread.
 async fn decode(
     core: &Rc<Core>,
     plan: &WritePlan,
-    body: &OwnedBody,
-) -> Result<(Written, Vec<Batch>), Box<Reply>> {
-    let mut decoder = Decoder::new(time::wall_ns());
+    body: OwnedBody,
+    deadline: time::Instant,
+    permit: &mut Option<Permit>,
+) -> Result<(Written, Vec<Batch>), Reply> {
+    let settings = &core.common.intake;
+    let mut decoder = Decoder::new(plan, settings, time::wall_ns());
     loop {
-        let step = decoder.step(plan, body.padded(), &core.common.intake, &mut core.scratch.borrow_mut())?;
-        match step {
-            Step::Done(written) => return Ok((written, decoder.into_batches())),
-            Step::More => yield_now().await,
+        if decoder.body_bytes(&body.padded()) > SLICED_BODY_BYTES_MAX {
+            break;
         }
+        let step = decoder.step(plan, body.padded(), settings, &mut core.scratch.borrow_mut());
+        match step {
+            Ok(Step::Done(written)) => return Ok((written, decoder.into_batches())),
+            Ok(Step::More) => yield_now().await,
+            Err(Stop::Refused(error)) => return Err(core.refuse_write(plan, &error)),
+            // To say what is wrong takes long: not here.
+            Err(Stop::Bad) => return Err(explain_elsewhere(core, plan, body, decoder).await),
+            Err(Stop::TooMuch) => return Err(core.refuse(Refusal::Overload, "the body holds too much")),
+        }
+    }
+    *permit = Permit::wait(core, deadline).await;
+    if permit.is_none() {
+        return Err(core.refuse(Refusal::Overload, "the gateway is busy with other large bodies"));
+    }
+    decode_elsewhere(core, plan, body, decoder).await
+}
+
+async fn decode_elsewhere(
+    core: &Rc<Core>,
+    plan: &WritePlan,
+    body: OwnedBody,
+    mut decoder: Decoder,
+) -> Result<(Written, Vec<Batch>), Reply> {
+    let (body, _held) = body.detach();
+    let (common, its_plan) = (Arc::clone(&core.common), plan.clone());
+    let job = move || {
+        let mut scratch = Scratch::default();
+        loop {
+            match decoder.step(&its_plan, body.padded(), &common.intake, &mut scratch) {
+                Ok(Step::More) => {}
+                Ok(Step::Done(written)) => return Ok((written, decoder.into_batches())),
+                Err(Stop::Refused(error)) => return Err(error),
+                Err(Stop::Bad | Stop::TooMuch) => return Err(decoder.explain(&its_plan, &body.padded())),
+            }
+        }
+    };
+    match blocking::run_long(job).await {
+        Ok(decoded) => decoded.map_err(|error| core.refuse_write(plan, &error)),
+        Err(error) => Err(broken(core, &error)),
+    }
+}
+
+async fn explain_elsewhere(core: &Rc<Core>, plan: &WritePlan, body: OwnedBody, decoder: Decoder) -> Reply {
+    let (body, _held) = body.detach();
+    let its_plan = plan.clone();
+    match blocking::run_long(move || decoder.explain(&its_plan, &body.padded())).await {
+        Ok(error) => core.refuse_write(plan, &error),
+        Err(error) => broken(core, &error),
+    }
+}
+
+/// A bug of ours, and the sender keeps its data.
+fn broken(core: &Rc<Core>, error: &std::io::Error) -> Reply {
+    tracing::error!(%error, "a body could not be decoded");
+    core.refuse(Refusal::Overload, "the body could not be decoded")
+}
+
+/// Leave to hold one big body and what it becomes.
+struct Permit(Arc<Common>);
+
+impl Permit {
+    async fn wait(core: &Rc<Core>, deadline: time::Instant) -> Option<Permit> {
+        loop {
+            let taken = core.common.big_bodies.fetch_add(1, Ordering::AcqRel);
+            let permit = Permit(Arc::clone(&core.common));
+            if taken < BIG_BODIES_MAX {
+                return Some(permit);
+            }
+            drop(permit);
+            if time::Instant::now() >= deadline {
+                return None;
+            }
+            time::sleep(PERMIT_PAUSE).await;
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.big_bodies.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

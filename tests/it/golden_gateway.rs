@@ -8,7 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kitgate::buf::Padded;
 use kitgate::http1::{self, Connection, HeadLimits, HeadOutcome, HeaderSlots};
-use kitgate::intake::datakit::write::{self, Scratch};
+use kitgate::intake::datakit::error::ApiError;
+use kitgate::intake::datakit::write::{self, Decoded, Decoder, Scratch, Step, Stop, WritePlan, Written};
 use kitgate::intake::{self, Action, Clock, Options, Peer, Settings};
 use kitgate::point::{Batch, Compat, GlobalTags};
 use serde_json::Value;
@@ -47,6 +48,7 @@ impl Gateway {
             election_tags: host_tags.clone(),
             host_tags,
             time_correction: intake::time_correction_default(compat),
+            access: intake::access::Options::of(compat),
             hostname: "golden-host".to_owned(),
             ..Options::default()
         };
@@ -72,7 +74,12 @@ impl Gateway {
         let clock = Clock { now_ns: NOW_NS, uptime: Duration::from_secs(5) };
         let peer = Peer::Ip([127, 0, 0, 1].into());
         let mut fed = Batch::default();
-        let reply = match intake::route(&head, &peer, &clock, &self.settings) {
+        let path = http1::target::decode_path(head.path).unwrap();
+        let reply = match intake::access::check(&head, &path, &peer, 0, &self.settings, None) {
+            Err((_, reply)) => Action::Reply(*reply),
+            Ok(()) => intake::route(&head, &peer, &clock, &self.settings),
+        };
+        let reply = match reply {
             Action::Reply(reply) => reply,
             Action::Metrics(cors) => {
                 let page = b"# HELP up\n".to_vec();
@@ -81,14 +88,21 @@ impl Gateway {
             Action::Write(plan) => {
                 let mut body = sent.body.clone();
                 let body = Padded::pad(&mut body);
-                match write::decode(&plan, body, NOW_NS, &self.settings, &mut self.scratch, &mut fed) {
+                let settings = &self.settings;
+                let decoded = write::decode(&plan, body, NOW_NS, settings, &mut self.scratch, &mut fed);
+                let decoded = match decoded {
+                    Ok(Decoded::Written(written)) => Ok(written),
+                    Ok(Decoded::InSteps) => in_steps(&plan, body, settings, &mut fed),
+                    Err(error) => Err(error),
+                };
+                match decoded {
                     Ok(written) => {
                         assert_eq!(fed.points, if plan.dry { 0 } else { written.points });
                         plan.reply(written)
                     }
-                    Err(reply) => {
+                    Err(error) => {
                         assert!(fed.is_empty() && fed.bytes.is_empty(), "a refused body left points behind");
-                        *reply
+                        plan.refuse(&error)
                     }
                 }
             }
@@ -97,6 +111,32 @@ impl Gateway {
         let date = b"Sun, 06 Nov 1994 08:49:37 GMT";
         reply.write(&self.settings.envelope, date, Connection::Persistent, sent.method == "HEAD", &mut wire);
         Got { fed, ..parse(&wire) }
+    }
+}
+
+/// As the shard does with a big body.
+fn in_steps(
+    plan: &WritePlan,
+    body: Padded<'_>,
+    settings: &Settings,
+    fed: &mut Batch,
+) -> Result<Written, ApiError> {
+    let mut decoder = Decoder::new(plan, settings, NOW_NS);
+    let mut scratch = Scratch::default();
+    loop {
+        match decoder.step(plan, body, settings, &mut scratch) {
+            Ok(Step::More) => {}
+            Ok(Step::Done(written)) => {
+                for batch in decoder.into_batches() {
+                    fed.bytes.extend(batch.bytes);
+                    fed.points += batch.points;
+                }
+                return Ok(written);
+            }
+            Err(Stop::Refused(error)) => return Err(error),
+            Err(Stop::Bad) => return Err(decoder.explain(plan, &body)),
+            Err(Stop::TooMuch) => panic!("a decoder has room for everything"),
+        }
     }
 }
 

@@ -71,7 +71,7 @@ fn read_in_pieces(level: Level, budget: usize, body: Padded<'_>, tape: &mut Tape
     let mut all = (Vec::new(), 0, 0);
     let mut from = 0;
     while from < body.len() {
-        let next = parse_some_on(level, body, from, budget, tape)?;
+        let next = parse_some_on(level, body, from, budget, tape).map_err(|_| super::explain(&body))?;
         assert!(next > from, "BUG: no progress at {from}");
         assert!(
             next >= body.len().min(from.saturating_add(budget)),

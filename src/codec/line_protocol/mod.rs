@@ -16,6 +16,7 @@ mod value;
 mod tests;
 
 pub use error::Failure;
+pub use fast::Bad;
 #[doc(hidden)]
 pub use fuzz::fuzz_differential;
 pub use tape::{Item, Kind, Kv, PointSpan, Tape};
@@ -34,13 +35,13 @@ pub fn parse(body: Padded<'_>, tape: &mut Tape) -> Result<(), Failure> {
 
 /// [`parse`] with a given instruction set, which must be one that this machine has: for tests and benchmarks.
 pub fn parse_on(level: Level, body: Padded<'_>, tape: &mut Tape) -> Result<(), Failure> {
-    parse_some_on(level, body, 0, usize::MAX, tape).map(|_| ())
+    parse_some_on(level, body, 0, usize::MAX, tape).map(|_| ()).map_err(|Bad| explain(&body))
 }
 
 /// Reads a body in pieces: whole lines from `from` on (0, or what the last call returned) until `budget` bytes are
 /// read. The tape holds the points of this piece alone, with offsets in the whole body. Returns where the next piece
-/// starts; the length of the body when there is none. A failure speaks of the whole body, whichever piece it is in.
-pub fn parse_some(body: Padded<'_>, from: usize, budget: usize, tape: &mut Tape) -> Result<usize, Failure> {
+/// starts; the length of the body when there is none. What is wrong with a bad body is for [`explain`] to say.
+pub fn parse_some(body: Padded<'_>, from: usize, budget: usize, tape: &mut Tape) -> Result<usize, Bad> {
     parse_some_on(Level::best(), body, from, budget, tape)
 }
 
@@ -50,15 +51,16 @@ fn parse_some_on(
     from: usize,
     budget: usize,
     tape: &mut Tape,
-) -> Result<usize, Failure> {
+) -> Result<usize, Bad> {
     tape.clear();
-    match fast::parse_some(level, body, from, budget, tape) {
-        Ok(next) => {
-            tape.seal();
-            Ok(next)
-        }
-        Err(fast::Bad) => Err(plain::report(&body)),
-    }
+    let next = fast::parse_some(level, body, from, budget, tape)?;
+    tape.seal();
+    Ok(next)
+}
+
+/// Reads a bad body once more, to say everything that is wrong with it: about 10 ns a byte.
+pub fn explain(body: &[u8]) -> Failure {
+    plain::report(body)
 }
 
 /// [`parse`] by the plain reader alone: for tests and benchmarks.

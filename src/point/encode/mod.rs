@@ -7,6 +7,7 @@
 
 mod fast;
 mod general;
+mod json;
 mod special;
 
 use std::ops::Range;
@@ -14,6 +15,8 @@ use std::ops::Range;
 use crate::buf::{PADDING, Padded};
 use crate::codec::line_protocol::Tape;
 use crate::simd::wire as simd_wire;
+
+pub use json::{BadJson, JsonAt, explain as explain_json};
 
 use super::draft::{DraftKv, Value, Warn};
 use super::global_tags::GlobalTag;
@@ -69,6 +72,7 @@ impl Stretch {
 #[derive(Debug, Default)]
 pub struct Encoder {
     required: Vec<Required>,
+    json: json::Scratch,
 }
 
 /// A required key's default, encoded: the field, and the warning that says it was added.

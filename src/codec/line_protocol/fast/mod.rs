@@ -64,8 +64,8 @@ impl Default for Scratch {
 }
 
 /// A bad line: the body has to be read again for the report.
-#[derive(Debug)]
-pub(super) struct Bad;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bad;
 
 /// Reads whole lines from `from` on until at least `budget` bytes are read or the body ends; returns where it
 /// stopped. Appends to the tape.

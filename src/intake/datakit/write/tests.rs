@@ -6,9 +6,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::buf::Padded;
 use crate::http1::{HeadLimits, HeadOutcome, HeaderSlots, parse_head};
 use crate::intake::{Action, Clock, Options, Peer};
-use crate::point::pb;
+use crate::point::{Batch, pb};
 
 const NOW: i64 = 1_800_000_000_000_000_000;
 
@@ -42,12 +43,22 @@ fn code(reply: &Reply) -> String {
     body["error_code"].as_str().unwrap().to_owned()
 }
 
+/// In one go, or in steps where that is too much.
 fn decoded(plan: &WritePlan, body: &[u8], settings: &Settings) -> (Result<Written, Reply>, Batch) {
-    let mut body = body.to_vec();
+    let mut bytes = body.to_vec();
     let mut batch = Batch::default();
     let mut scratch = Scratch::default();
-    let result = decode(plan, Padded::pad(&mut body), NOW, settings, &mut scratch, &mut batch);
-    (result.map_err(|reply| *reply), batch)
+    match decode(plan, Padded::pad(&mut bytes), NOW, settings, &mut scratch, &mut batch) {
+        Ok(Decoded::Written(written)) => (Ok(written), batch),
+        Ok(Decoded::InSteps) => {
+            assert!(batch.is_empty() && batch.bytes.is_empty());
+            match sliced(plan, body, settings, STEP_BYTES) {
+                Ok((written, all)) => (Ok(written), all),
+                Err(reply) => (Err(reply), batch),
+            }
+        }
+        Err(error) => (Err(plan.refuse(&error)), batch),
+    }
 }
 
 #[test]
@@ -145,10 +156,33 @@ fn a_bomb_is_refused_with_413_and_costs_the_cap() {
 #[test]
 fn an_echo_is_given_up_to_its_limit() {
     let settings = Settings::new(Options::default());
-    let body = b"m f=1i\n".repeat(ECHO_BODY_BYTES_MAX / 7 + 1);
+    let body = b"m f=1i\n".repeat((8 << 20) / 7 + 1);
     let (result, _) = decoded(&plan_of("/v1/write/metric?echo=lp"), &body, &settings);
     assert_eq!(result.unwrap_err().status, 413);
     assert!(decoded(&plan_of("/v1/write/metric?dry=1"), &body, &settings).0.is_ok());
+    let (result, batch) =
+        decoded(&plan_of("/v1/write/metric?echo=lp&dry=1"), &body[..7 * 150_000], &settings);
+    assert_eq!(result.unwrap().points, 150_000);
+    assert!(batch.is_empty());
+}
+
+/// A small body can hold more than one go should do, in points or under its compression.
+#[test]
+fn a_body_that_grows_is_taken_in_steps() {
+    let settings = Settings::new(Options::default());
+    let mut scratch = Scratch::default();
+    let tiny = b"m f=1i\n".repeat(30_000);
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&b"cpu,host=a usage=1.5 1700000000\n".repeat(10_000)).unwrap();
+    let packed = encoder.finish().unwrap();
+    for (query, body, points) in [("", tiny, 30_000), ("?encoding=gzip", packed, 10_000)] {
+        let plan = plan_of(&format!("/v1/write/metric{query}"));
+        let mut batch = Batch { bytes: b"\x0a\x00".to_vec(), points: 1 };
+        let mut padded = body.clone();
+        let result = decode(&plan, Padded::pad(&mut padded), NOW, &settings, &mut scratch, &mut batch);
+        assert_eq!((result, &batch.bytes[..], batch.points), (Ok(Decoded::InSteps), &b"\x0a\x00"[..], 1));
+        assert_eq!(decoded(&plan, &body, &settings).1.points, points);
+    }
 }
 
 #[test]
@@ -174,7 +208,7 @@ fn sliced(
     let mut body = body.to_vec();
     let body = Padded::pad(&mut body);
     let mut scratch = Scratch::default();
-    let mut decoder = Decoder::with_step(NOW, step);
+    let mut decoder = Decoder::with_step(plan, settings, NOW, step);
     loop {
         match decoder.step(plan, body, settings, &mut scratch) {
             Ok(Step::More) => {}
@@ -187,7 +221,9 @@ fn sliced(
                 }
                 return Ok((written, all));
             }
-            Err(reply) => return Err(*reply),
+            Err(Stop::Refused(error)) => return Err(plan.refuse(&error)),
+            Err(Stop::Bad) => return Err(plan.refuse(&decoder.explain(plan, &body))),
+            Err(Stop::TooMuch) => panic!("batches have room"),
         }
     }
 }
@@ -200,7 +236,7 @@ fn a_big_body_comes_in_batches_below_the_size_of_a_commit() {
         [b"m f=1i\n".repeat(50_000), b"cpu,host=a usage=1.5,count=5i 1700000000\n".repeat(50_000)].concat();
     let body = Padded::pad(&mut body);
     let mut scratch = Scratch::default();
-    let mut decoder = Decoder::new(NOW);
+    let mut decoder = Decoder::new(&plan, &settings, NOW);
     let mut steps = 0;
     let written = loop {
         steps += 1;

@@ -1,0 +1,157 @@
+//! A whole body in one go, straight into an open block; and what is said about a body that is bad.
+
+use crate::buf::Padded;
+use crate::codec::content_encoding::DecodeError;
+use crate::codec::line_protocol;
+use crate::intake::Settings;
+use crate::limits::DIRECT_BODY_BYTES_MAX;
+use crate::point::Batch;
+use crate::point::encode::explain_json;
+
+use super::reader::{Fed, Reader, Scratch, Stop};
+use super::{ApiError, BodyFormat, ContentEncoding, WritePlan, Written};
+
+/// A block takes this much from one body. Lines grow by half when they become points, but a body of nothing but tiny
+/// points grows fiftyfold: that one goes the way of big bodies.
+const GROWTH_BYTES_MAX: usize = 2 * DIRECT_BODY_BYTES_MAX;
+
+/// Points are sent back for bodies up to this size. An echo is for people who look at it; it may be ten times as long as
+/// the body, and its memory is accounted for nowhere else.
+const ECHO_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How a body went.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Decoded {
+    Written(Written),
+    /// There is more in it than one go should do: a [`super::Decoder`] must take it. The batch is as it was.
+    InSteps,
+}
+
+/// Decodes a whole body into `batch`. After an error, and after a dry run, the batch is as it was.
+pub fn decode(
+    plan: &WritePlan,
+    body: Padded<'_>,
+    now_ns: i64,
+    settings: &Settings,
+    scratch: &mut Scratch,
+    batch: &mut Batch,
+) -> Result<Decoded, ApiError> {
+    let mark = batch.mark();
+    // Taken out, so that the rest of the scratch can be lent.
+    let mut decompressed = std::mem::take(&mut scratch.body);
+    let result = decompress(plan, body, settings, scratch, &mut decompressed)
+        .and_then(|body| read_whole(plan, body, now_ns, settings, scratch, batch));
+    scratch.body = decompressed;
+    if result.is_err() {
+        batch.rollback(mark);
+    }
+    match result {
+        Ok(written) => Ok(Decoded::Written(written)),
+        Err(Stop::Refused(error)) => Err(error),
+        Err(Stop::TooMuch) => Ok(Decoded::InSteps),
+        // Refused inside, where the body is at hand.
+        Err(Stop::Bad) => Err(ApiError::DECODE_BODY_FAILED),
+    }
+}
+
+/// The body itself, or what it is when decompressed.
+fn decompress<'a>(
+    plan: &WritePlan,
+    body: Padded<'a>,
+    settings: &Settings,
+    scratch: &mut Scratch,
+    out: &'a mut Vec<u8>,
+) -> Result<Padded<'a>, Stop> {
+    if body.is_empty() {
+        return Err(Stop::Refused(ApiError::EMPTY_BODY));
+    }
+    match plan.encoding {
+        ContentEncoding::Identity => Ok(body),
+        ContentEncoding::Gzip => {
+            out.clear();
+            scratch.gzip.reset();
+            let most = settings.options.body_bytes_max.min(DIRECT_BODY_BYTES_MAX);
+            match scratch.gzip.decode_all(&body, out, most) {
+                Ok(()) => Ok(Padded::pad(out)),
+                Err(DecodeError::TooLarge) if most < settings.options.body_bytes_max => Err(Stop::TooMuch),
+                Err(error) => Err(Stop::Refused(decode_error(error, settings))),
+            }
+        }
+        ContentEncoding::Unknown => Err(Stop::Refused(ApiError::DECODE_BODY_FAILED)),
+    }
+}
+
+fn read_whole(
+    plan: &WritePlan,
+    body: Padded<'_>,
+    now_ns: i64,
+    settings: &Settings,
+    scratch: &mut Scratch,
+    batch: &mut Batch,
+) -> Result<Written, Stop> {
+    check_body(plan, &body).map_err(Stop::Refused)?;
+    let bytes_max = batch.bytes.len() + GROWTH_BYTES_MAX;
+    let mut echo = std::mem::take(&mut scratch.echo);
+    echo.clear();
+    let mut reader = Reader::new(plan, settings, now_ns);
+    let mut one = One { batch, bytes_max };
+    let result = match reader.read(plan, body, settings, scratch, &mut echo, &mut one, usize::MAX) {
+        Ok(true) => reader.finish(plan, settings, &echo).map_err(Stop::Refused),
+        Ok(false) => Err(Stop::TooMuch),
+        // Small enough to be read again at once.
+        Err(Stop::Bad) => Err(Stop::Refused(explain(plan.format, &body))),
+        Err(stop) => Err(stop),
+    };
+    scratch.echo = echo;
+    result
+}
+
+/// Everything goes into one batch, up to a bound.
+struct One<'a> {
+    batch: &'a mut Batch,
+    bytes_max: usize,
+}
+
+impl Fed for One<'_> {
+    fn batch(&mut self) -> Option<(&mut Batch, usize)> {
+        let room = self.bytes_max.checked_sub(self.batch.bytes.len() + 1)?;
+        Some((self.batch, room + 1))
+    }
+}
+
+/// What can be said about a decompressed body before it is read.
+pub(super) fn check_body(plan: &WritePlan, body: &[u8]) -> Result<(), ApiError> {
+    if body.len() > line_protocol::BODY_BYTES_MAX {
+        return Err(ApiError::body_too_large(line_protocol::BODY_BYTES_MAX));
+    }
+    if plan.echo.is_some() && body.len() > ECHO_BODY_BYTES_MAX {
+        let mut error = ApiError::body_too_large(ECHO_BODY_BYTES_MAX);
+        error.message.push_str(", too large for an echo");
+        return Err(error);
+    }
+    match plan.format {
+        BodyFormat::LineProtocol if body.is_empty() => {
+            Err(ApiError::invalid_line_point("empty data".to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn decode_error(error: DecodeError, settings: &Settings) -> ApiError {
+    match error {
+        DecodeError::Malformed => ApiError::DECODE_BODY_FAILED,
+        DecodeError::TooLarge => ApiError::body_too_large(settings.options.body_bytes_max),
+    }
+}
+
+/// Reads a bad body once more, to say what is wrong with it. That takes about 10 ns a byte and needs nothing but the
+/// body: whoever has a large one does it elsewhere.
+pub fn explain(format: BodyFormat, body: &[u8]) -> ApiError {
+    match format {
+        BodyFormat::LineProtocol => ApiError::invalid_line_point(line_protocol::explain(body).message),
+        BodyFormat::Json => ApiError::invalid_json_point(explain_json(body)),
+        BodyFormat::Protobuf => {
+            ApiError::invalid_protobuf_point("protobuf bodies are not taken yet".to_owned())
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! A body of any format, stretch by stretch: parse, check, encode.
+//!
+//! Up to two passes go over each stretch. One looks at the points as the client wrote them, for strict requests and for
+//! echoes; the other encodes what is fed, with global tags and corrected times.
+
+use crate::buf::Padded;
+use crate::codec::content_encoding::GzipDecoder;
+use crate::codec::line_protocol::{self, Tape};
+use crate::intake::Settings;
+use crate::point::draft::Warn;
+use crate::point::encode::{Encoder, JsonAt, Rules, Stretch};
+use crate::point::{Batch, Compat, GlobalTags, echo, rules};
+
+use super::{ApiError, BodyFormat, Echo, TagSet, WritePlan, Written};
+
+/// So many lines are encoded before the batch is looked at: short lines grow, and a stretch has many of them.
+const RUN_POINTS: usize = 512;
+
+/// A step that only looks at points stops when they take this much.
+const LOOK_GROWTH_BYTES: usize = 1 << 20;
+
+/// Memory that decoding reuses from one body to the next. One a shard.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    pub(super) tape: Tape,
+    pub(super) encoder: Encoder,
+    /// The decompressed body.
+    pub(super) body: Vec<u8>,
+    pub(super) gzip: GzipDecoder,
+    /// Points as they are echoed: without what is added when points are fed.
+    pub(super) echo: Batch,
+}
+
+/// Why reading ends early.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Stop {
+    Refused(ApiError),
+    /// Something is wrong with the points: [`super::explain`] says what.
+    Bad,
+    /// The batch has no room for more.
+    TooMuch,
+}
+
+/// Where encoded points go.
+pub(super) trait Fed {
+    /// The batch for the next ones, and by how much it should grow at most. `None`: there is no room.
+    fn batch(&mut self) -> Option<(&mut Batch, usize)>;
+}
+
+/// How far a body is read.
+#[derive(Clone, Copy, Debug)]
+enum At {
+    Lines(usize),
+    Json(JsonAt),
+    /// A format that is not read.
+    Unread,
+}
+
+/// One body being read.
+#[derive(Debug)]
+pub(super) struct Reader {
+    at: At,
+    now_ns: i64,
+    points: u32,
+    lost_points: u32,
+    lost_values: u32,
+    /// The first warning, for strict requests.
+    warn: Option<Warn>,
+    /// The request's own tags and the global ones, where there are both.
+    joined_tags: Option<GlobalTags>,
+}
+
+impl Reader {
+    /// `now_ns` stands in for missing times: the clock at the head of the request.
+    pub fn new(plan: &WritePlan, settings: &Settings, now_ns: i64) -> Reader {
+        let global_tags = plan.global_tags(settings);
+        Reader {
+            at: match plan.format {
+                BodyFormat::LineProtocol => At::Lines(0),
+                BodyFormat::Json => At::Json(JsonAt::default()),
+                BodyFormat::Protobuf => At::Unread,
+            },
+            now_ns,
+            points: 0,
+            lost_points: 0,
+            lost_values: 0,
+            warn: None,
+            joined_tags: match global_tags {
+                Some(global_tags) if !plan.own_tags.is_empty() => Some(plan.own_tags.joined(global_tags)),
+                _ => None,
+            },
+        }
+    }
+
+    /// Goes on for about `budget` bytes; `true`: that was all. Always called with the same plan and body, and with an
+    /// `echo` to which nobody else adds. Points go to `fed` unless the request is dry.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a shard, each borrowed by itself")]
+    pub fn read(
+        &mut self,
+        plan: &WritePlan,
+        body: Padded<'_>,
+        settings: &Settings,
+        scratch: &mut Scratch,
+        echo: &mut Batch,
+        fed: &mut dyn Fed,
+        budget: usize,
+    ) -> Result<bool, Stop> {
+        if plan.echo.is_none() {
+            echo.clear();
+        }
+        match self.at {
+            At::Lines(from) => self.read_lines(plan, body, from, settings, scratch, echo, fed, budget),
+            At::Json(from) => self.read_json(plan, body, from, settings, scratch, echo, fed, budget),
+            At::Unread => Err(Stop::Bad),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "as `read`")]
+    fn read_json(
+        &mut self,
+        plan: &WritePlan,
+        body: Padded<'_>,
+        from: JsonAt,
+        settings: &Settings,
+        scratch: &mut Scratch,
+        echo: &mut Batch,
+        fed: &mut dyn Fed,
+        budget: usize,
+    ) -> Result<bool, Stop> {
+        let encoder = &mut scratch.encoder;
+        let mut at = from;
+        if !plan.dry {
+            let (batch, growth) = fed.batch().ok_or(Stop::TooMuch)?;
+            let before = batch.points;
+            let stretch = Stretch { budget, growth, ..Stretch::WHOLE };
+            let rules = self.feed_rules(plan, settings);
+            encoder.encode_json(body, &mut at, stretch, &rules, batch).map_err(|_| Stop::Bad)?;
+            self.points += batch.points - before;
+        }
+        if plan.dry || plan.is_looked_at() {
+            // The same elements again, or as many as a step should.
+            let stretch = match plan.dry {
+                true => Stretch { budget, growth: LOOK_GROWTH_BYTES, ..Stretch::WHOLE },
+                false => Stretch { until: at.offset(), ..Stretch::WHOLE },
+            };
+            let (mut looked_at, before) = (from, echo.points);
+            let rules = self.look_rules(plan, settings);
+            let warn =
+                encoder.encode_json(body, &mut looked_at, stretch, &rules, echo).map_err(|_| Stop::Bad)?;
+            self.warn = self.warn.take().or(warn);
+            if plan.dry {
+                at = looked_at;
+                self.points += echo.points - before;
+            }
+        }
+        self.at = At::Json(at);
+        Ok(at.is_done())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "as `read`")]
+    fn read_lines(
+        &mut self,
+        plan: &WritePlan,
+        body: Padded<'_>,
+        from: usize,
+        settings: &Settings,
+        scratch: &mut Scratch,
+        echo: &mut Batch,
+        fed: &mut dyn Fed,
+        budget: usize,
+    ) -> Result<bool, Stop> {
+        let Scratch { tape, encoder, .. } = scratch;
+        let next = line_protocol::parse_some(body, from, budget, tape).map_err(|_| Stop::Bad)?;
+        self.at = At::Lines(next);
+        self.points += tape.points.len() as u32;
+        self.lost_points += tape.lost_points;
+        self.lost_values += tape.lost_values;
+        if plan.is_looked_at() {
+            let warn = encoder.encode(body, tape, &self.look_rules(plan, settings), echo);
+            self.warn = self.warn.take().or(warn);
+        }
+        if !plan.dry {
+            let rules = self.feed_rules(plan, settings);
+            for first in (0..tape.points.len()).step_by(RUN_POINTS) {
+                let run = first..tape.points.len().min(first + RUN_POINTS);
+                let (batch, _) = fed.batch().ok_or(Stop::TooMuch)?;
+                encoder.encode_range(body, tape, run, &rules, batch);
+            }
+        }
+        Ok(next >= body.len())
+    }
+
+    /// What the whole body came to. `echo` holds the points that were looked at.
+    pub fn finish(
+        &mut self,
+        plan: &WritePlan,
+        settings: &Settings,
+        echo: &Batch,
+    ) -> Result<Written, ApiError> {
+        self.check_lost(plan)?;
+        if let Some(warn) = self.warn.take().filter(|_| plan.strict) {
+            return Err(ApiError::point_got_warning(warn.text()));
+        }
+        let echo = plan.echo.map(|format| write_echo(format, &echo.bytes, settings));
+        Ok(Written { points: self.points, echo })
+    }
+
+    /// What the parser left out. DataKit drops a point whose value cannot be decoded and says nothing as long as another
+    /// point is left; here the body is refused. A value that is only not what was written refuses a strict request.
+    fn check_lost(&self, plan: &WritePlan) -> Result<(), ApiError> {
+        if self.points == 0 {
+            return Err(ApiError::NO_POINTS);
+        }
+        if self.lost_points > 0 {
+            let message = format!(
+                "{} points have a value that cannot be decoded: base64 that is none, an array of mixed kinds, \
+                 or bytes behind a closing quote",
+                self.lost_points
+            );
+            return Err(ApiError::invalid_line_point(message));
+        }
+        if self.lost_values > 0 && plan.strict {
+            let values = self.lost_values;
+            let message =
+                format!("{values} values are not what was written: an array that is empty or mixed");
+            return Err(ApiError::invalid_line_point(message));
+        }
+        Ok(())
+    }
+
+    /// For points that are looked at.
+    fn look_rules<'a>(&self, plan: &'a WritePlan, settings: &Settings) -> Rules<'a> {
+        Rules {
+            category: rules(plan.category, settings.options.compat),
+            precision: plan.precision,
+            now_ns: self.now_ns,
+            added_tags: Some(&plan.own_tags),
+            time_correction: false,
+        }
+    }
+
+    /// For points that are fed.
+    fn feed_rules<'a>(&'a self, plan: &'a WritePlan, settings: &'a Settings) -> Rules<'a> {
+        Rules {
+            category: rules(plan.category, settings.options.compat),
+            precision: plan.precision,
+            now_ns: self.now_ns,
+            added_tags: self.joined_tags.as_ref().or_else(|| match plan.own_tags.is_empty() {
+                true => plan.global_tags(settings),
+                false => Some(&plan.own_tags),
+            }),
+            time_correction: settings.options.time_correction,
+        }
+    }
+}
+
+impl WritePlan {
+    /// Whether the points are needed as the client wrote them.
+    fn is_looked_at(&self) -> bool {
+        self.strict || self.echo.is_some()
+    }
+
+    fn global_tags<'a>(&self, settings: &'a Settings) -> Option<&'a GlobalTags> {
+        match self.tags {
+            TagSet::Host => Some(&settings.options.host_tags),
+            TagSet::Election => Some(&settings.options.election_tags),
+            TagSet::None => None,
+        }
+    }
+}
+
+fn write_echo(format: Echo, points: &[u8], settings: &Settings) -> Vec<u8> {
+    let mut out = Vec::with_capacity(points.len() * 2);
+    let recorded = settings.options.compat == Compat::Datakit184;
+    let result = match format {
+        Echo::LineProtocol if recorded => {
+            echo::line_protocol_as_recorded(points, &mut out).map_err(echo::EchoError::from)
+        }
+        Echo::LineProtocol => echo::line_protocol(points, &mut out).map_err(echo::EchoError::from),
+        Echo::Json => echo::json(points, &mut out),
+        Echo::PbJson => {
+            let style = echo::PbJsonStyle { empty_warns_after_warned: recorded, omit_empty_fields: false };
+            echo::pbjson(points, style, &mut out)
+        }
+    };
+    if let Err(error) = result {
+        // Recorded: status 200, and the encoder's error in place of the points.
+        out = error.to_string().into_bytes();
+    }
+    out
+}

@@ -1,0 +1,56 @@
+//! What is wrong with a body, as DataKit says it.
+
+use crate::codec::json::{self, Malformed, Tape, Value as _, View, is_white};
+
+use super::dialect;
+use super::element::ELEMENT_DEPTH_MAX;
+
+/// DataKit leaves these out, and fails later.
+const NULL_POINT: &str = "json: cannot unmarshal null into Go value of type point.JSONPoint";
+const TOO_LARGE: &str = "json: too many values in one point";
+
+/// Go's text for the first thing that is wrong with `body`: with its syntax anywhere, then with its elements from first
+/// to last. Reads all of it.
+pub fn explain(body: &[u8]) -> String {
+    if let Err(error) = json::check(body) {
+        return error.to_string();
+    }
+    let mut tape = Tape::default();
+    let mut at = white(body, 0);
+    if body.get(at) != Some(&b'[') {
+        let kind = match body.get(at) {
+            Some(b'{') => "object",
+            Some(b'"') => "string",
+            Some(b't' | b'f') => "bool",
+            Some(b'n') => "null",
+            _ => "number",
+        };
+        return format!("json: cannot unmarshal {kind} into Go value of type []*point.Point");
+    }
+    // Between the elements of a well-formed array there are white space and one comma.
+    while let Some(b'[' | b',') = body.get(at) {
+        at = white(body, at + 1);
+        let element = tape.parse(body, at, ELEMENT_DEPTH_MAX);
+        at = match element {
+            Ok(end) => white(body, end),
+            Err(Malformed::TooLarge) => return TOO_LARGE.to_owned(),
+            // Only `[]` and its end get here.
+            Err(Malformed::Syntax) => break,
+        };
+        let element = tape.root(body);
+        if let View::Null = element.view() {
+            return NULL_POINT.to_owned();
+        }
+        if let Err(refusal) = dialect::read(element) {
+            return refusal.to_string();
+        }
+    }
+    // Nothing: whoever asked was wrong.
+    String::from("json: invalid points")
+}
+
+/// The next offset that is not white space.
+fn white(body: &[u8], from: usize) -> usize {
+    let rest = body.get(from..).unwrap_or_default();
+    from + rest.iter().position(|&byte| !is_white(byte)).unwrap_or(rest.len())
+}
