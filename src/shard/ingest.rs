@@ -121,7 +121,7 @@ impl Core {
             Decoded::InSteps => return Ok(None),
         };
         let ticket = lane.ticket();
-        if !plan.dry {
+        if !plan.dry && written.points > 0 {
             self.accepted(plan, written.points);
             if plan.ack == Ack::Upstream {
                 ticket.want_delivery();
@@ -195,7 +195,7 @@ impl Ingest {
                 Answer::Done
             }
             Ok(None) => Answer::KeepBody(Pending { state: State::Planned(plan), about, rate: None }),
-            Ok(Some((written, _))) if plan.dry || plan.ack == Ack::Memory => {
+            Ok(Some((written, _))) if plan.dry || written.points == 0 || plan.ack == Ack::Memory => {
                 self.reply(&plan.reply(written), about, false, out);
                 Answer::Done
             }

@@ -4,6 +4,7 @@
 //! compared byte for byte after decoding; a known path with another method is the 404 page, never 405.
 //!
 //! - `POST /v1/write/:category`: [`write`]
+//! - `POST /v1/write/logstreaming`: [`logstreaming`]
 //! - `GET /v1/ping`: [`ping`]; `GET /v1/ntp`: [`ntp`]
 //! - `GET /v1/check/token/:token`, where tokens select workspaces: [`token`]
 //! - `GET /metrics`: the shard's page
@@ -11,6 +12,7 @@
 //! - everything else: [`page404`]
 
 pub mod error;
+pub mod logstreaming;
 mod page404;
 mod ntp;
 mod ping;
@@ -36,6 +38,10 @@ pub fn route(
 ) -> Option<Action> {
     let cors = || cors(head, &settings.options.allowed_cors_origins);
     match (head.method, path) {
+        (Method::Post, b"/v1/write/logstreaming") => Some(match logstreaming::plan(head, cors(), settings) {
+            Ok(plan) => Action::Write(Box::new(plan)),
+            Err(reply) => Action::Reply(*reply),
+        }),
         (Method::Post, path) if route::param(path, WRITE_PREFIX).is_some() => {
             let category = route::param(path, WRITE_PREFIX).unwrap_or_default();
             Some(match write::plan(head, path, category, cors(), settings) {

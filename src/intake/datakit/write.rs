@@ -13,6 +13,7 @@ use crate::point::{Category, Compat, GlobalTags, Precision, Route};
 use super::super::reply::{ContentType, Cors, Reply};
 use super::super::settings::{Ack, Settings, ack_from_name};
 use super::error::ApiError;
+use super::logstreaming::{self, Stream};
 use super::token::{self, Sender};
 
 mod decode;
@@ -46,6 +47,10 @@ pub enum BodyFormat {
     /// Simple JSON or PB-JSON, element by element.
     Json,
     Protobuf,
+    /// A log line a point: see [`super::logstreaming`].
+    Text,
+    /// Log records in JSON: the same.
+    Firelens,
 }
 
 /// In which form the points are sent back.
@@ -90,6 +95,8 @@ pub struct WritePlan {
     /// When the answer may be given.
     pub ack: Ack,
     pub cors: Cors,
+    /// A write of [`super::logstreaming`], which is answered in its own way.
+    pub stream: Option<Box<Stream>>,
 }
 
 /// Reads the head. `path` and `category` are decoded; the reply is boxed because it is the rare case.
@@ -104,6 +111,16 @@ pub fn plan(
     let Some(category) = category_of(category, compat) else {
         return Err(Box::new(ApiError::invalid_category(path).reply().with_cors(&cors)));
     };
+    plan_of(head, category, cors, settings)
+}
+
+/// As [`plan`], once the category is known.
+pub(super) fn plan_of(
+    head: &Head<'_>,
+    category: Category,
+    cors: Cors,
+    settings: &Settings,
+) -> Result<WritePlan, Box<Reply>> {
     let params = Params::read(head.query);
     let ack = match params.ack.as_deref() {
         None => settings.options.ack,
@@ -136,6 +153,7 @@ pub fn plan(
         version: params.version.as_deref().map(label),
         ack,
         cors,
+        stream: None,
     })
 }
 
@@ -174,7 +192,7 @@ fn content_encoding(head: &Head<'_>, param: Option<&str>) -> ContentEncoding {
     }
 }
 
-fn label(text: &str) -> Box<str> {
+pub(super) fn label(text: &str) -> Box<str> {
     text[..text.floor_char_boundary(LABEL_BYTES_MAX)].into()
 }
 
@@ -190,6 +208,9 @@ pub struct Written {
 impl WritePlan {
     /// The answer to a write that went well. The shard gives it when `self.ack` allows.
     pub fn reply(&self, written: Written) -> Reply {
+        if self.stream.is_some() {
+            return logstreaming::reply(self);
+        }
         Reply {
             nosniff: true,
             content_type: ContentType::Empty,
@@ -202,6 +223,9 @@ impl WritePlan {
 
     /// The answer to a write that is refused.
     pub fn refuse(&self, error: &ApiError) -> Reply {
+        if self.stream.is_some() {
+            return logstreaming::refuse(self, error);
+        }
         error.reply().with_cors(&self.cors)
     }
 }
