@@ -231,8 +231,8 @@ impl Ingest {
     fn access(&self, head: &Head<'_>, peer: SocketAddr) -> Result<(), Box<Reply>> {
         let common = &self.core.common;
         let Some(path) = decode_path(head.path) else { return Ok(()) };
-        let now_ns = common.uptime().as_nanos() as u64;
         let limiter = common.limiter.as_ref();
+        let now_ns = limiter.map_or(0, |_| common.uptime().as_nanos() as u64);
         access::check(head, &path, &Peer::Ip(peer.ip()), now_ns, &common.intake, limiter).map_err(
             |(reason, reply)| {
                 self.core.counters.refuse(match reason {

@@ -112,8 +112,7 @@ impl Kernel for Take<'_> {
     #[inline(always)]
     fn run<I: Isa>(self) -> Self::Output {
         let mut cursor = Cursor::new(self.body, 0);
-        let bits =
-            if self.time { cursor.time::<I>()? as u64 } else { cursor.number::<I>(self.is_int)? };
+        let bits = if self.time { cursor.time::<I>()? as u64 } else { cursor.number::<I>(self.is_int)? };
         Some((bits, self.body.len() - cursor.left()))
     }
 }
@@ -247,7 +246,11 @@ fn literal(text: &str, style: u8) -> String {
             Some(short) if style % 3 == 0 && (must || index % 2 == 0) => out.push_str(&format!("\\{short}")),
             _ if must || (style % 5 == 1 && index % 4 == 0) => {
                 for unit in character.encode_utf16(&mut [0; 2]) {
-                    out.push_str(&if style % 2 == 0 { format!("\\u{unit:04x}") } else { format!("\\u{unit:04X}") });
+                    out.push_str(&if style % 2 == 0 {
+                        format!("\\u{unit:04x}")
+                    } else {
+                        format!("\\u{unit:04X}")
+                    });
                 }
             }
             _ => out.push(character),
@@ -346,7 +349,9 @@ proptest! {
 
 #[test]
 fn lengths_of_every_width_are_closed() {
-    for len in [0usize, 1, 31, 32, 33, 100, 117, 118, 119, 125, 127, 128, 200, 16_370, 16_383, 16_384, 2_100_000] {
+    for len in
+        [0usize, 1, 31, 32, 33, 100, 117, 118, 119, 125, 127, 128, 200, 16_370, 16_383, 16_384, 2_100_000]
+    {
         for key_len in [1, 32, 33, 200] {
             for tag in [false, true] {
                 let (key, value) = ("k".repeat(key_len), "v".repeat(len));
