@@ -294,7 +294,9 @@ fn walk(nodes: &[Node<'_>]) -> u64 {
                 ("fields", Node::Array { len, .. }) => {
                     at += 1;
                     for _ in 0..*len {
-                        let Node::Object { len, .. } = nodes[at] else { unreachable!("a field is an object") };
+                        let Node::Object { len, .. } = nodes[at] else {
+                            unreachable!("a field is an object")
+                        };
                         at += 1;
                         for _ in 0..len {
                             sum += match text(&nodes[at]) {

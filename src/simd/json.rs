@@ -239,7 +239,8 @@ mod avx2 {
 
 /// The powers of ten that divide a mantissa of 15 digits, and zeros up to a power of two, so that a masked place needs
 /// no check.
-static POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+static POWERS: [f64; 16] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
 
 /// The first bytes of a token as they are read by [`Cursor::word`].
 pub const fn word(text: &[u8]) -> u64 {
@@ -349,7 +350,10 @@ impl<'a> Cursor<'a> {
     pub fn space_up_to(&mut self, most: usize) {
         if self.byte() <= b' ' {
             let mut passed = 0;
-            while passed < most && matches!(self.byte(), b' ' | b'\n' | b'\r' | b'\t') && self.skip(1).is_some() {
+            while passed < most
+                && matches!(self.byte(), b' ' | b'\n' | b'\r' | b'\t')
+                && self.skip(1).is_some()
+            {
                 passed += 1;
             }
         }

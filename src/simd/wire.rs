@@ -567,7 +567,14 @@ impl<'v, I: Isa> Writer<'v, I> {
 
     /// As [`Writer::number`], for any key and number.
     #[inline(never)]
-    pub(super) fn any_number(mut self, key: Text<'_>, tag: u8, value: u64, fixed: bool, unwanted: u8) -> (Place, u32) {
+    pub(super) fn any_number(
+        mut self,
+        key: Text<'_>,
+        tag: u8,
+        value: u64,
+        fixed: bool,
+        unwanted: u8,
+    ) -> (Place, u32) {
         let width = if fixed { 8 } else { varint_len(value) };
         let len = 1 + varint_len(key.len as u64) + key.len + 1 + width;
         self.varint_field(self.layout.field, len as u64);

@@ -9,7 +9,8 @@ use std::marker::PhantomData;
 
 use super::Cursor;
 use crate::simd::wire::{
-    DEPOSIT_BITS, FIELD_ROOM, Isa, Kernel, Layout, MOVE_BYTES, Place, Text, Writer, deposit, suspects, varint_len,
+    DEPOSIT_BITS, FIELD_ROOM, Isa, Kernel, Layout, MOVE_BYTES, Place, Text, Writer, deposit, suspects,
+    varint_len,
 };
 
 /// What the character behind a backslash stands for; 0 where that is nothing, or `u`.
@@ -33,9 +34,8 @@ impl<'a> Text<'a> {
     pub fn fingerprint<I: Isa>(self) -> u64 {
         let bytes = self.len.min(8);
         // SAFETY: PADDING bytes behind the text are readable, and eight are not more.
-        let (first, last) = unsafe {
-            (crate::simd::load_u64(self.at), crate::simd::load_u64(self.at.add(self.len - bytes)))
-        };
+        let (first, last) =
+            unsafe { (crate::simd::load_u64(self.at), crate::simd::load_u64(self.at.add(self.len - bytes))) };
         let first = I::low_bits(first, bytes as u32 * 8);
         let last = I::low_bits(last, bytes as u32 * 8);
         // The upper bits of a product depend on all bits of its factor; both constants are odd and without pattern.

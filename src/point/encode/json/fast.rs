@@ -99,7 +99,8 @@ impl Keys {
     /// Whether this point may have had the key.
     #[inline(always)]
     fn note<I: Isa>(&mut self, key: Text<'_>) -> bool {
-        let slot = &mut self.slots[(key.fingerprint::<I>() >> (64 - SLOTS.trailing_zeros())) as usize % SLOTS];
+        let slot =
+            &mut self.slots[(key.fingerprint::<I>() >> (64 - SLOTS.trailing_zeros())) as usize % SLOTS];
         std::mem::replace(slot, self.point) == self.point
     }
 }
