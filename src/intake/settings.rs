@@ -3,6 +3,7 @@
 pub use crate::config::{Ack, Compat};
 use crate::point::GlobalTags;
 
+use super::datakit::rum::{RumOptions, geo::LiveGeo};
 use super::reply::Envelope;
 
 /// The levels, by the word for them in `?ack=` and `X-Kitgate-Ack`.
@@ -34,6 +35,7 @@ pub struct Options {
     pub disable_404page: bool,
     /// Empty: every origin.
     pub allowed_cors_origins: Vec<String>,
+    pub rum: RumOptions,
     pub hostname: String,
     pub version: String,
     /// The commit the binary was built from, for `/v1/ping`.
@@ -54,6 +56,7 @@ impl Default for Options {
             time_correction: time_correction_default(compat),
             disable_404page: false,
             allowed_cors_origins: Vec::new(),
+            rum: RumOptions::default(),
             hostname: "localhost".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: "unknown".to_owned(),
@@ -72,12 +75,14 @@ pub const fn time_correction_default(compat: Compat) -> bool {
 pub struct Settings {
     pub options: Options,
     pub envelope: Envelope,
+    /// Where clients are: empty until somebody puts databases in.
+    pub geo: LiveGeo,
 }
 
 impl Settings {
     pub fn new(options: Options) -> Settings {
         let envelope = Envelope::new(&options.version, &options.hostname);
-        Settings { options, envelope }
+        Settings { options, envelope, geo: LiveGeo::default() }
     }
 }
 

@@ -17,8 +17,9 @@ use crate::admin::{self, Question};
 use crate::http1::{Connection, DateCache, Head, HeadError, Method, response};
 use crate::intake::datakit::error::{ApiError, overloaded};
 use crate::intake::datakit::write::{self, ContentEncoding, Decoded, Scratch, WritePlan, Written};
+use crate::intake::raw::RawPlan;
 use crate::intake::{self, Ack, Action, Clock, Peer, Reply};
-use crate::limits::{DIRECT_BODY_BYTES_MAX, DIRECT_GZIP_BYTES_MAX};
+use crate::limits::{DIRECT_BODY_BYTES_MAX, DIRECT_CODED_BYTES_MAX};
 use crate::metrics::counters::{Refusal, ShardCounters};
 use crate::metrics::names::{
     API_404, API_LIVEZ, API_METRICS, API_OTHER, API_PING, API_READYZ, API_WRITE, API_WRITE_UNKNOWN,
@@ -28,6 +29,7 @@ use crate::rt::time;
 
 use super::Common;
 use super::lanes::{Lane, Lanes};
+use super::raw;
 use super::slow;
 use super::ticket::{Progress, Ticket};
 
@@ -68,6 +70,8 @@ struct About {
 enum State {
     /// The body is on its way from the connection.
     Planned(Box<WritePlan>),
+    /// The same, of a raw package.
+    PlannedRaw(Box<RawPlan>),
     /// Decoded; the block that holds it is on its way.
     Sent {
         ticket: Rc<Ticket>,
@@ -153,7 +157,7 @@ fn refusal_of(error: &ApiError) -> Refusal {
 /// Whether a body of this size is decoded in one go.
 pub fn is_direct(plan: &WritePlan, body_bytes: usize) -> bool {
     match plan.encoding {
-        ContentEncoding::Gzip => body_bytes <= DIRECT_GZIP_BYTES_MAX,
+        ContentEncoding::Coded(_) => body_bytes <= DIRECT_CODED_BYTES_MAX,
         _ => body_bytes <= DIRECT_BODY_BYTES_MAX,
     }
 }
@@ -226,6 +230,7 @@ impl Ingest {
 fn api_of(action: &Action, path: &str) -> usize {
     match action {
         Action::Write(plan) => API_WRITE + plan.category.index(),
+        Action::Raw(plan) => API_WRITE + plan.category.index(),
         Action::Metrics(_) => API_METRICS,
         Action::Reply(reply) => match (path, reply.status) {
             ("/v1/ping", _) => API_PING,
@@ -239,7 +244,14 @@ fn api_of(action: &Action, path: &str) -> usize {
 impl Service for Ingest {
     type Pending = Pending;
 
-    fn admit(&self, _: &Head<'_>, _: SocketAddr, _: &mut Vec<u8>) -> Admission {
+    fn admit(&self, head: &Head<'_>, _: SocketAddr, out: &mut Vec<u8>) -> Admission {
+        if let Some(reply) = intake::refuse_early(head, &self.core.common.intake) {
+            let started = time::Instant::now();
+            self.core.counters.refuse(Refusal::BodyTooLarge);
+            let about = About { api: API_OTHER, connection: Connection::Close, started, body_bytes: 0 };
+            self.reply_to(head.method_text, &reply, about, false, out);
+            return Admission::Refuse;
+        }
         Admission::Accept { body_bytes_max: self.core.common.settings.limits.body_bytes_max }
     }
 
@@ -266,6 +278,9 @@ impl Service for Ingest {
         about.api = api_of(&action, head.path);
         match action {
             Action::Write(plan) => return self.write(plan, &request, about, out),
+            Action::Raw(plan) => {
+                return Answer::KeepBody(Pending { state: State::PlannedRaw(plan), about });
+            }
             Action::Reply(reply) => self.reply_to(head.method_text, &reply, about, head_only, out),
             Action::Metrics(cors) => {
                 let page = self.page(self.core.common.metrics_page(), cors);
@@ -276,10 +291,12 @@ impl Service for Ingest {
     }
 
     fn attach(&self, pending: &mut Pending, body: OwnedBody) {
-        if let State::Planned(plan) = &mut pending.state {
-            let plan = plan.clone();
-            pending.state = State::Slow(Box::pin(slow::write(Rc::clone(&self.core), plan, body)));
-        }
+        let core = Rc::clone(&self.core);
+        pending.state = match &pending.state {
+            State::Planned(plan) => State::Slow(Box::pin(slow::write(core, plan.clone(), body))),
+            State::PlannedRaw(plan) => State::Slow(Box::pin(raw::store(core, plan.clone(), body))),
+            State::Sent { .. } | State::Slow(_) => return,
+        };
     }
 
     fn poll_finish(&self, pending: &mut Pending, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<()> {
@@ -293,7 +310,9 @@ impl Service for Ingest {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(reply) => reply,
             },
-            State::Planned(_) => self.core.refuse(Refusal::Overload, "the body was lost on the way"),
+            State::Planned(_) | State::PlannedRaw(_) => {
+                self.core.refuse(Refusal::Overload, "the body was lost on the way")
+            }
         };
         self.reply(&reply, about, false, out);
         Poll::Ready(())

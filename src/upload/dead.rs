@@ -7,9 +7,9 @@
 //!              note_len   u32 LE    at most 64 KiB
 //!              data_len   u32 LE
 //!              crc32c     u32 LE    of note and data
-//!              note       JSON, one object: package, seq, category, route, codec, points, raw_bytes, sealed_ms,
-//!                         died_ms, destination, reason, status, answer
-//!              data       the frame's payload as it was spooled
+//!              note       JSON, one object: package, seq, category, route, kind, codec, points, raw_bytes,
+//!                         sealed_ms, died_ms, destination, reason, status, answer
+//!              data       the frame's payload as it was spooled: points, or (kind "raw") a request as it came
 //!
 //! A record is synced before its window is completed. A crash may leave a torn one at the end of a file; its window was
 //! not completed, so it comes again. Such a file is left as it is and the next number is begun: nothing is ever cut out
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::point::Category;
 use crate::sink::archive::Day;
-use crate::spool::Codec;
+use crate::spool::{Codec, Kind};
 
 const MAGIC: &[u8; 8] = b"KGDEAD01";
 const HEADER_BYTES: usize = 20;
@@ -50,6 +50,9 @@ pub struct Note {
     pub category: String,
     /// The encoded route.
     pub route: String,
+    /// What the data is; absent in the letters of earlier versions, which are points.
+    #[serde(default)]
+    pub kind: String,
     pub codec: String,
     pub points: u32,
     pub raw_bytes: u32,
@@ -67,6 +70,14 @@ pub struct Note {
 pub struct DeadLetter {
     pub note: Note,
     pub data: Bytes,
+}
+
+/// The word for a kind in notes.
+pub fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Points => "points",
+        Kind::Raw => "raw",
+    }
 }
 
 /// The word for a codec in notes: that of `Content-Encoding`.
@@ -232,6 +243,7 @@ mod tests {
             seq,
             category: "logging".to_owned(),
             route: "storage_index=a".to_owned(),
+            kind: "points".to_owned(),
             codec: "gzip".to_owned(),
             points: 3,
             raw_bytes: 100,

@@ -3,7 +3,7 @@
 //! Compatible with the public API document, and where it is silent with the recorded DataKit 1.84.1. Paths are
 //! compared byte for byte after decoding; a known path with another method is the 404 page, never 405.
 //!
-//! - `POST /v1/write/:category`: [`write`]
+//! - `POST /v1/write/:category`: [`write`]; what is particular to RUM, and `/v1/write/rum/replay`: [`rum`]
 //! - `GET /v1/ping`: [`ping`]
 //! - `GET /metrics`: the shard's page
 //! - `OPTIONS` on any path: 204
@@ -12,6 +12,7 @@
 pub mod error;
 mod page404;
 mod ping;
+pub mod rum;
 pub mod write;
 
 use crate::http1::{Head, Method, route};
@@ -25,7 +26,7 @@ const WRITE_PREFIX: &str = "/v1/write/";
 pub fn route(
     head: &Head<'_>,
     path: &[u8],
-    _peer: &Peer,
+    peer: &Peer,
     clock: &Clock,
     settings: &Settings,
 ) -> Option<Action> {
@@ -33,8 +34,14 @@ pub fn route(
     match (head.method, path) {
         (Method::Post, path) if route::param(path, WRITE_PREFIX).is_some() => {
             let category = route::param(path, WRITE_PREFIX).unwrap_or_default();
-            Some(match write::plan(head, path, category, cors(), settings) {
+            Some(match write::plan(head, path, category, cors(), peer, settings) {
                 Ok(plan) => Action::Write(Box::new(plan)),
+                Err(reply) => Action::Reply(*reply),
+            })
+        }
+        (Method::Post, path) if path == rum::replay::PATH.as_bytes() => {
+            Some(match rum::replay::plan(head, cors(), settings) {
+                Ok(plan) => Action::Raw(Box::new(plan)),
                 Err(reply) => Action::Reply(*reply),
             })
         }
@@ -51,7 +58,7 @@ pub fn route(
 fn is_route(method: Method, path: &[u8]) -> bool {
     match method {
         Method::Get => matches!(path, b"/v1/ping" | b"/metrics"),
-        Method::Post => route::param(path, WRITE_PREFIX).is_some(),
+        Method::Post => route::param(path, WRITE_PREFIX).is_some() || path == rum::replay::PATH.as_bytes(),
         _ => false,
     }
 }
@@ -79,6 +86,12 @@ fn redirect(head: &Head<'_>) -> Reply {
     }
     reply.headers.push(("Location", location.into()));
     reply
+}
+
+/// See [`super::refuse_early`].
+pub fn refuse_early(head: &Head<'_>, settings: &Settings) -> Option<Reply> {
+    let replay = head.method == Method::Post && head.path == rum::replay::PATH;
+    replay.then(|| rum::replay::too_large(head, &cors_of(head, settings)))?
 }
 
 /// The answer to `OPTIONS`, on any path, known or not.

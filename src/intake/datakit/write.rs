@@ -7,12 +7,15 @@
 //! The order of checks is the recorded one: category, empty body, decompression, all points, no points, strict, echo.
 //! A body is taken whole or not at all.
 
+use crate::codec::content_encoding::Encoding;
 use crate::http1::Head;
 use crate::point::{Category, Compat, GlobalTags, Precision, Route};
 
 use super::super::reply::{ContentType, Cors, Reply};
+use super::super::request::Peer;
 use super::super::settings::{Ack, Settings, ack_from_name};
 use super::error::ApiError;
+use super::rum;
 
 mod decode;
 mod params;
@@ -33,7 +36,7 @@ const LABEL_BYTES_MAX: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentEncoding {
     Identity,
-    Gzip,
+    Coded(Encoding),
     /// Named, and nothing we decode.
     Unknown,
 }
@@ -97,6 +100,7 @@ pub fn plan(
     path: &[u8],
     category: &[u8],
     cors: Cors,
+    peer: &Peer,
     settings: &Settings,
 ) -> Result<WritePlan, Box<Reply>> {
     let compat = settings.options.compat;
@@ -116,17 +120,22 @@ pub fn plan(
     };
     // `storage_index` means something for logging only; elsewhere it is ignored.
     let storage_index = params.storage_index.filter(|_| category == Category::Logging);
+    let format = body_format(head);
+    let own_tags = match category {
+        Category::Rum => rum::own_tags(head, peer, format, settings),
+        _ => GlobalTags::default(),
+    };
     Ok(WritePlan {
         category,
         route: Route { storage_index: storage_index.as_deref().map(label) },
         precision: Precision::from_param(params.precision.as_deref().unwrap_or("")),
         encoding: content_encoding(head, params.encoding.as_deref()),
-        format: body_format(head),
+        format,
         echo: params.echo,
         dry: params.dry,
         strict: params.strict,
         tags: params.tags,
-        own_tags: GlobalTags::default(),
+        own_tags,
         input: params.input.as_deref().map(label),
         source: params.source.as_deref().map(label),
         version: params.version.as_deref().map(label),
@@ -139,7 +148,7 @@ pub fn plan(
 fn category_of(name: &[u8], compat: Compat) -> Option<Category> {
     let category = Category::from_name(std::str::from_utf8(name).ok()?)?;
     let refused = category == Category::Profiling && compat == Compat::Datakit184;
-    (!refused).then_some(category)
+    (category.has_points() && !refused).then_some(category)
 }
 
 /// `Content-Type` decides: `application/json` anywhere in it, or one of two exact values; everything else, absent
@@ -163,10 +172,10 @@ fn content_encoding(head: &Head<'_>, param: Option<&str>) -> ContentEncoding {
         Some(value) => value.as_bytes(),
         None => head.header("content-encoding").unwrap_or(b""),
     };
-    match value {
-        b"" => ContentEncoding::Identity,
-        b"gzip" => ContentEncoding::Gzip,
-        _ => ContentEncoding::Unknown,
+    match std::str::from_utf8(value) {
+        Ok("") => ContentEncoding::Identity,
+        Ok(name) => Encoding::from_name(name).map_or(ContentEncoding::Unknown, ContentEncoding::Coded),
+        Err(_) => ContentEncoding::Unknown,
     }
 }
 
@@ -186,19 +195,21 @@ pub struct Written {
 impl WritePlan {
     /// The answer to a write that went well. The shard gives it when `self.ack` allows.
     pub fn reply(&self, written: Written) -> Reply {
-        Reply {
+        let reply = Reply {
             nosniff: true,
             content_type: ContentType::Empty,
             cors: self.cors.clone(),
             ack: (!self.dry).then_some(self.ack),
             body: written.echo.unwrap_or_default(),
             ..Reply::empty(200)
-        }
+        };
+        if self.category == Category::Rum { rum::answered(reply) } else { reply }
     }
 
     /// The answer to a write that is refused.
     pub fn refuse(&self, error: &ApiError) -> Reply {
-        error.reply().with_cors(&self.cors)
+        let reply = if self.category == Category::Rum { rum::refused(error) } else { error.reply() };
+        reply.with_cors(&self.cors)
     }
 }
 

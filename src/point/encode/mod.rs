@@ -19,6 +19,8 @@ use crate::buf::{PADDING, Padded};
 use crate::codec::line_protocol::Tape;
 use crate::simd::wire as simd_wire;
 
+#[doc(hidden)]
+pub use json::fuzz_differential as fuzz_json_differential;
 pub use json::{BadJson, JsonAt, explain as explain_json};
 pub use protobuf::{ProtobufError, explain as explain_protobuf};
 
@@ -77,6 +79,7 @@ impl Stretch {
 pub struct Encoder {
     required: Vec<Required>,
     json: json::Scratch,
+    json_keys: json::Keys,
     /// Of protobuf bodies; made with the first one.
     keys: Option<keys::Keys>,
 }
