@@ -109,6 +109,12 @@ pub fn logs(points: usize, body_bytes: usize) -> Corpus {
     cut("logs", points, body_bytes, log_point)
 }
 
+/// `points` of what a program sends that prints doubles as they are: 4 to 10 fields of 15 to 18 digits, a third of them
+/// negative.
+pub fn floats(points: usize, body_bytes: usize) -> Corpus {
+    cut("floats", points, body_bytes, float_point)
+}
+
 /// `points` short points in bodies of about `body_bytes`.
 pub fn short(points: usize, body_bytes: usize) -> Corpus {
     cut("short", points, body_bytes, short_point)
@@ -155,6 +161,16 @@ fn metric_point(rng: &mut Rng, out: &mut String) {
         push_tag_value(rng, key, out);
     }
     let _ = write!(out, " {text}");
+}
+
+fn float_point(rng: &mut Rng, out: &mut String) {
+    let _ = write!(out, "sensor,host=host_{},rack={} ", rng.between(0, 999), rng.between(0, 99));
+    let count = rng.between(4, 10);
+    for (i, key) in rng.some(&FIELD_KEYS, count).iter().enumerate() {
+        let comma = if i == 0 { "" } else { "," };
+        let sign = if rng.unit() < 0.33 { -1.0 } else { 1.0 };
+        let _ = write!(out, "{comma}{key}={}", sign * rng.unit() * 1000.0);
+    }
 }
 
 fn short_point(rng: &mut Rng, out: &mut String) {

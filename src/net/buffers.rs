@@ -55,6 +55,11 @@ impl Buffers {
         Buffer { borrowed_bytes: bytes.len(), bytes, pool: Rc::clone(self) }
     }
 
+    /// Starts to count memory that is not in a buffer.
+    pub fn count(self: &Rc<Self>) -> Counted {
+        Counted { bytes: 0, pool: Rc::clone(self) }
+    }
+
     pub fn borrowed_bytes(&self) -> usize {
         self.borrowed_bytes.get()
     }
@@ -110,6 +115,43 @@ impl Buffer {
     }
 }
 
+/// Memory outside of the buffers that counts like theirs, until this is dropped.
+pub struct Counted {
+    bytes: usize,
+    pool: Rc<Buffers>,
+}
+
+impl Counted {
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Counts up to `bytes`. False when the shard's bound does not allow it.
+    #[must_use]
+    pub fn grow(&mut self, bytes: usize) -> bool {
+        let borrowed = self.pool.borrowed_bytes.get() + bytes.saturating_sub(self.bytes);
+        if borrowed > BORROWED_BYTES_MAX {
+            return false;
+        }
+        self.pool.borrowed_bytes.set(borrowed);
+        self.bytes = self.bytes.max(bytes);
+        true
+    }
+
+    /// Counts more, whatever the bound is: for a copy of what a buffer holds.
+    pub fn add(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        self.pool.borrowed_bytes.set(self.pool.borrowed_bytes.get() + bytes);
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.pool.borrowed_bytes.set(self.pool.borrowed_bytes.get() - self.bytes);
+        self.pool.returned.notify_all();
+    }
+}
+
 impl Drop for Buffer {
     fn drop(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
@@ -159,5 +201,11 @@ mod tests {
         pool.borrowed_bytes.set(BORROWED_BYTES_MAX);
         assert!(std::pin::pin!(pool.borrow()).poll(&mut cx).is_pending());
         pool.borrowed_bytes.set(buffer.borrowed_bytes);
+        let mut counted = pool.count();
+        assert!(counted.grow(1000) && counted.grow(500) && counted.bytes() == 1000);
+        assert!(!counted.grow(BORROWED_BYTES_MAX));
+        assert_eq!(pool.borrowed_bytes(), buffer.borrowed_bytes + 1000);
+        drop(counted);
+        assert_eq!(pool.borrowed_bytes(), buffer.borrowed_bytes);
     }
 }

@@ -270,7 +270,9 @@ impl<S: Service> Conn<S> {
                         copy.extend_from_slice(&buffer.bytes()[start..end]);
                         copy.resize(body_bytes + PADDING, 0);
                         body_copy = 0..body_bytes;
-                        let kept = Storage::Plain(copy);
+                        let mut counted = self.context.buffers.count();
+                        counted.add(copy.len());
+                        let kept = Storage::Plain(copy, counted);
                         self.filled = buffer.compact(end, self.filled);
                         self.buffer = Some(buffer);
                         kept
@@ -325,8 +327,12 @@ impl<S: Service> Conn<S> {
                     progress += received;
                 }
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    let text = if in_body { "request body too slow" } else { "request head too slow" };
-                    self.service.refuse_body(408, text, &mut self.out);
+                    // The body may be data that its sender would throw away at any 4xx.
+                    let (status, text) = match in_body {
+                        true => (503, "request body too slow"),
+                        false => (408, "request head too slow"),
+                    };
+                    self.service.refuse_body(status, text, &mut self.out);
                     return Ok(false);
                 }
                 Err(error) => return Err(error),
@@ -347,10 +353,17 @@ impl<S: Service> Conn<S> {
         let Some(mut buffer) = self.buffer.take() else { return Ok(true) };
         let mut decoder = ChunkedDecoder::new();
         let mut body: Vec<u8> = Vec::new();
+        let mut counted = self.context.buffers.count();
         let mut progress = 0;
         self.stream.set_deadline(Some(limits.body_timeout));
         loop {
             let input = &buffer.bytes()[head_bytes..self.filled];
+            // Doubled when it grows, as vectors do.
+            let needed = body.len() + input.len();
+            if needed > counted.bytes() && !counted.grow(needed * 2) {
+                self.service.refuse_body(503, "out of receive buffers", &mut self.out);
+                return Ok(false);
+            }
             let step = match decoder.decode(input, &mut body, body_bytes_max as u64) {
                 Ok(step) => step,
                 Err(error) => {
@@ -376,7 +389,7 @@ impl<S: Service> Conn<S> {
                     progress += received;
                 }
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    self.service.refuse_body(408, "request body too slow", &mut self.out);
+                    self.service.refuse_body(503, "request body too slow", &mut self.out);
                     return Ok(false);
                 }
                 Err(error) => return Err(error),
@@ -401,7 +414,10 @@ impl<S: Service> Conn<S> {
             Answer::Done => {}
             Answer::Later(pending) => self.queue.push_back(Queued::Pending(pending)),
             Answer::KeepBody(mut pending) => {
-                self.service.attach(&mut pending, OwnedBody { storage: Storage::Plain(body), range: 0..len });
+                self.service.attach(
+                    &mut pending,
+                    OwnedBody { storage: Storage::Plain(body, counted), range: 0..len },
+                );
                 self.queue.push_back(Queued::Pending(pending));
             }
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::buf::Padded;
 use crate::http1::{Connection, Head, HeadError};
 
-use super::buffers::Buffer;
+use super::buffers::{Buffer, Counted};
 
 /// A whole request, lent for the length of the call.
 pub struct Incoming<'a> {
@@ -48,7 +48,8 @@ pub struct OwnedBody {
 
 pub(super) enum Storage {
     Pooled(Buffer),
-    Plain(Vec<u8>),
+    /// Not received into a buffer, and counted with them.
+    Plain(Vec<u8>, Counted),
 }
 
 impl OwnedBody {
@@ -56,23 +57,26 @@ impl OwnedBody {
     pub fn padded(&self) -> Padded<'_> {
         let bytes: &[u8] = match &self.storage {
             Storage::Pooled(buffer) => buffer.bytes(),
-            Storage::Plain(bytes) => bytes,
+            Storage::Plain(bytes, _) => bytes,
         };
         padded(bytes, &self.range)
     }
 
     /// Takes the bytes out, for another thread. They count as the connection's until the second value is dropped.
     pub fn detach(self) -> (DetachedBody, Held) {
-        let (bytes, buffer) = match self.storage {
-            Storage::Pooled(mut buffer) => (buffer.take(), Some(buffer)),
-            Storage::Plain(bytes) => (bytes, None),
+        let (bytes, held) = match self.storage {
+            Storage::Pooled(mut buffer) => (buffer.take(), Held::Buffer(buffer)),
+            Storage::Plain(bytes, counted) => (bytes, Held::Counted(counted)),
         };
-        (DetachedBody { bytes, range: self.range }, Held(buffer))
+        (DetachedBody { bytes, range: self.range }, held)
     }
 }
 
 /// What a detached body counts for in its shard.
-pub struct Held(#[expect(dead_code, reason = "held for its drop")] Option<Buffer>);
+pub enum Held {
+    Buffer(Buffer),
+    Counted(Counted),
+}
 
 /// A body that belongs to no shard.
 pub struct DetachedBody {
@@ -119,7 +123,8 @@ pub trait Service: 'static {
     /// Writes the refusal of a head that is no head. The connection ends.
     fn refuse_head(&self, error: HeadError, out: &mut Vec<u8>);
 
-    /// Writes the refusal of a body: malformed chunks (400), more than admitted (413), too slow (408).
+    /// Writes the refusal of a body: malformed chunks (400), more than admitted (413), too slow (503, and
+    /// 408 for a head).
     fn refuse_body(&self, status: u16, text: &'static str, out: &mut Vec<u8>);
 
     /// Writes the refusal of a connection beyond the limit (503).

@@ -36,12 +36,26 @@ const NEG_INF_STAND_IN: f64 = i64::MIN as f64;
 /// keys that all need repair costs a thousand look-ups and not a million.
 const LINEAR_KEYS_MAX: usize = 32;
 
+/// How many fields and tags a reader did not put into the draft because as many as may be stand in it already: so a
+/// point of a million fields is never held in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    pub fields: usize,
+    pub tags: usize,
+}
+
 /// Applies every rule to `draft`, and appends what was changed to `warns`.
 pub fn check(draft: &mut Draft<'_>, rules: &CategoryRules, warns: &mut Vec<Warn>) {
+    check_rest(draft, LeftOut::default(), rules, warns);
+}
+
+/// As [`check`], for a draft that a reader has cut short: it holds the first [`FIELDS_MAX`] fields and the first
+/// [`TAGS_MAX`] tags where some are left out.
+pub fn check_rest(draft: &mut Draft<'_>, left_out: LeftOut, rules: &CategoryRules, warns: &mut Vec<Warn>) {
     measurement_empty(draft, warns);
     measurement_length(draft, warns);
-    fields_count(draft, warns);
-    tags_count(draft, warns);
+    fields_count(draft, left_out.fields, warns);
+    tags_count(draft, left_out.tags, warns);
     key_values(draft, rules, warns);
     if let Some(required) = &rules.required {
         required_key(draft, required, warns);
@@ -68,8 +82,8 @@ fn measurement_length(draft: &mut Draft<'_>, warns: &mut Vec<Warn>) {
 }
 
 /// Rule 3.
-fn fields_count(draft: &mut Draft<'_>, warns: &mut Vec<Warn>) {
-    let count = draft.kvs.iter().filter(|kv| !kv.is_tag).count();
+fn fields_count(draft: &mut Draft<'_>, left_out: usize, warns: &mut Vec<Warn>) {
+    let count = draft.kvs.iter().filter(|kv| !kv.is_tag).count() + left_out;
     if count > FIELDS_MAX {
         keep_first(&mut draft.kvs, false, FIELDS_MAX);
         let message =
@@ -79,8 +93,8 @@ fn fields_count(draft: &mut Draft<'_>, warns: &mut Vec<Warn>) {
 }
 
 /// Rule 4. (The type is the one for fields: recorded.)
-fn tags_count(draft: &mut Draft<'_>, warns: &mut Vec<Warn>) {
-    let count = draft.kvs.iter().filter(|kv| kv.is_tag).count();
+fn tags_count(draft: &mut Draft<'_>, left_out: usize, warns: &mut Vec<Warn>) {
+    let count = draft.kvs.iter().filter(|kv| kv.is_tag).count() + left_out;
     if count > TAGS_MAX {
         keep_first(&mut draft.kvs, true, TAGS_MAX);
         let message = format!("exceed max tag count({TAGS_MAX}), got {count} tags, extra tags deleted");

@@ -91,6 +91,76 @@ pub struct PbWarn<'a> {
     pub message: &'a [u8],
 }
 
+/// What a point is made of, as it stands in the bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum PbPart<'a> {
+    Name(&'a [u8]),
+    Field(PbField<'a>),
+    Time(i64),
+    Warn(PbWarn<'a>),
+    /// The `info` of a debug entry.
+    Debug(&'a [u8]),
+}
+
+/// The first field of a `PBPoints` message that is not empty: a point's bytes, or `None` for an unknown field; and how
+/// many bytes it takes.
+pub fn first(bytes: &[u8]) -> Result<(Option<&[u8]>, usize), PbError> {
+    let mut cursor = Cursor { bytes, message: "PBPoints" };
+    let point = match cursor.tag()? {
+        Some((1, wire)) => Some(cursor.len(wire, "Arr")?),
+        Some((_, wire)) => {
+            cursor.skip(wire)?;
+            None
+        }
+        None => None,
+    };
+    Ok((point, bytes.len() - cursor.bytes.len()))
+}
+
+/// The parts of one point in one walk, each read whole before the next is looked at: so the first error is the one that
+/// Go's generated code finds first. Ends after it.
+pub fn parts(bytes: &[u8]) -> impl Iterator<Item = Result<PbPart<'_>, PbError>> {
+    let mut cursor = Cursor { bytes, message: "PBPoint" };
+    std::iter::from_fn(move || {
+        let part = next_part(&mut cursor);
+        if part.is_err() {
+            cursor.bytes = &[];
+        }
+        part.transpose()
+    })
+}
+
+fn next_part<'a>(cursor: &mut Cursor<'a>) -> Result<Option<PbPart<'a>>, PbError> {
+    while let Some((number, wire)) = cursor.tag()? {
+        let part = match number {
+            1 => PbPart::Name(cursor.len(wire, "Name")?),
+            2 => PbPart::Field(PbField::parse(cursor.len(wire, "Fields")?)?),
+            3 => PbPart::Time(cursor.uint(wire, "Time")? as i64),
+            4 => PbPart::Warn(PbWarn::parse(cursor.len(wire, "Warns")?)?),
+            5 => PbPart::Debug(debug_info(cursor.len(wire, "Debugs")?)?),
+            _ => {
+                cursor.skip(wire)?;
+                continue;
+            }
+        };
+        return Ok(Some(part));
+    }
+    Ok(None)
+}
+
+/// The `info` of a debug entry: of several the last.
+fn debug_info(bytes: &[u8]) -> Result<&[u8], PbError> {
+    let mut cursor = Cursor { bytes, message: "Debug" };
+    let mut info: &[u8] = b"";
+    while let Some((number, wire)) = cursor.tag()? {
+        match number {
+            1 => info = cursor.len(wire, "Info")?,
+            _ => cursor.skip(wire)?,
+        }
+    }
+    Ok(info)
+}
+
 /// The points of a `PBPoints` message, one after the other. Ends after its first error.
 pub fn points(bytes: &[u8]) -> Points<'_> {
     Points { cursor: Cursor { bytes, message: "PBPoints" } }
@@ -163,10 +233,7 @@ impl<'a> PbPoint<'a> {
 
     /// The `info` of each debug entry.
     pub fn debugs(&self) -> impl Iterator<Item = Result<&'a [u8], PbError>> + use<'a> {
-        self.entries(5).map(|entry| {
-            let mut cursor = Cursor { bytes: entry?, message: "Debug" };
-            Ok(next_message(&mut cursor, "Info")?.unwrap_or(b""))
-        })
+        self.entries(5).map(|entry| entry.and_then(debug_info))
     }
 
     fn entries(&self, wanted: u64) -> Entries<'a> {
@@ -309,6 +376,18 @@ fn map_entry(bytes: &[u8]) -> Result<(&[u8], PbValue<'_>), PbError> {
         }
     }
     Ok((key, value))
+}
+
+/// Reads an `Any` through, and the array or map in it.
+pub fn check_any(bytes: &[u8]) -> Result<(), PbError> {
+    let (type_url, value) = any(bytes)?;
+    if type_url == wire::ARRAY_TYPE_URL.as_bytes() {
+        return array(value).try_for_each(|item| item.map(|_| ()));
+    }
+    if type_url == wire::MAP_TYPE_URL.as_bytes() {
+        return map(value).try_for_each(|entry| entry.map(|_| ()));
+    }
+    Ok(())
 }
 
 /// Encodes an array of basic values as the `Any` that a field carries. `Nil` and `Any` have no basic form.

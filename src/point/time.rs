@@ -79,6 +79,18 @@ pub fn resolve(timestamp: Option<i64>, precision: Precision) -> Resolved {
     }
 }
 
+/// As [`resolve`], for protobuf bodies: there a negative time is scaled like any other (recorded; to the recognition it
+/// is in seconds).
+pub fn resolve_signed(timestamp: i64, precision: Precision) -> Resolved {
+    match timestamp {
+        0 => Resolved::Now,
+        _ => match timestamp.checked_mul(precision.factor(timestamp)) {
+            Some(ns) => Resolved::Given(ns),
+            None => Resolved::OutOfRange,
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +113,18 @@ mod tests {
         assert_eq!(resolve(Some(-1), Precision::Nanos), Resolved::Negative);
         assert_eq!(resolve(Some(0), Precision::Hours), Resolved::Now);
         assert_eq!(resolve(None, Precision::Hours), Resolved::Now);
+    }
+
+    #[test]
+    fn signed_times_are_scaled_as_they_are() {
+        assert_eq!(resolve_signed(-5, Precision::Auto), Resolved::Given(-5_000_000_000));
+        assert_eq!(resolve_signed(-5, Precision::Millis), Resolved::Given(-5_000_000));
+        assert_eq!(resolve_signed(i64::MIN, Precision::Auto), Resolved::OutOfRange);
+        assert_eq!(resolve_signed(i64::MIN, Precision::Nanos), Resolved::Given(i64::MIN));
+        assert_eq!(resolve_signed(0, Precision::Auto), Resolved::Now);
+        for time in [1, 9_999_999_999, 1_700_000_000_000_000_000] {
+            assert_eq!(resolve_signed(time, Precision::Auto), resolve(Some(time), Precision::Auto));
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::intake::datakit::error::{ApiError, overloaded};
 use crate::intake::datakit::write::{self, ContentEncoding, Decoded, Scratch, WritePlan, Written};
 use crate::intake::raw::RawPlan;
 use crate::intake::{self, Ack, Action, Clock, Peer, Reply};
-use crate::limits::{DIRECT_BODY_BYTES_MAX, DIRECT_GZIP_BYTES_MAX};
+use crate::limits::{DIRECT_BODY_BYTES_MAX, DIRECT_CODED_BYTES_MAX};
 use crate::metrics::counters::{Refusal, ShardCounters};
 use crate::metrics::names::{
     API_404, API_LIVEZ, API_METRICS, API_OTHER, API_PING, API_READYZ, API_WRITE, API_WRITE_UNKNOWN,
@@ -157,7 +157,7 @@ fn refusal_of(error: &ApiError) -> Refusal {
 /// Whether a body of this size is decoded in one go.
 pub fn is_direct(plan: &WritePlan, body_bytes: usize) -> bool {
     match plan.encoding {
-        ContentEncoding::Gzip => body_bytes <= DIRECT_GZIP_BYTES_MAX,
+        ContentEncoding::Coded(_) => body_bytes <= DIRECT_CODED_BYTES_MAX,
         _ => body_bytes <= DIRECT_BODY_BYTES_MAX,
     }
 }

@@ -4,6 +4,7 @@
 //! a function that enables the set's features. [`portable`] does everything without vectors: it serves machines that
 //! have none, and it is the plain counterpart the others are tested against.
 
+pub mod json;
 mod number;
 pub mod portable;
 pub mod structure;

@@ -8,25 +8,27 @@
 //!
 //! [`Plain`] does the same with ordinary instructions. It runs on other machines, and the tests compare the two.
 
+pub mod frames;
+
 use std::marker::PhantomData;
 
 use crate::buf::Padded;
 
 /// Texts up to this long go through one register.
-const MOVE_BYTES: usize = 32;
+pub(super) const MOVE_BYTES: usize = 32;
 
 /// Room a field needs beside its texts: tags, lengths, a varint or double, the `is_tag` mark, and the width of one
 /// move past the end.
-const FIELD_ROOM: usize = 32 + MOVE_BYTES;
+pub(super) const FIELD_ROOM: usize = 32 + MOVE_BYTES;
 
 /// The least a target grows by. (A vector that grows also doubles.)
 const GROWTH_BYTES: usize = 16 * 1024;
 
 /// Longer varints are written by the loop.
-const DEPOSIT_BITS: u32 = 56;
+pub(super) const DEPOSIT_BITS: u32 = 56;
 
 /// The instructions that differ between machines.
-pub trait Isa: Copy {
+pub trait Isa: super::json::Tokens {
     /// Copies 32 bytes; the result has a bit for every byte that is a newline or `unwanted`.
     ///
     /// # Safety
@@ -151,9 +153,9 @@ pub struct Sources<'a> {
 #[derive(Clone, Copy)]
 pub struct Text<'a> {
     /// INVARIANT: `len + PADDING` bytes are readable and initialised here for `'a`.
-    at: *const u8,
-    len: usize,
-    source: PhantomData<&'a [u8]>,
+    pub(super) at: *const u8,
+    pub(super) len: usize,
+    pub(super) source: PhantomData<&'a [u8]>,
 }
 
 impl<'a> Sources<'a> {
@@ -236,10 +238,10 @@ pub struct Layout {
 /// taken: where the next byte goes stays in a register from field to field.
 #[derive(Debug)]
 pub struct Writer<'v, I> {
-    place: Place,
+    pub(super) place: Place,
     /// The length of the vector when writing began.
     floor: usize,
-    layout: Layout,
+    pub(super) layout: Layout,
     /// The borrow of `place.out`.
     out: PhantomData<&'v mut Vec<u8>>,
     isa: PhantomData<I>,
@@ -247,12 +249,12 @@ pub struct Writer<'v, I> {
 
 /// Where writing takes place.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+pub(super) struct Place {
     /// INVARIANT: the vector that the writer has borrowed; nobody else touches it meanwhile.
     out: *mut Vec<u8>,
     /// Where the next byte goes. INVARIANT: inside the allocation of `out`, not before `Writer::floor`; everything
     /// before it is initialised.
-    at: *mut u8,
+    pub(super) at: *mut u8,
     /// The end of the allocation.
     end: *mut u8,
 }
@@ -298,7 +300,7 @@ impl<'v, I: Isa> Writer<'v, I> {
 
     /// A writer at the same place, for work that is not inlined.
     #[inline(always)]
-    fn at_place(place: Place, layout: Layout) -> Writer<'v, I> {
+    pub(super) fn at_place(place: Place, layout: Layout) -> Writer<'v, I> {
         Writer { place, floor: 0, layout, out: PhantomData, isa: PhantomData }
     }
 
@@ -335,7 +337,7 @@ impl<'v, I: Isa> Writer<'v, I> {
 
     /// Makes sure of `bytes` bytes of room.
     #[inline(always)]
-    fn room(&mut self, bytes: usize) {
+    pub(super) fn room(&mut self, bytes: usize) {
         if (self.place.end as usize - self.place.at as usize) < bytes {
             self.place = self.place.grow(bytes);
         }
@@ -346,7 +348,7 @@ impl<'v, I: Isa> Writer<'v, I> {
     /// # Safety
     /// `bytes` bytes have been written.
     #[inline(always)]
-    unsafe fn advance(&mut self, bytes: usize) {
+    pub(super) unsafe fn advance(&mut self, bytes: usize) {
         // SAFETY: the caller's promise.
         self.place.at = unsafe { self.place.at.add(bytes) };
     }
@@ -354,7 +356,7 @@ impl<'v, I: Isa> Writer<'v, I> {
     /// # Safety
     /// There is room for it.
     #[inline(always)]
-    unsafe fn put(&mut self, byte: u8) {
+    pub(super) unsafe fn put(&mut self, byte: u8) {
         // SAFETY: the caller's promise.
         unsafe {
             *self.place.at = byte;
@@ -365,7 +367,7 @@ impl<'v, I: Isa> Writer<'v, I> {
     /// # Safety
     /// There is room for ten bytes.
     #[inline(always)]
-    unsafe fn put_varint(&mut self, value: u64) {
+    pub(super) unsafe fn put_varint(&mut self, value: u64) {
         // SAFETY: the caller's promise.
         unsafe {
             let width = encode_varint::<I>(value, self.place.at);
@@ -565,7 +567,14 @@ impl<'v, I: Isa> Writer<'v, I> {
 
     /// As [`Writer::number`], for any key and number.
     #[inline(never)]
-    fn any_number(mut self, key: Text<'_>, tag: u8, value: u64, fixed: bool, unwanted: u8) -> (Place, u32) {
+    pub(super) fn any_number(
+        mut self,
+        key: Text<'_>,
+        tag: u8,
+        value: u64,
+        fixed: bool,
+        unwanted: u8,
+    ) -> (Place, u32) {
         let width = if fixed { 8 } else { varint_len(value) };
         let len = 1 + varint_len(key.len as u64) + key.len + 1 + width;
         self.varint_field(self.layout.field, len as u64);
@@ -582,20 +591,20 @@ impl<'v, I: Isa> Writer<'v, I> {
 }
 
 /// What [`Writer::text`] looks for, one byte at a time.
-fn suspects(text: &[u8], unwanted: u8) -> bool {
+pub(super) fn suspects(text: &[u8], unwanted: u8) -> bool {
     text.is_empty() || text.ends_with(b"\\") || memchr::memchr2(b'\n', unwanted, text).is_some()
 }
 
 /// How many bytes a varint takes.
 #[inline(always)]
-fn varint_len(value: u64) -> usize {
+pub(super) fn varint_len(value: u64) -> usize {
     let bits = 64 - (value | 1).leading_zeros() as usize;
     (bits * 9 + 64) / 64
 }
 
 /// A varint of at most 56 bits: its bytes in the low end of a word, and how many they are. (For more bits: anything.)
 #[inline(always)]
-fn deposit<I: Isa>(value: u64) -> (u64, usize) {
+pub(super) fn deposit<I: Isa>(value: u64) -> (u64, usize) {
     let width = varint_len(value);
     let more = I::low_bits(0x8080_8080_8080_8080, (width as u32 - 1) * 8);
     (I::spread(value) | more, width)

@@ -147,7 +147,7 @@ impl Isa for Avx2 {
 
 /// The number that 16 digits (not characters) are.
 #[inline(always)]
-unsafe fn sixteen(digits: __m128i) -> u64 {
+pub(super) unsafe fn sixteen(digits: __m128i) -> u64 {
     // SAFETY: the caller promises the instruction set.
     unsafe {
         let pairs = _mm_maddubs_epi16(digits, _mm_set1_epi16(0x010a));

@@ -7,6 +7,7 @@
 //! The order of checks is the recorded one: category, empty body, decompression, all points, no points, strict, echo.
 //! A body is taken whole or not at all.
 
+use crate::codec::content_encoding::Encoding;
 use crate::http1::Head;
 use crate::point::{Category, Compat, GlobalTags, Precision, Route};
 
@@ -35,7 +36,7 @@ const LABEL_BYTES_MAX: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentEncoding {
     Identity,
-    Gzip,
+    Coded(Encoding),
     /// Named, and nothing we decode.
     Unknown,
 }
@@ -171,10 +172,10 @@ fn content_encoding(head: &Head<'_>, param: Option<&str>) -> ContentEncoding {
         Some(value) => value.as_bytes(),
         None => head.header("content-encoding").unwrap_or(b""),
     };
-    match value {
-        b"" => ContentEncoding::Identity,
-        b"gzip" => ContentEncoding::Gzip,
-        _ => ContentEncoding::Unknown,
+    match std::str::from_utf8(value) {
+        Ok("") => ContentEncoding::Identity,
+        Ok(name) => Encoding::from_name(name).map_or(ContentEncoding::Unknown, ContentEncoding::Coded),
+        Err(_) => ContentEncoding::Unknown,
     }
 }
 

@@ -10,7 +10,15 @@ const TIME_NS: std::ops::RangeInclusive<i64> = i64::MIN + 2..=i64::MAX - 1;
 /// Appends the points as lines joined by newlines, without one at the end. A point that has no line (no field left, a
 /// value that is no number) is an empty one.
 pub fn line_protocol(points: &[u8], out: &mut Vec<u8>) -> Result<(), PbError> {
-    let mut writer = LineWriter::default();
+    write_lines(LineWriter::default(), points, out)
+}
+
+/// As [`line_protocol`], with an empty array as `key=`, which is no line protocol: what DataKit prints.
+pub fn line_protocol_as_recorded(points: &[u8], out: &mut Vec<u8>) -> Result<(), PbError> {
+    write_lines(LineWriter { empty_arrays: true, ..LineWriter::default() }, points, out)
+}
+
+fn write_lines(mut writer: LineWriter, points: &[u8], out: &mut Vec<u8>) -> Result<(), PbError> {
     for (index, point) in pb::points(points).enumerate() {
         if index > 0 {
             out.push(b'\n');
@@ -25,6 +33,8 @@ pub fn line_protocol(points: &[u8], out: &mut Vec<u8>) -> Result<(), PbError> {
 pub struct LineWriter {
     /// Fields of the point at hand, emptied in between: the lifetime of their texts ends with it.
     keys: Vec<Place>,
+    /// Whether fields whose array is empty are written, without a value.
+    empty_arrays: bool,
 }
 
 /// A field's place in the walk over the point, for sorting without keeping what it borrows.
@@ -57,7 +67,7 @@ impl LineWriter {
             out.push(separator);
             push_escaped(field.key, b", =\"", out);
             out.push(b'=');
-            match push_value(field, out)? {
+            match push_value(field, self.empty_arrays, out)? {
                 Pushed::Value => separator = b',',
                 Pushed::Nothing => out.truncate(before),
                 Pushed::NotANumber => {
@@ -85,11 +95,13 @@ enum Pushed {
     NotANumber,
 }
 
-fn push_value(field: &PbField<'_>, out: &mut Vec<u8>) -> Result<Pushed, PbError> {
+fn push_value(field: &PbField<'_>, empty_arrays: bool, out: &mut Vec<u8>) -> Result<Pushed, PbError> {
     let PbValue::Any(any) = field.value else { return Ok(push_basic(&field.value, out)) };
-    // An empty array would be `key=`, which is no line protocol (DataKit prints that).
-    let Some(items) = uniform_array(any)?.filter(|items| !items.is_empty()) else {
-        return Ok(Pushed::Nothing);
+    let items = match uniform_array(any)? {
+        None => return Ok(Pushed::Nothing),
+        Some(items) if items.is_empty() && empty_arrays => return Ok(Pushed::Value),
+        Some(items) if items.is_empty() => return Ok(Pushed::Nothing),
+        Some(items) => items,
     };
     out.push(b'[');
     for (index, item) in items.iter().enumerate() {

@@ -9,7 +9,7 @@ mod pbjson;
 mod text;
 
 pub use json::json;
-pub use lp::{LineWriter, line_protocol};
+pub use lp::{LineWriter, line_protocol, line_protocol_as_recorded};
 pub use pbjson::{PbJsonStyle, pbjson};
 pub use text::json_string;
 

@@ -53,8 +53,20 @@ pub(super) fn time_warn(what: &str, timestamp: Option<i64>) -> Warn {
 /// Adds what is added after the checks, and writes the point. The result is its first warning: of `silent`, which the
 /// point does not carry, or of its own.
 pub(super) fn write(
+    draft: Draft<'_>,
+    silent: Vec<Warn>,
+    rules: &Rules<'_>,
+    out: &mut Vec<u8>,
+) -> Option<Warn> {
+    write_with(draft, silent, |_| (), rules, out)
+}
+
+/// As [`write`]; `brought` writes the warnings and debugs that the point came with, which stand before those of the
+/// draft.
+pub(super) fn write_with(
     mut draft: Draft<'_>,
     silent: Vec<Warn>,
+    brought: impl FnOnce(&mut Vec<u8>),
     rules: &Rules<'_>,
     out: &mut Vec<u8>,
 ) -> Option<Warn> {
@@ -75,6 +87,7 @@ pub(super) fn write(
             }
         }
         wire::put_uint(out, wire::POINT_TIME, draft.time as u64);
+        brought(out);
         for warn in &draft.warns {
             warn.encode(out);
         }

@@ -4,10 +4,13 @@
 //! change it, save that its category's required key may be missing. What it cannot tell cheaply, and whatever is
 //! unusual, it hands to `general`, point by point: the owned form, all rules in order, plain encoding. Both give points
 //! of equal meaning; the tests compare them. `special` is what every fast path asks of a point while it is written.
+//! [`protobuf`] does the same for bodies that are protobuf already.
 
 mod fast;
 mod general;
 mod json;
+mod keys;
+pub mod protobuf;
 mod special;
 
 use std::ops::Range;
@@ -16,7 +19,10 @@ use crate::buf::{PADDING, Padded};
 use crate::codec::line_protocol::Tape;
 use crate::simd::wire as simd_wire;
 
+#[doc(hidden)]
+pub use json::fuzz_differential as fuzz_json_differential;
 pub use json::{BadJson, JsonAt, explain as explain_json};
+pub use protobuf::{ProtobufError, explain as explain_protobuf};
 
 use super::draft::{DraftKv, Value, Warn};
 use super::global_tags::GlobalTag;
@@ -73,6 +79,9 @@ impl Stretch {
 pub struct Encoder {
     required: Vec<Required>,
     json: json::Scratch,
+    json_keys: json::Keys,
+    /// Of protobuf bodies; made with the first one.
+    keys: Option<keys::Keys>,
 }
 
 /// A required key's default, encoded: the field, and the warning that says it was added.

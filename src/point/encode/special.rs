@@ -104,6 +104,19 @@ pub(super) fn finish<I: Isa>(
     seen: &Seen,
     start: usize,
 ) -> Outcome {
+    finish_with(writer, timestamp, special, seen, start, b"")
+}
+
+/// As [`finish`], with warnings and debugs that the point brought, encoded.
+#[inline(always)]
+pub(super) fn finish_with<I: Isa>(
+    writer: &mut Writer<'_, I>,
+    timestamp: Option<i64>,
+    special: &Special<'_, '_>,
+    seen: &Seen,
+    start: usize,
+    brought: &[u8],
+) -> Outcome {
     let rules = special.rules;
     let mut time = match resolve(timestamp, rules.precision) {
         Resolved::Given(ns) => ns,
@@ -129,6 +142,9 @@ pub(super) fn finish<I: Isa>(
         time = rules.now_ns;
     }
     writer.varint_field(wire::POINT_TIME, time as u64);
+    if !brought.is_empty() {
+        writer.bytes(brought);
+    }
     if let Some(required) = missing {
         writer.bytes(&required.warn);
     }

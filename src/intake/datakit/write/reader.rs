@@ -4,18 +4,21 @@
 //! echoes; the other encodes what is fed, with global tags and corrected times.
 
 use crate::buf::Padded;
-use crate::codec::content_encoding::GzipDecoder;
+use crate::codec::content_encoding;
 use crate::codec::line_protocol::{self, Tape};
 use crate::intake::Settings;
 use crate::intake::datakit::rum;
 use crate::point::draft::Warn;
-use crate::point::encode::{Encoder, Rules};
+use crate::point::encode::{BadJson, Encoder, JsonAt, Rules, Stretch};
 use crate::point::{Batch, Category, Compat, GlobalTags, echo, rules};
 
 use super::{ApiError, BodyFormat, Echo, TagSet, WritePlan, Written};
 
 /// So many lines are encoded before the batch is looked at: short lines grow, and a stretch has many of them.
 const RUN_POINTS: usize = 512;
+
+/// A step that only looks at points stops when they take this much.
+const LOOK_GROWTH_BYTES: usize = 1 << 20;
 
 /// Memory that decoding reuses from one body to the next. One a shard.
 #[derive(Debug, Default)]
@@ -24,7 +27,7 @@ pub struct Scratch {
     pub(super) encoder: Encoder,
     /// The decompressed body.
     pub(super) body: Vec<u8>,
-    pub(super) gzip: GzipDecoder,
+    pub(super) decompress: content_encoding::Decoder,
     /// Points as they are echoed: without what is added when points are fed.
     pub(super) echo: Batch,
 }
@@ -49,8 +52,48 @@ pub(super) trait Fed {
 #[derive(Clone, Copy, Debug)]
 enum At {
     Lines(usize),
-    /// A format that is not read.
-    Unread,
+    Points(Elements),
+}
+
+/// A format whose points are encoded straight from the body.
+#[derive(Clone, Copy, Debug)]
+enum Elements {
+    Json(JsonAt),
+    Protobuf(usize),
+}
+
+impl Elements {
+    fn encode(
+        &mut self,
+        encoder: &mut Encoder,
+        body: Padded<'_>,
+        stretch: Stretch,
+        rules: &Rules<'_>,
+        batch: &mut Batch,
+    ) -> Result<Option<Warn>, Stop> {
+        match self {
+            Elements::Json(at) => {
+                encoder.encode_json(body, at, stretch, rules, batch).map_err(|BadJson| Stop::Bad)
+            }
+            Elements::Protobuf(at) => {
+                encoder.encode_protobuf(body, at, stretch, rules, batch).map_err(|_| Stop::Bad)
+            }
+        }
+    }
+
+    fn offset(&self) -> usize {
+        match self {
+            Elements::Json(at) => at.offset(),
+            Elements::Protobuf(at) => *at,
+        }
+    }
+
+    fn is_done(&self, body: &[u8]) -> bool {
+        match self {
+            Elements::Json(at) => at.is_done(),
+            Elements::Protobuf(at) => *at >= body.len(),
+        }
+    }
 }
 
 /// One body being read.
@@ -74,7 +117,8 @@ impl Reader {
         Reader {
             at: match plan.format {
                 BodyFormat::LineProtocol => At::Lines(0),
-                BodyFormat::Json | BodyFormat::Protobuf => At::Unread,
+                BodyFormat::Json => At::Points(Elements::Json(JsonAt::default())),
+                BodyFormat::Protobuf => At::Points(Elements::Protobuf(0)),
             },
             now_ns,
             points: 0,
@@ -106,8 +150,53 @@ impl Reader {
         }
         match self.at {
             At::Lines(from) => self.read_lines(plan, body, from, settings, scratch, echo, fed, budget),
-            At::Unread => Err(Stop::Bad),
+            At::Points(from) => self.read_points(plan, body, from, settings, scratch, echo, fed, budget),
         }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "as `read`")]
+    fn read_points(
+        &mut self,
+        plan: &WritePlan,
+        body: Padded<'_>,
+        from: Elements,
+        settings: &Settings,
+        scratch: &mut Scratch,
+        echo: &mut Batch,
+        fed: &mut dyn Fed,
+        budget: usize,
+    ) -> Result<bool, Stop> {
+        let encoder = &mut scratch.encoder;
+        let mut at = from;
+        if !plan.dry {
+            let (batch, growth) = fed.batch().ok_or(Stop::TooMuch)?;
+            let (before, from) = (batch.points, batch.bytes.len());
+            let stretch = Stretch { budget, growth, ..Stretch::WHOLE };
+            let rules = self.feed_rules(plan, settings);
+            at.encode(encoder, body, stretch, &rules, batch)?;
+            self.points += batch.points - before;
+            if !plan.is_looked_at() {
+                check(plan, batch.bytes.get(from..).unwrap_or_default(), settings)?;
+            }
+        }
+        if plan.dry || plan.is_looked_at() {
+            // The same points again, or as many as a step should.
+            let stretch = match plan.dry {
+                true => Stretch { budget, growth: LOOK_GROWTH_BYTES, ..Stretch::WHOLE },
+                false => Stretch { until: at.offset(), ..Stretch::WHOLE },
+            };
+            let (mut looked_at, before, from) = (from, echo.points, echo.bytes.len());
+            let rules = self.look_rules(plan, settings);
+            let warn = looked_at.encode(encoder, body, stretch, &rules, echo)?;
+            check(plan, echo.bytes.get(from..).unwrap_or_default(), settings)?;
+            self.warn = self.warn.take().or(warn);
+            if plan.dry {
+                at = looked_at;
+                self.points += echo.points - before;
+            }
+        }
+        self.at = At::Points(at);
+        Ok(at.is_done(&body))
     }
 
     #[expect(clippy::too_many_arguments, reason = "as `read`")]
@@ -245,14 +334,15 @@ impl WritePlan {
 
 fn write_echo(format: Echo, points: &[u8], settings: &Settings) -> Vec<u8> {
     let mut out = Vec::with_capacity(points.len() * 2);
+    let recorded = settings.options.compat == Compat::Datakit184;
     let result = match format {
+        Echo::LineProtocol if recorded => {
+            echo::line_protocol_as_recorded(points, &mut out).map_err(echo::EchoError::from)
+        }
         Echo::LineProtocol => echo::line_protocol(points, &mut out).map_err(echo::EchoError::from),
         Echo::Json => echo::json(points, &mut out),
         Echo::PbJson => {
-            let style = echo::PbJsonStyle {
-                empty_warns_after_warned: settings.options.compat == Compat::Datakit184,
-                omit_empty_fields: false,
-            };
+            let style = echo::PbJsonStyle { empty_warns_after_warned: recorded, omit_empty_fields: false };
             echo::pbjson(points, style, &mut out)
         }
     };

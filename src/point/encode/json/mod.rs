@@ -16,11 +16,14 @@ mod dialect;
 mod element;
 mod explain;
 mod fast;
+mod fuzz;
 
 #[cfg(test)]
 mod tests;
 
 pub use explain::explain;
+#[doc(hidden)]
+pub use fuzz::fuzz_differential;
 
 use crate::buf::Padded;
 use crate::codec::json::is_white;
@@ -30,6 +33,7 @@ use crate::point::draft::Warn;
 use super::{Encoder, GENERAL_COST, Rules, Stretch};
 
 pub(super) use element::Scratch;
+pub(super) use fast::Keys;
 
 /// How far a body is read. The default stands before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -142,11 +146,15 @@ impl Encoder {
                 (Stage::Behind, Some(b',')) => at.pass(1, Stage::Element),
                 (Stage::Tail, None) => at.stage = Stage::Done,
                 (Stage::Done, _) => return Ok(first_warn),
+                // White space was cut here before: the other pass over this stretch ends at the same place.
+                (Stage::First | Stage::Element, Some(_)) if at.offset >= stretch.until => {
+                    return Ok(first_warn);
+                }
                 (Stage::First | Stage::Element, Some(_)) => {
                     if reader == Reader::All {
                         // The fast path's place: as many elements as it can take, from an element's first byte on.
-                        let run =
-                            fast::Run { body, from: at.offset, left: &mut left, rules, required, batch };
+                        let (left, keys) = (&mut left, &mut self.json_keys);
+                        let run = fast::Run { body, from: at.offset, left, rules, required, keys, batch };
                         let taken = fast::run(run);
                         first_warn = first_warn.or(taken.warn);
                         if taken.next > at.offset {

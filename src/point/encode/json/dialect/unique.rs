@@ -43,10 +43,6 @@ impl<'a, T> Unique<'a, T> {
         self.position(key).is_some()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -103,7 +99,7 @@ mod tests {
         let mut unique = Unique::default();
         (0..100_u32).for_each(|key| unique.insert(Cow::Owned(key.to_string().into_bytes()), key));
         unique.clear();
-        assert!(unique.is_empty() && !unique.contains(b"1"));
+        assert!(!unique.contains(b"1"));
         unique.insert(Cow::Borrowed(b"1"), 7);
         assert_eq!(unique.into_iter().collect::<Vec<_>>(), [(Cow::Borrowed(&b"1"[..]), 7)]);
     }
