@@ -170,14 +170,14 @@ impl Reader {
         let mut at = from;
         if !plan.dry {
             let (batch, growth) = fed.batch().ok_or(Stop::TooMuch)?;
-            let (before, from) = (batch.points, batch.bytes.len());
+            let before = batch.mark();
             let stretch = Stretch { budget, growth, ..Stretch::WHOLE };
             let rules = self.feed_rules(plan, settings);
             at.encode(encoder, body, stretch, &rules, batch)?;
-            self.points += batch.points - before;
             if !plan.is_looked_at() {
-                check(plan, batch.bytes.get(from..).unwrap_or_default(), settings)?;
+                check(plan, batch.since(before), settings)?;
             }
+            self.points += batch.points - before.points();
         }
         if plan.dry || plan.is_looked_at() {
             // The same points again, or as many as a step should.
@@ -185,14 +185,14 @@ impl Reader {
                 true => Stretch { budget, growth: LOOK_GROWTH_BYTES, ..Stretch::WHOLE },
                 false => Stretch { until: at.offset(), ..Stretch::WHOLE },
             };
-            let (mut looked_at, before, from) = (from, echo.points, echo.bytes.len());
+            let (mut looked_at, before) = (from, echo.mark());
             let rules = self.look_rules(plan, settings);
             let warn = looked_at.encode(encoder, body, stretch, &rules, echo)?;
-            check(plan, echo.bytes.get(from..).unwrap_or_default(), settings)?;
+            check(plan, echo.since(before), settings)?;
             self.warn = self.warn.take().or(warn);
             if plan.dry {
                 at = looked_at;
-                self.points += echo.points - before;
+                self.points += echo.points - before.points();
             }
         }
         self.at = At::Points(at);
@@ -218,9 +218,9 @@ impl Reader {
         self.lost_points += tape.lost_points;
         self.lost_values += tape.lost_values;
         if plan.is_looked_at() {
-            let from = echo.bytes.len();
+            let before = echo.mark();
             let warn = encoder.encode(body, tape, &self.look_rules(plan, settings), echo);
-            check(plan, echo.bytes.get(from..).unwrap_or_default(), settings)?;
+            check(plan, echo.since(before), settings)?;
             self.warn = self.warn.take().or(warn);
         }
         if !plan.dry {
@@ -228,10 +228,10 @@ impl Reader {
             for first in (0..tape.points.len()).step_by(RUN_POINTS) {
                 let run = first..tape.points.len().min(first + RUN_POINTS);
                 let (batch, _) = fed.batch().ok_or(Stop::TooMuch)?;
-                let from = batch.bytes.len();
+                let before = batch.mark();
                 encoder.encode_range(body, tape, run, &rules, batch);
                 if !plan.is_looked_at() {
-                    check(plan, batch.bytes.get(from..).unwrap_or_default(), settings)?;
+                    check(plan, batch.since(before), settings)?;
                 }
             }
         }
