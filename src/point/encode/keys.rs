@@ -41,9 +41,21 @@ impl Keys {
     #[inline(always)]
     pub(super) fn add(&mut self, hash: u64) -> u32 {
         let entry = u32::from(self.point) << 16 | hash as u32 & 0xffff;
-        let mut slot = (hash >> 52) as usize;
-        for _ in 0..STEPS_MAX {
-            let there = &mut self.slots[slot % SLOTS];
+        let slot = (hash >> 52) as usize;
+        let there = &mut self.slots[slot];
+        if *there >> 16 == u32::from(self.point) {
+            return self.add_elsewhere(entry, slot);
+        }
+        *there = entry;
+        0
+    }
+
+    /// Another key of the point, or the same, stands in the key's place.
+    #[cold]
+    #[inline(never)]
+    fn add_elsewhere(&mut self, entry: u32, slot: usize) -> u32 {
+        for step in 0..STEPS_MAX {
+            let there = &mut self.slots[(slot + step) % SLOTS];
             if *there >> 16 != u32::from(self.point) {
                 *there = entry;
                 return 0;
@@ -51,7 +63,6 @@ impl Keys {
             if *there == entry {
                 return 1;
             }
-            slot += 1;
         }
         1
     }
