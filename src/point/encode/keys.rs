@@ -1,9 +1,9 @@
 //! Whether a point has a key twice, asked for every key of every point.
 //!
 //! A table of keys' hashes that is never cleared: each entry says of which point it is, and those of others are free.
-//! The same hash twice in a point is taken for the same key, which may be wrong once in millions of points; whoever asks
-//! then looks at the keys themselves. What a client cannot do by choosing keys is make this slow: a search ends after
-//! a few steps, with the same answer.
+//! The same hash twice in a point is taken for the same key, which may be wrong once in millions of points; whoever
+//! asks then looks at the keys themselves. What a client cannot do by choosing keys is make this slow: a search ends
+//! after a few steps, with the same answer.
 
 /// Three times the most keys an ordinary point has (`TAGS_MAX + FIELDS_MAX`), so that searches are short. Only as many
 /// entries are touched as there are keys in use, so of the 16 KiB little is in the cache.

@@ -72,8 +72,8 @@ impl<'a> Frames<'a> {
         *self = self.message(bytes, self.left.saturating_sub(bytes));
     }
 
-    /// The field that begins here, of the short form: tag, length, the key's tag and length in one byte each, a key that
-    /// fits into a register, and behind it something of two bytes or more. Its key, what is behind that, and how
+    /// The field that begins here, of the short form: tag, length, the key's tag and length in one byte each, a key
+    /// that fits into a register, and behind it something of two bytes or more. Its key, what is behind that, and how
     /// many bytes it takes in all; `None` where anything else stands.
     #[inline(always)]
     pub fn short_field(self, layout: Layout) -> Option<(Text<'a>, Frames<'a>, usize)> {
@@ -140,8 +140,8 @@ fn gather(word: u64) -> u64 {
 }
 
 impl Text<'_> {
-    /// Not zero if this is no key as it should be: it is empty, has a newline or the byte `unwanted` in it, or ends with
-    /// a backslash.
+    /// Not zero if this is no key as it should be: it is empty, has a newline or the byte `unwanted` in it, or ends
+    /// with a backslash.
     #[inline(always)]
     pub fn key_flaws<I: Isa>(self, unwanted: u8) -> u32 {
         if self.len.wrapping_sub(1) < MOVE_BYTES {
@@ -159,8 +159,8 @@ impl Text<'_> {
     #[inline(always)]
     fn short_flaws<I: Isa>(self, unwanted: u8) -> u32 {
         let mut unused = [0; MOVE_BYTES];
-        // SAFETY: the text is readable one move from its start, and the target is a move wide. (The copy has no reader, and
-        // so is none.)
+        // SAFETY: the text is readable one move from its start, and the target is a move wide. (The copy has no
+        // reader, and so is none.)
         let found = unsafe { I::copy_and_find(self.at, unused.as_mut_ptr(), unwanted) };
         I::low_bits(u64::from(found), self.len as u32) as u32 | self.ends_with_backslash()
     }

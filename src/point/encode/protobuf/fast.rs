@@ -1,10 +1,10 @@
 //! The fast path: ordinary points, copied from the body in one piece.
 //!
 //! A point is ordinary when its parts stand in the order of their numbers (as every library writes them), each member
-//! once, none unknown, and when no rule would change it. The walk looks at a field's first eight bytes, and at the eight
-//! behind its key: if the lengths there fit one another, all else is a matter of finding flaws, which are gathered and
-//! asked about once, at the end of the point. A field of another shape (longer, with a unit or a type, a wide number) is
-//! read member by member.
+//! once, none unknown, and when no rule would change it. The walk looks at a field's first eight bytes, and at the
+//! eight behind its key: if the lengths there fit one another, all else is a matter of finding flaws, which are
+//! gathered and asked about once, at the end of the point. A field of another shape (longer, with a unit or a type, a
+//! wide number) is read member by member.
 //!
 //! This path never says that a body is bad. What does not fit goes the plain way, and that finds out.
 
@@ -106,8 +106,8 @@ const NUMBERS: u64 =
 /// What shows that a byte of a varint is not the last.
 const MORE: u64 = 0x8080_8080_8080_8080;
 
-/// Writes one point, on the assumption that it is ordinary. Beside the outcome: how many bytes of warnings and debugs it
-/// brought.
+/// Writes one point, on the assumption that it is ordinary. Beside the outcome: how many bytes of warnings and debugs
+/// it brought.
 #[inline(always)]
 fn ordinary<I: Isa>(
     writer: &mut Writer<'_, I>,
@@ -170,8 +170,8 @@ fn ordinary<I: Isa>(
     (finish_with(writer, time, special, &seen, start, brought), brought.len())
 }
 
-/// Looks at what stands behind a field's key: whether that makes it a tag, and what is to be said against it. `None` if it
-/// is more than a value, or one of another form.
+/// Looks at what stands behind a field's key: whether that makes it a tag, and what is to be said against it. `None`
+/// if it is more than a value, or one of another form.
 #[inline(always)]
 fn short_value<I: Isa>(value: Frames<'_>, strings_dropped: bool) -> Option<(bool, u32)> {
     let (len, word) = (value.left(), value.word(0));
@@ -212,8 +212,8 @@ struct Field {
     infinite: bool,
 }
 
-/// Reads the field at the start of `rest` member by member; `None` if there is anything a point should not have, or should
-/// have once, or that the plain way has to look at.
+/// Reads the field at the start of `rest` member by member; `None` if there is anything a point should not have, or
+/// should have once, or that the plain way has to look at.
 #[inline(never)]
 fn long_field(rest: Frames<'_>) -> Option<Field> {
     let (start, len) = rest.delimited(1)?;
