@@ -197,7 +197,8 @@ fn run(category: Category, corpus: &Corpus, size: usize, once: Option<&str>) {
     let mut contenders: Vec<Contender<'_>> = Vec::new();
     let (mut tape, mut encoder, mut batch) =
         (Tape::default(), Encoder::default(), Batch::with_capacity(1 << 20));
-    let both_steps = || {
+    let lines = &lines;
+    let both_steps = move || {
         let each = lines.iter().map(|body| {
             line_protocol::parse(padded(body), &mut tape).expect("a good corpus");
             batch.clear();

@@ -14,7 +14,7 @@ use super::{
     secret::{Endpoint, Secret},
     settings::{
         Ack, ArchiveSettings, BodyFormat, Compat, Compression, DATA_DIR, DatawaySettings, Destination, Full,
-        Listener, LogFormat, RateLimit, Settings,
+        Listener, LogFormat, RateLimit, SESSION_REPLAY, Settings,
     },
     units,
 };
@@ -106,6 +106,7 @@ impl Resolver<'_> {
         self.tags(&mut settings);
         set(&mut settings.auto_timestamp_correction, written.bool("io.auto_timestamp_correction"));
         self.spool(&mut settings);
+        self.rum(&mut settings);
         settings.destination = self.destination(&settings.data_dir);
         self.log(&mut settings);
         settings
@@ -342,6 +343,34 @@ impl Resolver<'_> {
             spool.full = Full::EvictOldest;
         }
         set(&mut spool.tail_cache_bytes, written.size("spool.tail_cache").map(|bytes| bytes as usize));
+    }
+
+    fn rum(&mut self, settings: &mut Settings) {
+        let written = self.written.clone();
+        let rum = &mut settings.rum;
+        set(&mut rum.app_ids, written.list("rum.rum_app_id_white_list"));
+        set(&mut rum.measurements, written.list("rum.measurements"));
+        if rum.measurements.is_empty() {
+            self.problem("rum.measurements", "must name at least one: without any, every request is refused");
+        }
+        set(&mut rum.origin_ip_header, written.text("rum.rum_origin_ip_header"));
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if rum.origin_ip_header.is_empty() || !rum.origin_ip_header.bytes().all(is_token) {
+            self.problem("rum.rum_origin_ip_header", "must be the name of a header");
+        }
+        let file = |key: &str| written.text(key).filter(|path| !path.is_empty()).map(PathBuf::from);
+        rum.geoip_database = file("rum.geoip_database");
+        rum.isp_database = file("rum.isp_database");
+        if let Some(bytes) = written.size("rum.replay_capacity") {
+            let least = SEGMENTS_MIN * settings.spool.segment_bytes;
+            if bytes < least {
+                let text =
+                    format!("must be at least {}, which is {SEGMENTS_MIN} segments", units::show_size(least));
+                self.problem("rum.replay_capacity", text);
+            }
+            settings.spool.capacity_bytes_of.retain(|(name, _)| *name != SESSION_REPLAY);
+            settings.spool.capacity_bytes_of.push((SESSION_REPLAY, bytes));
+        }
     }
 
     fn destination(&mut self, data_dir: &Path) -> Destination {

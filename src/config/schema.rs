@@ -355,6 +355,49 @@ pub static TABLES: &[Table] = &[
         ],
     ),
     table(
+        "rum",
+        "What browsers and apps send of their users: /v1/write/rum and /v1/write/rum/replay.",
+        &[
+            key(
+                "rum_app_id_white_list",
+                Kind::TextList,
+                "[]",
+                "The applications whose data is taken. Empty: all.",
+            ),
+            key(
+                "measurements",
+                Kind::TextList,
+                "[\"view\", \"resource\", \"action\", \"long_task\", \"error\", \"telemetry\"]",
+                "The measurements that are taken.",
+            ),
+            key(
+                "rum_origin_ip_header",
+                Kind::Text,
+                "\"X-Forwarded-For\"",
+                "The header that names the client, before X-Forwarded-For and X-Real-IP.",
+            ),
+            example(
+                "geoip_database",
+                Kind::Text,
+                "\"/usr/share/GeoIP/GeoLite2-City.mmdb\"",
+                "A database of places in MaxMind's format: the tags city, province and country. Without it: unknown.\n\
+             A new file is noticed and replaces the old one as a whole; a damaged one does not.",
+            ),
+            example(
+                "isp_database",
+                Kind::Text,
+                "\"/usr/share/GeoIP/GeoLite2-ASN.mmdb\"",
+                "The same for the tag isp: GeoIP2-ISP or GeoLite2-ASN.",
+            ),
+            key(
+                "replay_capacity",
+                CAPACITY_BYTES,
+                "\"20GiB\"",
+                "How much of session replays may be spooled, which have a log of their own.",
+            ),
+        ],
+    ),
+    table(
         "archive",
         "The destination when there is no other: readable files, one per category and day.",
         &[

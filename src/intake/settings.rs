@@ -7,6 +7,7 @@ pub use crate::config::{Ack, Compat};
 use crate::point::GlobalTags;
 
 use super::access::{self, PublicApis};
+use super::datakit::rum::{RumOptions, geo::LiveGeo};
 use super::reply::Envelope;
 
 /// The levels, by the word for them in `?ack=` and `X-Kitgate-Ack`.
@@ -39,6 +40,7 @@ pub struct Options {
     pub disable_404page: bool,
     /// Empty: every origin.
     pub allowed_cors_origins: Vec<String>,
+    pub rum: RumOptions,
     pub hostname: String,
     pub version: String,
     /// The commit the binary was built from, for `/v1/ping`.
@@ -60,6 +62,7 @@ impl Default for Options {
             access: access::Options::of(compat),
             disable_404page: false,
             allowed_cors_origins: Vec::new(),
+            rum: RumOptions::default(),
             hostname: "localhost".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: "unknown".to_owned(),
@@ -81,6 +84,8 @@ pub struct Settings {
     pub public_apis: PublicApis,
     /// Tokens that are served; empty: every well-formed one.
     pub tokens: HashSet<Secret>,
+    /// Where clients are: empty until somebody puts databases in.
+    pub geo: LiveGeo,
 }
 
 impl Settings {
@@ -89,7 +94,7 @@ impl Settings {
         let access = &options.access;
         let public_apis = PublicApis::new(&access.public_apis, access.token_routing);
         let tokens = access.tokens.iter().cloned().collect();
-        Settings { options, envelope, public_apis, tokens }
+        Settings { options, envelope, public_apis, tokens, geo: LiveGeo::default() }
     }
 }
 

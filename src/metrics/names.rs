@@ -7,7 +7,7 @@
 use super::expose::{self, Page};
 
 /// The categories' names, in the order of `point::Category::index()`; a test holds the two together.
-pub const CATEGORIES: [&str; 10] = [
+pub const CATEGORIES: [&str; 11] = [
     "metric",
     "network",
     "keyevent",
@@ -18,10 +18,11 @@ pub const CATEGORIES: [&str; 10] = [
     "rum",
     "security",
     "profiling",
+    "session_replay", // raw packages, each of them one point
 ];
 
 /// The `api` label. Writes come first, by category, so that a write's index is its category's.
-pub const APIS: [&str; 19] = [
+pub const APIS: [&str; 20] = [
     "/v1/write/metric",
     "/v1/write/network",
     "/v1/write/keyevent",
@@ -32,6 +33,7 @@ pub const APIS: [&str; 19] = [
     "/v1/write/rum",
     "/v1/write/security",
     "/v1/write/profiling",
+    "/v1/write/rum/replay",
     "/v1/write/:category", // a category that does not exist
     "/v1/ping",
     "/metrics",
@@ -43,15 +45,15 @@ pub const APIS: [&str; 19] = [
     "other",    // refused before it had a route
 ];
 pub const API_WRITE: usize = 0;
-pub const API_WRITE_UNKNOWN: usize = 10;
-pub const API_PING: usize = 11;
-pub const API_METRICS: usize = 12;
-pub const API_LIVEZ: usize = 13;
-pub const API_READYZ: usize = 14;
-pub const API_NTP: usize = 15;
-pub const API_CHECK_TOKEN: usize = 16;
-pub const API_404: usize = 17;
-pub const API_OTHER: usize = 18;
+pub const API_WRITE_UNKNOWN: usize = 11;
+pub const API_PING: usize = 12;
+pub const API_METRICS: usize = 13;
+pub const API_LIVEZ: usize = 14;
+pub const API_READYZ: usize = 15;
+pub const API_NTP: usize = 16;
+pub const API_CHECK_TOKEN: usize = 17;
+pub const API_404: usize = 18;
+pub const API_OTHER: usize = 19;
 const _: () = assert!(API_WRITE_UNKNOWN == CATEGORIES.len() && API_OTHER == APIS.len() - 1);
 
 /// The `method` label; the last one is for all others.

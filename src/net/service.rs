@@ -76,7 +76,6 @@ impl OwnedBody {
 }
 
 /// What a detached body counts for in its shard.
-#[expect(dead_code, reason = "held for the drop")]
 pub enum Held {
     Buffer(Buffer),
     Counted(Counted),

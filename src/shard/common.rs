@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::admin::{self, Page, process, ready};
 use crate::config::{self, Compat as CompatSetting, Settings};
+use crate::intake::datakit::rum::RumOptions;
 use crate::intake::{self, access, access::RateLimiter};
 use crate::metrics::Registry;
 use crate::point::{Category, Compat, GlobalTags};
@@ -174,6 +175,11 @@ fn intake_options(settings: &Settings) -> io::Result<intake::Options> {
         },
         disable_404page: settings.http.disable_404page,
         allowed_cors_origins: settings.http.allowed_cors_origins.clone(),
+        rum: RumOptions {
+            app_ids: settings.rum.app_ids.clone(),
+            measurements: settings.rum.measurements.clone(),
+            origin_ip_header: settings.rum.origin_ip_header.clone(),
+        },
         hostname: settings.hostname.clone(),
         ..intake::Options::default()
     })

@@ -20,8 +20,9 @@ use crate::intake::access::public::CHECK_TOKEN_PREFIX;
 use crate::intake::access::{self, RateHeaders};
 use crate::intake::datakit::error::{ApiError, overloaded};
 use crate::intake::datakit::write::{self, ContentEncoding, Decoded, Scratch, WritePlan, Written};
+use crate::intake::raw::RawPlan;
 use crate::intake::{self, Ack, Action, Clock, Peer, Reply, datakit};
-use crate::limits::{DIRECT_BODY_BYTES_MAX, DIRECT_GZIP_BYTES_MAX};
+use crate::limits::{DIRECT_BODY_BYTES_MAX, DIRECT_CODED_BYTES_MAX};
 use crate::metrics::counters::{Refusal, ShardCounters};
 use crate::metrics::names::{
     API_404, API_CHECK_TOKEN, API_LIVEZ, API_METRICS, API_NTP, API_OTHER, API_PING, API_READYZ, API_WRITE,
@@ -32,6 +33,7 @@ use crate::rt::time;
 
 use super::Common;
 use super::lanes::{Lane, Lanes};
+use super::raw;
 use super::slow;
 use super::ticket::{Progress, Ticket};
 
@@ -74,6 +76,8 @@ struct About {
 enum State {
     /// The body is on its way from the connection.
     Planned(Box<WritePlan>),
+    /// The same, of a raw package.
+    PlannedRaw(Box<RawPlan>),
     /// Decoded; the block that holds it is on its way.
     Sent {
         ticket: Rc<Ticket>,
@@ -159,7 +163,7 @@ fn refusal_of(error: &ApiError) -> Refusal {
 /// Whether a body of this size is decoded in one go.
 pub fn is_direct(plan: &WritePlan, body_bytes: usize) -> bool {
     match plan.encoding {
-        ContentEncoding::Gzip => body_bytes <= DIRECT_GZIP_BYTES_MAX,
+        ContentEncoding::Coded(_) => body_bytes <= DIRECT_CODED_BYTES_MAX,
         _ => body_bytes <= DIRECT_BODY_BYTES_MAX,
     }
 }
@@ -288,6 +292,9 @@ impl Ingest {
         about.api = api_of(&action, head.path);
         match action {
             Action::Write(plan) => return self.write(plan, &request, about, out),
+            Action::Raw(plan) => {
+                return Answer::KeepBody(Pending { state: State::PlannedRaw(plan), about, rate: None });
+            }
             Action::Reply(reply) => {
                 if reply.status == 403 {
                     self.core.counters.refuse(Refusal::Token);
@@ -307,6 +314,7 @@ impl Ingest {
 fn api_of(action: &Action, path: &str) -> usize {
     match action {
         Action::Write(plan) => API_WRITE + plan.category.index(),
+        Action::Raw(plan) => API_WRITE + plan.category.index(),
         Action::Metrics(_) => API_METRICS,
         Action::Reply(reply) => match (path, reply.status) {
             ("/v1/ping", _) => API_PING,
@@ -323,10 +331,14 @@ impl Service for Ingest {
     type Pending = Pending;
 
     fn admit(&self, head: &Head<'_>, peer: SocketAddr, out: &mut Vec<u8>) -> Admission {
-        match self.access(head, peer) {
-            Ok(()) => Admission::Accept { body_bytes_max: self.core.common.settings.limits.body_bytes_max },
-            Err(reply) => self.turn_away(&reply, head, peer, out),
+        if let Err(reply) = self.access(head, peer) {
+            return self.turn_away(&reply, head, peer, out);
         }
+        if let Some(reply) = intake::refuse_early(head, &self.core.common.intake) {
+            self.core.counters.refuse(Refusal::BodyTooLarge);
+            return self.turn_away(&reply, head, peer, out);
+        }
+        Admission::Accept { body_bytes_max: self.core.common.settings.limits.body_bytes_max }
     }
 
     fn call(&self, request: Incoming<'_>, out: &mut Vec<u8>) -> Answer<Pending> {
@@ -342,10 +354,12 @@ impl Service for Ingest {
     }
 
     fn attach(&self, pending: &mut Pending, body: OwnedBody) {
-        if let State::Planned(plan) = &mut pending.state {
-            let plan = plan.clone();
-            pending.state = State::Slow(Box::pin(slow::write(Rc::clone(&self.core), plan, body)));
-        }
+        let core = Rc::clone(&self.core);
+        pending.state = match &pending.state {
+            State::Planned(plan) => State::Slow(Box::pin(slow::write(core, plan.clone(), body))),
+            State::PlannedRaw(plan) => State::Slow(Box::pin(raw::store(core, plan.clone(), body))),
+            State::Sent { .. } | State::Slow(_) => return,
+        };
     }
 
     fn poll_finish(&self, pending: &mut Pending, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<()> {
@@ -359,7 +373,9 @@ impl Service for Ingest {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(reply) => reply,
             },
-            State::Planned(_) => self.core.refuse(Refusal::Overload, "the body was lost on the way"),
+            State::Planned(_) | State::PlannedRaw(_) => {
+                self.core.refuse(Refusal::Overload, "the body was lost on the way")
+            }
         };
         let start = out.len();
         self.reply(&reply, about, false, out);

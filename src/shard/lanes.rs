@@ -23,7 +23,7 @@ use crate::rt::net::Driver;
 use crate::rt::sync::Notify;
 use crate::rt::time;
 use crate::rt::wake::Waker;
-use crate::spool::Block;
+use crate::spool::{Block, Codec, Kind};
 
 use super::exchange::Sealed;
 use super::placement::home_of;
@@ -193,6 +193,32 @@ impl Lanes {
         self.counters.categories[category.index()].drop_points(DropReason::Overload, points);
     }
 
+    /// Sends a raw package as a block of its own; as [`Lanes::send`].
+    pub fn send_raw(
+        &self,
+        lane: &Rc<Lane>,
+        payload: Bytes,
+        payload_crc: u32,
+        ticket: &Rc<Ticket>,
+    ) -> Result<(), Sealed> {
+        let blocks = &self.counters.blocks;
+        blocks.sealed.add(1);
+        blocks.raw_bytes.add(payload.len() as u64);
+        blocks.payload_bytes.add(payload.len() as u64);
+        let block = Block {
+            category: lane.category as u8,
+            codec: Codec::Identity,
+            kind: Kind::Raw,
+            points: 1,
+            raw_bytes: payload.len() as u32,
+            sealed_ms: time::wall_ms(),
+            route: lane.route.clone(),
+            payload,
+            payload_crc,
+        };
+        self.push(lane, self.ticketed(block, ticket))
+    }
+
     fn make(&self, lane: &Rc<Lane>, batch: &Batch, ticket: &Rc<Ticket>) -> Sealed {
         let started = time::Instant::now();
         let (codec, payload, payload_crc) = self.sealer.borrow_mut().seal(&batch.bytes);
@@ -204,7 +230,7 @@ impl Lanes {
         let block = Block {
             category: lane.category as u8,
             codec,
-            kind: crate::spool::Kind::Points,
+            kind: Kind::Points,
             points: batch.points,
             raw_bytes: batch.bytes.len() as u32,
             sealed_ms: time::wall_ms(),
@@ -212,6 +238,10 @@ impl Lanes {
             payload,
             payload_crc,
         };
+        self.ticketed(block, ticket)
+    }
+
+    fn ticketed(&self, block: Block, ticket: &Rc<Ticket>) -> Sealed {
         Sealed {
             block,
             ticket: self.tickets.issue(Rc::clone(ticket)),

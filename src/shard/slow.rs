@@ -22,7 +22,7 @@ use super::lanes::Lane;
 use super::ticket::{Progress, Ticket};
 
 /// How long a request waits for room in the rings before its sender is told to come again.
-const ROOM_WAIT: Duration = Duration::from_secs(5);
+pub(super) const ROOM_WAIT: Duration = Duration::from_secs(5);
 
 /// Bodies up to this size, decompressed, are decoded in slices on their shard: even if all of one is a single unusual
 /// point, which cannot be sliced, others wait a few milliseconds and no longer. Larger ones go to another thread.
@@ -182,7 +182,7 @@ impl Drop for Permit {
 }
 
 /// Waits until a block has gone. False once the deadline has passed.
-async fn room(core: &Rc<Core>, deadline: time::Instant) -> bool {
+pub(super) async fn room(core: &Rc<Core>, deadline: time::Instant) -> bool {
     let left = deadline.saturating_duration_since(time::Instant::now());
     !left.is_zero() && time::timeout(left, core.lanes.room.notified()).await.is_ok()
 }

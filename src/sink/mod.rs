@@ -1,4 +1,5 @@
-//! Destinations: a package of points becomes a request, an answer becomes an outcome. Pure: no sockets, files, clocks.
+//! Destinations: a package of points becomes a request, an answer becomes an outcome. A raw package is a request already, and
+//! gets the head that this destination wants. Pure: no sockets, files, clocks.
 //!
 //! | sink | carried by | what it takes |
 //! |---|---|---|
@@ -26,6 +27,7 @@ pub use target::{Target, redact_tokens};
 
 use std::time::Duration;
 
+use crate::codec::raw_package::RawPackage;
 use crate::config::{Compression, Destination};
 use crate::point::{Category, Route};
 
@@ -77,6 +79,8 @@ pub struct Parcel<'a> {
     pub points: u64,
     /// Wall clock at which the first of its blocks was sealed.
     pub received_ms: u64,
+    /// A request that goes out as it came, instead of points.
+    pub raw: Option<RawPackage<'a>>,
 }
 
 /// A destination's answer, read whole or up to a cap.
@@ -238,8 +242,14 @@ mod tests {
             Accepts { format: Format::Protobuf, coding: Coding::Zstd, joined_members: false }
         );
         let (mut head, route) = (Vec::new(), Route::default());
-        let parcel =
-            Parcel { category: Category::Rum, route: &route, package_id: "dk_1", points: 1, received_ms: 0 };
+        let parcel = Parcel {
+            category: Category::Rum,
+            route: &route,
+            package_id: "dk_1",
+            points: 1,
+            received_ms: 0,
+            raw: None,
+        };
         sink.head(&sink.targets()[0], &parcel, 3, &mut head);
         let head = String::from_utf8(head).unwrap();
         assert!(head.starts_with("POST /v1/write/rum?token=x HTTP/1.1\r\nHost: a:1\r\n"), "{head}");

@@ -115,7 +115,10 @@ impl<T: Transport, E: Env> Carrier for HttpCarrier<T, E> {
         self.sink.targets().get(target).map(Target::shown).unwrap_or_default()
     }
 
-    async fn prepare(&self, _parcel: &Parcel<'_>, blocks: Vec<Block>) -> io::Result<Prepared> {
+    async fn prepare(&self, parcel: &Parcel<'_>, blocks: Vec<Block>) -> io::Result<Prepared> {
+        if let Some(raw) = &parcel.raw {
+            return Ok(body::raw(&blocks, raw.body_at));
+        }
         let accepts = self.sink.accepts();
         if let Some(prepared) = body::joined(blocks.iter(), accepts) {
             return Ok(prepared);

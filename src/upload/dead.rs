@@ -7,9 +7,9 @@
 //!              note_len   u32 LE    at most 64 KiB
 //!              data_len   u32 LE
 //!              crc32c     u32 LE    of note and data
-//!              note       JSON, one object: package, seq, category, route, token, codec, points, raw_bytes, sealed_ms,
-//!                         died_ms, destination, reason, status, answer
-//!              data       the frame's payload as it was spooled
+//!              note       JSON, one object: package, seq, category, route, token, kind, codec, points, raw_bytes,
+//!                         sealed_ms, died_ms, destination, reason, status, answer
+//!              data       the frame's payload as it was spooled: points, or (kind "raw") a request as it came
 //!
 //! A record is synced before its window is completed. A crash may leave a torn one at the end of a file; its window was
 //! not completed, so it comes again. Such a file is left as it is and the next number is begun: nothing is ever cut out
@@ -31,7 +31,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::config::secret::Secret;
 use crate::point::Category;
 use crate::sink::archive::Day;
-use crate::spool::Codec;
+use crate::spool::{Codec, Kind};
 
 const MAGIC: &[u8; 8] = b"KGDEAD01";
 const HEADER_BYTES: usize = 20;
@@ -57,6 +57,9 @@ pub struct Note {
     /// The token of the route, if it has one of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<KeptToken>,
+    /// What the data is; absent in the letters of earlier versions, which are points.
+    #[serde(default)]
+    pub kind: String,
     pub codec: String,
     pub points: u32,
     pub raw_bytes: u32,
@@ -92,6 +95,14 @@ impl<'de> Deserialize<'de> for KeptToken {
 pub struct DeadLetter {
     pub note: Note,
     pub data: Bytes,
+}
+
+/// The word for a kind in notes.
+pub fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Points => "points",
+        Kind::Raw => "raw",
+    }
 }
 
 /// The word for a codec in notes: that of `Content-Encoding`.
@@ -258,6 +269,7 @@ mod tests {
             category: "logging".to_owned(),
             route: "storage_index=a".to_owned(),
             token: None,
+            kind: "points".to_owned(),
             codec: "gzip".to_owned(),
             points: 3,
             raw_bytes: 100,

@@ -85,6 +85,9 @@ impl Gateway {
                 let page = b"# HELP up\n".to_vec();
                 intake::Reply::page(200, "text/plain; version=0.0.4; charset=utf-8", page, cors)
             }
+            // As the shard does it, but for keeping the package.
+            Action::Raw(plan) if plan.is_whole(&sent.body) => plan.stored,
+            Action::Raw(plan) => plan.refused,
             Action::Write(plan) => {
                 let mut body = sent.body.clone();
                 let body = Padded::pad(&mut body);

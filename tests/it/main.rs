@@ -10,4 +10,5 @@ mod golden_write;
 mod harness;
 mod http_framing;
 mod layout;
+mod rum;
 mod smoke;

@@ -8,7 +8,7 @@ use simd_json::{Buffers, Node, StaticNode};
 use super::{Number, Text, Value, View};
 
 /// Longer texts are not copied: our own parser takes them where they stand, and bounds the memory they take.
-const BYTES_MAX: usize = 1 << 20;
+const BYTES_MAX: usize = 256 << 10;
 
 /// Points are four deep; the stack is kept.
 const SIMD_DEPTH_MAX: usize = 128;

@@ -7,6 +7,9 @@ use super::{Number, Text, Value, View, is_white, number};
 /// memory that a body can take to a few times its size.
 pub const NODES_MAX: usize = 1 << 20;
 
+/// Memory for more nodes than this is given back.
+const NODES_KEPT_MAX: usize = 1 << 14;
+
 /// A parsed text, and the memory for the next one.
 #[derive(Debug, Default)]
 pub struct Tape {
@@ -63,6 +66,7 @@ impl Tape {
     /// Reads the value that begins at `start` of `bytes`; gives the offset behind it.
     pub fn parse(&mut self, bytes: &[u8], start: usize, depth_max: usize) -> Result<usize, Malformed> {
         self.nodes.clear();
+        self.nodes.shrink_to(NODES_KEPT_MAX);
         self.open.clear();
         if u32::try_from(bytes.len()).is_err() {
             return Err(Malformed::TooLarge);

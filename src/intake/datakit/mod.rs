@@ -3,7 +3,7 @@
 //! Compatible with the public API document, and where it is silent with the recorded DataKit 1.84.1. Paths are
 //! compared byte for byte after decoding; a known path with another method is the 404 page, never 405.
 //!
-//! - `POST /v1/write/:category`: [`write`]
+//! - `POST /v1/write/:category`: [`write`]; what is particular to RUM, and `/v1/write/rum/replay`: [`rum`]
 //! - `POST /v1/write/logstreaming`: [`logstreaming`]
 //! - `GET /v1/ping`: [`ping`]; `GET /v1/ntp`: [`ntp`]
 //! - `GET /v1/check/token/:token`, where tokens select workspaces: [`token`]
@@ -16,6 +16,7 @@ pub mod logstreaming;
 mod page404;
 mod ntp;
 mod ping;
+pub mod rum;
 pub mod token;
 pub mod write;
 
@@ -32,20 +33,28 @@ const WRITE_PREFIX: &str = "/v1/write/";
 pub fn route(
     head: &Head<'_>,
     path: &[u8],
-    _peer: &Peer,
+    peer: &Peer,
     clock: &Clock,
     settings: &Settings,
 ) -> Option<Action> {
     let cors = || cors(head, &settings.options.allowed_cors_origins);
     match (head.method, path) {
-        (Method::Post, b"/v1/write/logstreaming") => Some(match logstreaming::plan(head, cors(), settings) {
-            Ok(plan) => Action::Write(Box::new(plan)),
-            Err(reply) => Action::Reply(*reply),
-        }),
+        (Method::Post, b"/v1/write/logstreaming") => {
+            Some(match logstreaming::plan(head, cors(), peer, settings) {
+                Ok(plan) => Action::Write(Box::new(plan)),
+                Err(reply) => Action::Reply(*reply),
+            })
+        }
         (Method::Post, path) if route::param(path, WRITE_PREFIX).is_some() => {
             let category = route::param(path, WRITE_PREFIX).unwrap_or_default();
-            Some(match write::plan(head, path, category, cors(), settings) {
+            Some(match write::plan(head, path, category, cors(), peer, settings) {
                 Ok(plan) => Action::Write(Box::new(plan)),
+                Err(reply) => Action::Reply(*reply),
+            })
+        }
+        (Method::Post, path) if path == rum::replay::PATH.as_bytes() => {
+            Some(match rum::replay::plan(head, cors(), settings) {
+                Ok(plan) => Action::Raw(Box::new(plan)),
                 Err(reply) => Action::Reply(*reply),
             })
         }
@@ -69,7 +78,7 @@ fn is_route(method: Method, path: &[u8], settings: &Settings) -> bool {
         Method::Get => {
             matches!(path, b"/v1/ping" | b"/v1/ntp" | b"/metrics") || token_of(path, settings).is_some()
         }
-        Method::Post => route::param(path, WRITE_PREFIX).is_some(),
+        Method::Post => route::param(path, WRITE_PREFIX).is_some() || path == rum::replay::PATH.as_bytes(),
         _ => false,
     }
 }
@@ -83,7 +92,7 @@ fn token_of<'a>(path: &'a [u8], settings: &Settings) -> Option<&'a [u8]> {
 /// DataKit, and for what is no route.
 pub fn limited(method: Method, path: &[u8]) -> Option<u8> {
     match (method, path) {
-        (Method::Post, b"/v1/write/rum" | b"/v1/write/logstreaming") => None,
+        (Method::Post, b"/v1/write/rum" | b"/v1/write/rum/replay" | b"/v1/write/logstreaming") => None,
         (Method::Post, path) => {
             let name = route::param(path, WRITE_PREFIX)?;
             let category = std::str::from_utf8(name).ok().and_then(Category::from_name);
@@ -127,6 +136,12 @@ fn redirect(head: &Head<'_>) -> Reply {
     }
     reply.headers.push(("Location", location.into()));
     reply
+}
+
+/// See [`super::refuse_early`].
+pub fn refuse_early(head: &Head<'_>, settings: &Settings) -> Option<Reply> {
+    let replay = head.method == Method::Post && head.path == rum::replay::PATH;
+    replay.then(|| rum::replay::too_large(head, &cors_of(head, settings)))?
 }
 
 /// The answer to `OPTIONS`, on any path, known or not.

@@ -7,13 +7,16 @@
 //! The order of checks is the recorded one: category, empty body, decompression, all points, no points, strict, echo.
 //! A body is taken whole or not at all.
 
+use crate::codec::content_encoding::Encoding;
 use crate::http1::Head;
 use crate::point::{Category, Compat, GlobalTags, Precision, Route};
 
 use super::super::reply::{ContentType, Cors, Reply};
+use super::super::request::Peer;
 use super::super::settings::{Ack, Settings, ack_from_name};
 use super::error::ApiError;
 use super::logstreaming::{self, Stream};
+use super::rum;
 use super::token::{self, Sender};
 
 mod decode;
@@ -35,7 +38,7 @@ const LABEL_BYTES_MAX: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentEncoding {
     Identity,
-    Gzip,
+    Coded(Encoding),
     /// Named, and nothing we decode.
     Unknown,
 }
@@ -105,13 +108,14 @@ pub fn plan(
     path: &[u8],
     category: &[u8],
     cors: Cors,
+    peer: &Peer,
     settings: &Settings,
 ) -> Result<WritePlan, Box<Reply>> {
     let compat = settings.options.compat;
     let Some(category) = category_of(category, compat) else {
         return Err(Box::new(ApiError::invalid_category(path).reply().with_cors(&cors)));
     };
-    plan_of(head, category, cors, settings)
+    plan_of(head, category, cors, peer, settings)
 }
 
 /// As [`plan`], once the category is known.
@@ -119,6 +123,7 @@ pub(super) fn plan_of(
     head: &Head<'_>,
     category: Category,
     cors: Cors,
+    peer: &Peer,
     settings: &Settings,
 ) -> Result<WritePlan, Box<Reply>> {
     let params = Params::read(head.query);
@@ -137,17 +142,22 @@ pub(super) fn plan_of(
         .map_err(|error| Box::new(error.reply().with_cors(&cors)))?;
     // `storage_index` means something for logging only; elsewhere it is ignored.
     let storage_index = params.storage_index.filter(|_| category == Category::Logging);
+    let format = body_format(head);
+    let own_tags = match category {
+        Category::Rum => rum::own_tags(head, peer, format, settings),
+        _ => GlobalTags::default(),
+    };
     Ok(WritePlan {
         category,
         route: Route { storage_index: storage_index.as_deref().map(label), token },
         precision: Precision::from_param(params.precision.as_deref().unwrap_or("")),
         encoding: content_encoding(head, params.encoding.as_deref()),
-        format: body_format(head),
+        format,
         echo: params.echo,
         dry: params.dry,
         strict: params.strict,
         tags: params.tags,
-        own_tags: GlobalTags::default(),
+        own_tags,
         input: params.input.as_deref().map(label),
         source: params.source.as_deref().map(label),
         version: params.version.as_deref().map(label),
@@ -161,7 +171,7 @@ pub(super) fn plan_of(
 fn category_of(name: &[u8], compat: Compat) -> Option<Category> {
     let category = Category::from_name(std::str::from_utf8(name).ok()?)?;
     let refused = category == Category::Profiling && compat == Compat::Datakit184;
-    (!refused).then_some(category)
+    (category.has_points() && !refused).then_some(category)
 }
 
 /// `Content-Type` decides: `application/json` anywhere in it, or one of two exact values; everything else, absent
@@ -185,10 +195,10 @@ fn content_encoding(head: &Head<'_>, param: Option<&str>) -> ContentEncoding {
         Some(value) => value.as_bytes(),
         None => head.header("content-encoding").unwrap_or(b""),
     };
-    match value {
-        b"" => ContentEncoding::Identity,
-        b"gzip" => ContentEncoding::Gzip,
-        _ => ContentEncoding::Unknown,
+    match std::str::from_utf8(value) {
+        Ok("") => ContentEncoding::Identity,
+        Ok(name) => Encoding::from_name(name).map_or(ContentEncoding::Unknown, ContentEncoding::Coded),
+        Err(_) => ContentEncoding::Unknown,
     }
 }
 
@@ -211,14 +221,15 @@ impl WritePlan {
         if self.stream.is_some() {
             return logstreaming::reply(self);
         }
-        Reply {
+        let reply = Reply {
             nosniff: true,
             content_type: ContentType::Empty,
             cors: self.cors.clone(),
             ack: (!self.dry).then_some(self.ack),
             body: written.echo.unwrap_or_default(),
             ..Reply::empty(200)
-        }
+        };
+        if self.category == Category::Rum { rum::answered(reply) } else { reply }
     }
 
     /// The answer to a write that is refused.
@@ -226,7 +237,8 @@ impl WritePlan {
         if self.stream.is_some() {
             return logstreaming::refuse(self, error);
         }
-        error.reply().with_cors(&self.cors)
+        let reply = if self.category == Category::Rum { rum::refused(error) } else { error.reply() };
+        reply.with_cors(&self.cors)
     }
 }
 

@@ -409,6 +409,3 @@ fn unicode(text: &[u8]) -> Option<(char, usize)> {
     // What is no character is half of a pair.
     char::decode_utf16([first as u16, unit(6)? as u16]).next()?.ok().map(|character| (character, 12))
 }
-
-#[cfg(test)]
-mod tests;

@@ -86,6 +86,7 @@ mod tests {
             package_id: "dk_0a1b2c3d4e5f6g7h8i9j",
             points,
             received_ms: 1_769_847_330_120,
+            raw: None,
         };
         let mut out = Vec::new();
         comment(&parcel, bytes, 0x1f2e3d4, &mut out);

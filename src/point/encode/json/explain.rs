@@ -1,12 +1,10 @@
 //! What is wrong with a body, as DataKit says it.
 
-use crate::codec::json::{self, Malformed, Tape, Value as _, View, is_white};
+use crate::codec::json::{self, Malformed, Tape, is_white};
 
 use super::dialect;
 use super::element::ELEMENT_DEPTH_MAX;
 
-/// DataKit leaves these out, and fails later.
-const NULL_POINT: &str = "json: cannot unmarshal null into Go value of type point.JSONPoint";
 const TOO_LARGE: &str = "json: too many values in one point";
 
 /// Go's text for the first thing that is wrong with `body`: with its syntax anywhere, then with its elements from first
@@ -37,11 +35,7 @@ pub fn explain(body: &[u8]) -> String {
             // Only `[]` and its end get here.
             Err(Malformed::Syntax) => break,
         };
-        let element = tape.root(body);
-        if let View::Null = element.view() {
-            return NULL_POINT.to_owned();
-        }
-        if let Err(refusal) = dialect::read(element) {
+        if let Err(refusal) = dialect::read(tape.root(body)) {
             return refusal.to_string();
         }
     }

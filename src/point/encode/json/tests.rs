@@ -315,7 +315,7 @@ fn bodies_that_are_made_to_cost_much() {
 }
 
 fn string() -> impl Strategy<Value = String> {
-    let texts = [
+    const TEXTS: &[&str] = &[
         "a",
         "host",
         "status",
@@ -341,7 +341,7 @@ fn string() -> impl Strategy<Value = String> {
         "",
     ];
     prop_oneof![
-        4 => select(&texts[..]).prop_map(|text| format!("\"{text}\"")),
+        4 => select(TEXTS).prop_map(|text| format!("\"{text}\"")),
         2 => "[a-z ]{0,40}".prop_map(|text| format!("\"{text}\"")),
     ]
 }
@@ -393,7 +393,7 @@ fn simple() -> impl Strategy<Value = String> {
 }
 
 fn pbjson() -> impl Strategy<Value = String> {
-    let any = (
+    let list = (
         select(&["type.googleapis.com/point.Array", "point.Map", "point.Array", "x", ""][..]),
         select(&["arr", "map", "arr", "x"][..]),
         prop_oneof![
@@ -402,14 +402,14 @@ fn pbjson() -> impl Strategy<Value = String> {
             Just("{\"k\":{\"f\":1}}".to_owned())
         ],
     );
-    let any = any.prop_map(|(url, key, value)| format!("{{\"@type\":\"{url}\",\"{key}\":{value}}}"));
+    let list = list.prop_map(|(url, key, value)| format!("{{\"@type\":\"{url}\",\"{key}\":{value}}}"));
     let member = prop_oneof![
         4 => string().prop_map(|text| ("\"key\"".to_owned(), text)),
         3 => number().prop_map(|number| ("\"i\"".to_owned(), number)),
         3 => any::<u64>().prop_map(|number| ("\"u\"".to_owned(), format!("\"{number}\""))),
         3 => number().prop_map(|number| ("\"f\"".to_owned(), number)),
         3 => string().prop_map(|text| ("\"s\"".to_owned(), text)),
-        2 => any.prop_map(|any| ("\"a\"".to_owned(), any)),
+        2 => list.prop_map(|list| ("\"a\"".to_owned(), list)),
         1 => Just(("\"is_tag\"".to_owned(), "true".to_owned())),
         1 => Just(("\"b\"".to_owned(), "true".to_owned())),
         1 => Just(("\"d\"".to_owned(), "\"aGk=\"".to_owned())),

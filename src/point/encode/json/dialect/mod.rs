@@ -10,7 +10,7 @@ mod unique;
 
 use std::fmt;
 
-use crate::codec::json::{Number, Value};
+use crate::codec::json::{Number, Value, View};
 use crate::point::draft::Draft;
 
 /// A point as it was sent.
@@ -79,8 +79,14 @@ impl Mismatch {
     }
 }
 
+/// A list of points may have none in a place, and DataKit fails over it later.
+const NULL_POINT: &str = "json: cannot unmarshal null into Go value of type point.JSONPoint";
+
 /// Reads an element.
 pub(super) fn read<'a, V: Value<'a>>(element: V) -> Result<Sent<'a>, Refusal> {
+    if let View::Null = element.view() {
+        return Err(Refusal::Unsound(NULL_POINT));
+    }
     match pbjson::read(element) {
         Ok(sent) => Ok(sent),
         Err(pbjson::Not::Unsound(what)) => Err(Refusal::Unsound(what)),
