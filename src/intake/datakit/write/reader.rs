@@ -319,6 +319,8 @@ fn check(plan: &WritePlan, points: &[u8], settings: &Settings) -> Result<(), Sto
             BodyFormat::LineProtocol => ApiError::invalid_line_point(message),
             BodyFormat::Json => ApiError::invalid_json_point(message),
             BodyFormat::Protobuf => ApiError::invalid_protobuf_point(message),
+            // Streams are logs.
+            BodyFormat::Text | BodyFormat::Firelens => ApiError::bad_request(message),
         })
     })
 }
