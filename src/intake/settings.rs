@@ -81,11 +81,11 @@ pub const fn time_correction_default(compat: Compat) -> bool {
 pub struct Settings {
     pub options: Options,
     pub envelope: Envelope,
+    /// Where clients are: empty until somebody puts databases in.
+    pub geo: LiveGeo,
     pub public_apis: PublicApis,
     /// Tokens that are served; empty: every well-formed one.
     pub tokens: HashSet<Secret>,
-    /// Where clients are: empty until somebody puts databases in.
-    pub geo: LiveGeo,
 }
 
 impl Settings {
@@ -94,7 +94,7 @@ impl Settings {
         let access = &options.access;
         let public_apis = PublicApis::new(&access.public_apis, access.token_routing);
         let tokens = access.tokens.iter().cloned().collect();
-        Settings { options, envelope, public_apis, tokens, geo: LiveGeo::default() }
+        Settings { options, envelope, geo: LiveGeo::default(), public_apis, tokens }
     }
 }
 

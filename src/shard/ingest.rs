@@ -334,11 +334,13 @@ impl Service for Ingest {
         if let Err(reply) = self.access(head, peer) {
             return self.turn_away(&reply, head, peer, out);
         }
-        if let Some(reply) = intake::refuse_early(head, &self.core.common.intake) {
-            self.core.counters.refuse(Refusal::BodyTooLarge);
-            return self.turn_away(&reply, head, peer, out);
+        match intake::refuse_early(head, &self.core.common.intake) {
+            None => Admission::Accept { body_bytes_max: self.core.common.settings.limits.body_bytes_max },
+            Some(reply) => {
+                self.core.counters.refuse(Refusal::BodyTooLarge);
+                self.turn_away(&reply, head, peer, out)
+            }
         }
-        Admission::Accept { body_bytes_max: self.core.common.settings.limits.body_bytes_max }
     }
 
     fn call(&self, request: Incoming<'_>, out: &mut Vec<u8>) -> Answer<Pending> {

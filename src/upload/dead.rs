@@ -54,12 +54,12 @@ pub struct Note {
     pub category: String,
     /// The route, with stars for its token.
     pub route: String,
-    /// The token of the route, if it has one of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<KeptToken>,
     /// What the data is; absent in the letters of earlier versions, which are points.
     #[serde(default)]
     pub kind: String,
+    /// The token of the route, if it has one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<KeptToken>,
     pub codec: String,
     pub points: u32,
     pub raw_bytes: u32,
@@ -268,8 +268,8 @@ mod tests {
             seq,
             category: "logging".to_owned(),
             route: "storage_index=a".to_owned(),
-            token: None,
             kind: "points".to_owned(),
+            token: None,
             codec: "gzip".to_owned(),
             points: 3,
             raw_bytes: 100,

@@ -22,8 +22,8 @@ mod text;
 use crate::buf::Padded;
 use crate::codec::line_protocol::{Kind, Kv, PointSpan, Tape, span};
 use crate::http1::{Head, query};
+use crate::intake::Settings;
 use crate::intake::reply::{Cors, Reply};
-use crate::intake::{Peer, Settings};
 use crate::point::{Category, GlobalTags, Precision, TooManyGlobalTags};
 
 use super::error::ApiError;
@@ -46,7 +46,7 @@ pub struct Stream {
 pub struct Bad;
 
 /// Reads the head.
-pub fn plan(head: &Head<'_>, cors: Cors, peer: &Peer, settings: &Settings) -> Result<WritePlan, Box<Reply>> {
+pub fn plan(head: &Head<'_>, cors: Cors, settings: &Settings) -> Result<WritePlan, Box<Reply>> {
     let param = |name| query::first(head.query, name).filter(|value| !value.is_empty());
     let source = param("source").unwrap_or(SOURCE_DEFAULT.into());
     let own_tags = if param("ignore_url_tags").is_some() {
@@ -73,7 +73,7 @@ pub fn plan(head: &Head<'_>, cors: Cors, peer: &Peer, settings: &Settings) -> Re
         own_tags,
         source: param("pipeline").map(|name| write::label(&name)),
         stream: Some(Box::new(Stream { source: source.into() })),
-        ..write::plan_of(head, Category::Logging, cors, peer, settings)?
+        ..write::plan_of(head, Category::Logging, cors, settings)?
     })
 }
 

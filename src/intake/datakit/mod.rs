@@ -39,12 +39,10 @@ pub fn route(
 ) -> Option<Action> {
     let cors = || cors(head, &settings.options.allowed_cors_origins);
     match (head.method, path) {
-        (Method::Post, b"/v1/write/logstreaming") => {
-            Some(match logstreaming::plan(head, cors(), peer, settings) {
-                Ok(plan) => Action::Write(Box::new(plan)),
-                Err(reply) => Action::Reply(*reply),
-            })
-        }
+        (Method::Post, b"/v1/write/logstreaming") => Some(match logstreaming::plan(head, cors(), settings) {
+            Ok(plan) => Action::Write(Box::new(plan)),
+            Err(reply) => Action::Reply(*reply),
+        }),
         (Method::Post, path) if route::param(path, WRITE_PREFIX).is_some() => {
             let category = route::param(path, WRITE_PREFIX).unwrap_or_default();
             Some(match write::plan(head, path, category, cors(), peer, settings) {

@@ -115,7 +115,11 @@ pub fn plan(
     let Some(category) = category_of(category, compat) else {
         return Err(Box::new(ApiError::invalid_category(path).reply().with_cors(&cors)));
     };
-    plan_of(head, category, cors, peer, settings)
+    let mut plan = plan_of(head, category, cors, settings)?;
+    if category == Category::Rum {
+        plan.own_tags = rum::own_tags(head, peer, plan.format, settings);
+    }
+    Ok(plan)
 }
 
 /// As [`plan`], once the category is known.
@@ -123,7 +127,6 @@ pub(super) fn plan_of(
     head: &Head<'_>,
     category: Category,
     cors: Cors,
-    peer: &Peer,
     settings: &Settings,
 ) -> Result<WritePlan, Box<Reply>> {
     let params = Params::read(head.query);
@@ -142,22 +145,17 @@ pub(super) fn plan_of(
         .map_err(|error| Box::new(error.reply().with_cors(&cors)))?;
     // `storage_index` means something for logging only; elsewhere it is ignored.
     let storage_index = params.storage_index.filter(|_| category == Category::Logging);
-    let format = body_format(head);
-    let own_tags = match category {
-        Category::Rum => rum::own_tags(head, peer, format, settings),
-        _ => GlobalTags::default(),
-    };
     Ok(WritePlan {
         category,
         route: Route { storage_index: storage_index.as_deref().map(label), token },
         precision: Precision::from_param(params.precision.as_deref().unwrap_or("")),
         encoding: content_encoding(head, params.encoding.as_deref()),
-        format,
+        format: body_format(head),
         echo: params.echo,
         dry: params.dry,
         strict: params.strict,
         tags: params.tags,
-        own_tags,
+        own_tags: GlobalTags::default(),
         input: params.input.as_deref().map(label),
         source: params.source.as_deref().map(label),
         version: params.version.as_deref().map(label),

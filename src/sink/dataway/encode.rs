@@ -11,14 +11,14 @@
 //!     X-Points: 300
 //!     X-Storage-Index-Name: audit                                only for routes that have one
 //!
-//! A route that has a token of its own is sent with that one in place of the configured one.
-//!
 //! A raw package goes to its own path under its own headers, and gets those that belong to this connection and to us:
 //!
 //!     POST /v1/write/rum/replay?token=tkn_… HTTP/1.1
 //!     Host, User-Agent (where the client sent none), Content-Length
 //!     Content-Type: multipart/form-data; boundary=…              and whatever else the client sent
 //!     X-Pkg-Id: dk_0a1b2c3d4e5f6g7h8i9j
+//!
+//! A route that has a token of its own is sent with that one in place of the configured one.
 //!
 //! The order is the one in which Go's client writes them, as DataKit does. The `User-Agent` keeps DataKit's form, on
 //! which destinations may decide what they accept, and carries Kitgate's own version. Kitgate itself never sends
@@ -83,29 +83,6 @@ pub fn head(
     out.extend_from_slice(b"\r\n");
 }
 
-/// The configured query, which is sorted by key; with another token where the route has one.
-fn query(configured: &str, token: Option<&str>, out: &mut Vec<u8>) {
-    let start = out.len();
-    let mut parameter = |text: &[u8]| {
-        out.push(if out.len() == start { b'?' } else { b'&' });
-        out.extend_from_slice(text);
-    };
-    let mut own = token.map(|token| format!("token={}", utf8_percent_encode(token, UNRESERVED)));
-    for pair in configured.split('&').filter(|pair| !pair.is_empty()) {
-        let key = pair.split_once('=').map_or(pair, |(key, _)| key);
-        if token.is_some() && key >= "token" {
-            own.take().inspect(|own| parameter(own.as_bytes()));
-        }
-        if token.is_none() || key != "token" {
-            parameter(pair.as_bytes());
-        }
-    }
-    own.inspect(|own| parameter(own.as_bytes()));
-}
-
-/// What a query may hold as it is.
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-
 /// The same for a request that goes out as it came.
 fn raw_head(
     target: &Target,
@@ -135,6 +112,29 @@ fn request_line_end(target: &Target, parcel: &Parcel<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b" HTTP/1.1\r\n");
     header("Host", target.authority(), out);
 }
+
+/// The configured query, which is sorted by key; with another token where the route has one.
+fn query(configured: &str, token: Option<&str>, out: &mut Vec<u8>) {
+    let start = out.len();
+    let mut parameter = |text: &[u8]| {
+        out.push(if out.len() == start { b'?' } else { b'&' });
+        out.extend_from_slice(text);
+    };
+    let mut own = token.map(|token| format!("token={}", utf8_percent_encode(token, UNRESERVED)));
+    for pair in configured.split('&').filter(|pair| !pair.is_empty()) {
+        let key = pair.split_once('=').map_or(pair, |(key, _)| key);
+        if token.is_some() && key >= "token" {
+            own.take().inspect(|own| parameter(own.as_bytes()));
+        }
+        if token.is_none() || key != "token" {
+            parameter(pair.as_bytes());
+        }
+    }
+    own.inspect(|own| parameter(own.as_bytes()));
+}
+
+/// What a query may hold as it is.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// One header line. Control bytes cannot stand in a header; what came from a client may hold them (`?storage_index=`),
 /// and is percent-encoded here rather than trusted to have been checked elsewhere.
@@ -235,21 +235,6 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_the_route_takes_the_place_of_the_configured_one() {
-        let route = Route { storage_index: None, token: Some(Secret::new("tkn_2&x=1 é")) };
-        let target = |url| {
-            let head = text(url, &route, Coding::Gzip, Format::Protobuf);
-            head.split(' ').nth(1).unwrap_or_default().to_owned()
-        };
-        let sent = "token=tkn_2%26x%3D1%20%C3%A9";
-        assert_eq!(target("http://h?token=tkn_1&a=2&z=3"), format!("/v1/write/logging?a=2&{sent}&z=3"));
-        assert_eq!(target("http://h?token=tkn_1&token=tkn_0"), format!("/v1/write/logging?{sent}"));
-        assert_eq!(target("http://h?a=2"), format!("/v1/write/logging?a=2&{sent}"));
-        assert_eq!(target("http://h?z=3"), format!("/v1/write/logging?{sent}&z=3"));
-        assert_eq!(target("http://h"), format!("/v1/write/logging?{sent}"));
-    }
-
-    #[test]
     fn a_raw_package_keeps_its_path_and_headers() {
         let target = Target::new(Endpoint::parse("http://127.0.0.1:9528?token=tkn_1").unwrap());
         let whole = |headers: &str| {
@@ -283,6 +268,21 @@ mod tests {
              User-Agent: datakit-linux-amd64/0.1.0/edge-1\r\nContent-Length: 4\r\n\
              X-Pkg-Id: dk_0a1b2c3d4e5f6g7h8i9j\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn a_token_of_the_route_takes_the_place_of_the_configured_one() {
+        let route = Route { storage_index: None, token: Some(Secret::new("tkn_2&x=1 é")) };
+        let target = |url| {
+            let head = text(url, &route, Coding::Gzip, Format::Protobuf);
+            head.split(' ').nth(1).unwrap_or_default().to_owned()
+        };
+        let sent = "token=tkn_2%26x%3D1%20%C3%A9";
+        assert_eq!(target("http://h?token=tkn_1&a=2&z=3"), format!("/v1/write/logging?a=2&{sent}&z=3"));
+        assert_eq!(target("http://h?token=tkn_1&token=tkn_0"), format!("/v1/write/logging?{sent}"));
+        assert_eq!(target("http://h?a=2"), format!("/v1/write/logging?a=2&{sent}"));
+        assert_eq!(target("http://h?z=3"), format!("/v1/write/logging?{sent}&z=3"));
+        assert_eq!(target("http://h"), format!("/v1/write/logging?{sent}"));
     }
 
     #[test]

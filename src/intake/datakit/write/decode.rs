@@ -162,10 +162,10 @@ pub fn explain(format: BodyFormat, body: &[u8]) -> ApiError {
     match format {
         BodyFormat::LineProtocol => ApiError::invalid_line_point(line_protocol::explain(body).message),
         BodyFormat::Json => ApiError::invalid_json_point(explain_json(body)),
+        BodyFormat::Protobuf => ApiError::invalid_protobuf_point(explain_protobuf(body)),
         BodyFormat::Text | BodyFormat::Firelens => {
             let most = logstreaming::LINE_BYTES_MAX;
             ApiError::bad_request(format!("a line of the body is longer than {most} bytes"))
         }
-        BodyFormat::Protobuf => ApiError::invalid_protobuf_point(explain_protobuf(body)),
     }
 }

@@ -316,11 +316,11 @@ fn check(plan: &WritePlan, points: &[u8], settings: &Settings) -> Result<(), Sto
     }
     rum::check(points, &settings.options).map_err(|message| {
         Stop::Refused(match plan.format {
-            BodyFormat::LineProtocol => ApiError::invalid_line_point(message),
+            BodyFormat::LineProtocol | BodyFormat::Text | BodyFormat::Firelens => {
+                ApiError::invalid_line_point(message)
+            }
             BodyFormat::Json => ApiError::invalid_json_point(message),
             BodyFormat::Protobuf => ApiError::invalid_protobuf_point(message),
-            // Streams are logs.
-            BodyFormat::Text | BodyFormat::Firelens => ApiError::bad_request(message),
         })
     })
 }
