@@ -187,10 +187,7 @@ fn answers_are_plain_and_a_bad_body_gets_a_bare_400() {
         assert_eq!(lines(&plan_of(""), b"\n\r\n").unwrap(), [""; 0]);
     }
     let refused = lines(&plan, b"m f=\n").unwrap_err();
-    assert_eq!(
-        (refused.status, refused.body.len(), refused.content_type.clone()),
-        (400, 0, Default::default())
-    );
+    assert_eq!((refused.status, refused.body.len(), refused.content_type), (400, 0, Default::default()));
     let long = vec![b'a'; LINE_BYTES_MAX + 1];
     let mut tape = Tape::default();
     let stream = Stream { source: "s".into() };
