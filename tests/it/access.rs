@@ -324,3 +324,28 @@ fn idle_lanes_make_room_for_new_ones() {
     }
     gateway.await_metric("kitgate_points_delivered_total{category=\"metric\"}", 1200.0);
 }
+
+#[test]
+fn a_browsers_public_token_is_left_to_the_destination() {
+    let dataway = Dataway::start();
+    let own = "token=tkn_0123456789abcdef0123456789abcdef";
+    let gateway = Gateway::start("", &dataway.table());
+    let form = [("Content-Type", "multipart/form-data; boundary=x")];
+    let body = b"--x\r\nContent-Disposition: form-data; name=\"app_id\"\r\n\r\na\r\n--x--\r\n";
+    let mut client = gateway.client();
+    let mut sent_packages = 0;
+    for (token, sent) in [("b2c8f5d07f4a4b0e", own), (TOKEN_A, &*format!("token={TOKEN_A}"))] {
+        let view = b"view,app_id=a,sdk_name=s time_spent=1 1700000000000";
+        assert_eq!(client.request("POST", &format!("/v1/write/rum?token={token}"), &[], view).status, 200);
+        assert_eq!(
+            client.request("POST", &format!("/v1/write/rum/replay?token={token}"), &form, body).status,
+            200
+        );
+        sent_packages += 2;
+        let packages = dataway.await_packages(sent_packages);
+        for path in ["/v1/write/rum", "/v1/write/rum/replay"] {
+            let last = packages.iter().rfind(|package| package.path == path);
+            assert_eq!(last.map(|package| package.query.as_str()), Some(sent), "{path}");
+        }
+    }
+}

@@ -106,7 +106,8 @@ impl RateLimiter {
         if table.len() >= STRIPE_BUCKETS_MAX && !table.contains_key(&key) {
             self.make_room(&mut table, now_ns);
         }
-        let bucket = table.entry(key).or_insert(Bucket { left: f64::from(self.rate.burst), at_ns: now_ns });
+        let burst = f64::from(self.rate.burst);
+        let bucket = table.entry(key).or_insert(Bucket { left: burst, at_ns: now_ns });
         bucket.left = self.left(bucket, now_ns);
         bucket.at_ns = bucket.at_ns.max(now_ns);
         if bucket.left >= 1.0 {

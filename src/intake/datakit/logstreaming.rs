@@ -48,12 +48,12 @@ pub struct Bad;
 /// Reads the head.
 pub fn plan(head: &Head<'_>, cors: Cors, settings: &Settings) -> Result<WritePlan, Box<Reply>> {
     let param = |name| query::first(head.query, name).filter(|value| !value.is_empty());
-    let source = param("source").unwrap_or(SOURCE_DEFAULT.into());
+    let source = param("source").unwrap_or_else(|| SOURCE_DEFAULT.into());
     let own_tags = if param("ignore_url_tags").is_some() {
         GlobalTags::default()
     } else {
         let given = param("tags").unwrap_or_default();
-        let service = param("service").unwrap_or(source.clone());
+        let service = param("service").unwrap_or_else(|| source.clone());
         tags(&given, host(head.target), &service).map_err(|error| {
             let error = ApiError::bad_request(format!("tags holds too much: {error}"));
             Box::new(error.reply().with_cors(&cors))

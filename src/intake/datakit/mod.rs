@@ -90,7 +90,7 @@ fn token_of<'a>(path: &'a [u8], settings: &Settings) -> Option<&'a [u8]> {
 /// DataKit, and for what is no route.
 pub fn limited(method: Method, path: &[u8]) -> Option<u8> {
     match (method, path) {
-        (Method::Post, b"/v1/write/rum" | b"/v1/write/logstreaming") => None,
+        (Method::Post, b"/v1/write/rum" | b"/v1/write/rum/replay" | b"/v1/write/logstreaming") => None,
         (Method::Post, path) => {
             let name = route::param(path, WRITE_PREFIX)?;
             let category = std::str::from_utf8(name).ok().and_then(Category::from_name);

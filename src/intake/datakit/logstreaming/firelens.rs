@@ -64,10 +64,7 @@ fn record(object: &Object<'_>, body: &[u8], points: &mut Points<'_>) {
             },
             name => points.key(name),
         };
-        let (kind, flags, bits) = match value_of(value.get(), body, points) {
-            Some(value) => value,
-            None => continue,
-        };
+        let Some((kind, flags, bits)) = value_of(value.get(), body, points) else { continue };
         points.field(key, kind, flags, bits);
     }
     points.point(first, time);

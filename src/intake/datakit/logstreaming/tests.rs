@@ -187,10 +187,7 @@ fn answers_are_plain_and_a_bad_body_gets_a_bare_400() {
         assert_eq!(lines(&plan_of(""), b"\n\r\n").unwrap(), [""; 0]);
     }
     let refused = lines(&plan, b"m f=\n").unwrap_err();
-    assert_eq!(
-        (refused.status, refused.body.len(), refused.content_type.clone()),
-        (400, 0, Default::default())
-    );
+    assert_eq!((refused.status, refused.body.len(), refused.content_type), (400, 0, Default::default()));
     let long = vec![b'a'; LINE_BYTES_MAX + 1];
     let mut tape = Tape::default();
     let stream = Stream { source: "s".into() };
@@ -211,4 +208,91 @@ fn what_cannot_be_kept_is_refused() {
     let plan = plan_of("?dry=1&strict=1&echo=json&storage_index=i&pipeline=p");
     assert!(!plan.dry && !plan.strict && plan.echo.is_none(), "there are no such parameters here");
     assert_eq!((plan.route.storage_index.as_deref(), plan.source.as_deref()), (Some("i"), Some("p")));
+}
+
+/// The messages on a tape, read in steps of `budget` bytes.
+fn read_in_steps(format: BodyFormat, body: &[u8], budget: usize) -> Vec<Vec<(String, String)>> {
+    let mut bytes = body.to_vec();
+    let body = Padded::pad(&mut bytes);
+    let (mut tape, stream) = (Tape::default(), Stream { source: "s".into() });
+    let (mut at, mut points) = (0, Vec::new());
+    while at < body.len() {
+        let next = read_some(format, &stream, body, at, budget, &mut tape).unwrap();
+        assert!(next > at, "no step forward at {at}");
+        at = next;
+        for point in &tape.points {
+            assert_eq!(tape.name(&body, point), b"s");
+            let field = |kv: &Kv| {
+                let value = match kv.kind {
+                    Kind::Str => String::from_utf8_lossy(tape.text(&body, kv)).into_owned(),
+                    Kind::Float => f64::from_bits(kv.value).to_string(),
+                    Kind::Bool => (kv.value == 1).to_string(),
+                    _ => (kv.value as i64).to_string(),
+                };
+                (String::from_utf8_lossy(tape.key(&body, kv)).into_owned(), value)
+            };
+            let mut fields: Vec<(String, String)> = tape.kvs_of(point).iter().map(field).collect();
+            fields.sort();
+            points.push(fields);
+        }
+    }
+    points
+}
+
+/// What [`read_in_steps`] should give for JSON, by way of a tree of values.
+fn records(body: &[u8]) -> Option<Vec<Vec<(String, String)>>> {
+    let objects: Vec<serde_json::Map<String, serde_json::Value>> = serde_json::from_slice(body).ok()?;
+    let text = |value: &serde_json::Value| match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Number(number) if number.is_f64() => number.as_f64().unwrap().to_string(),
+        value => value.to_string(),
+    };
+    let record = |object: serde_json::Map<String, serde_json::Value>| {
+        let mut fields: Vec<(String, String)> = Vec::new();
+        for (name, value) in object.iter().filter(|(name, value)| !name.is_empty() && !value.is_null()) {
+            let name = match name.as_str() {
+                "log" => "message",
+                "source" => "firelens_source",
+                "date" if value.is_number() => continue,
+                name => name,
+            };
+            fields.push((name.to_owned(), text(value)));
+        }
+        fields.sort();
+        fields
+    };
+    Some(objects.into_iter().map(record).collect())
+}
+
+proptest::proptest! {
+    #[test]
+    fn lines_are_split_as_a_person_would(body in "[a\r\n]{0,40}", budget in 1_usize..50) {
+        let lines = body.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+        let expected: Vec<_> = lines
+            .filter(|line| !line.is_empty())
+            .map(|line| vec![("message".to_owned(), line.to_owned()), ("status".to_owned(), "info".to_owned())])
+            .collect();
+        proptest::prop_assert_eq!(read_in_steps(BodyFormat::Text, body.as_bytes(), budget), expected);
+    }
+
+    #[test]
+    fn records_are_what_a_tree_of_values_holds(
+        parts in proptest::collection::vec(proptest::sample::select(vec![
+            "[", "]", "{", "}", "},{", ":", ",", " ", "\"a\":1", "\"log\":\"x\\n\"", "\"date\":1.5", "\"date\":\"y\"",
+            "\"source\":true", "\"b\":[1,{}]", "\"\\u00e9\":null", "\"c\":-0.25", "\"d\":\"é\"", "1", "\"\":2",
+        ]), 0..12),
+        wrapped in proptest::bool::weighted(0.8),
+        budget in 1_usize..50,
+    ) {
+        let body = if wrapped { format!("[{{{}}}]", parts.join(",")) } else { parts.concat() };
+        let read = read_in_steps(BodyFormat::Firelens, body.as_bytes(), budget);
+        match records(body.as_bytes()) {
+            Some(expected) => proptest::prop_assert_eq!(read, expected),
+            None if body.is_empty() => proptest::prop_assert!(read.is_empty()),
+            None => {
+                let message = ("message".to_owned(), body.clone());
+                proptest::prop_assert_eq!(read, vec![vec![message, ("status".to_owned(), "info".to_owned())]]);
+            }
+        }
+    }
 }
