@@ -124,9 +124,9 @@ impl Kernel for Take<'_> {
 /// By serde_json's grammar and the standard library's conversions.
 fn expected_number(literal: &str, is_int: bool, may_be_quoted: bool) -> Option<u64> {
     let text = if may_be_quoted { literal.strip_prefix('"')?.strip_suffix('"')? } else { literal };
-    // RawValue wants a whole document; white space is none of a number's.
-    let raw: &serde_json::value::RawValue = serde_json::from_str(text).ok()?;
-    let text = raw.get();
+    // It wants a whole document; white space is none of a number's.
+    serde_json::from_str::<serde::de::IgnoredAny>(text).ok()?;
+    let text = text.trim();
     if !text.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) {
         return None;
     }
