@@ -12,8 +12,9 @@ pub const DECODED_BODY_BYTES_MAX_DEFAULT: usize = 128 << 20;
 /// a second, so that other connections do not wait longer.
 pub const DIRECT_BODY_BYTES_MAX: usize = 256 << 10;
 
-/// The same for a compressed body, which may grow a thousandfold before its bound stops it.
-pub const DIRECT_GZIP_BYTES_MAX: usize = 32 << 10;
+/// The same for a compressed body: it is five to ten times as large when decompressed. One that is larger than the bound
+/// above is begun anew, in steps.
+pub const DIRECT_CODED_BYTES_MAX: usize = 32 << 10;
 
 /// An open block of this many raw bytes is sealed at once. Past 64 KiB compression gains 3 %, and past the second-level
 /// cache it loses time; below, commits and frames become many. Several blocks share a commit and an upload request.
@@ -34,5 +35,5 @@ pub const UPLOAD_RAW_BYTES_MAX_DEFAULT: usize = 1 << 20;
 const _: () = assert!(BLOCK_RAW_BYTES + DIRECT_BODY_BYTES_MAX * 3 / 2 < UPLOAD_RAW_BYTES_MAX_DEFAULT);
 const _: () = assert!(BLOCK_RAW_BYTES + DIRECT_BODY_BYTES_MAX * 3 / 2 < COMMIT_BYTES_MAX);
 const _: () = assert!(RING_BYTES_MAX >= 4 * COMMIT_BYTES_MAX);
-const _: () = assert!(DIRECT_GZIP_BYTES_MAX < DIRECT_BODY_BYTES_MAX);
+const _: () = assert!(DIRECT_CODED_BYTES_MAX < DIRECT_BODY_BYTES_MAX);
 const _: () = assert!(BODY_BYTES_MAX_DEFAULT <= DECODED_BODY_BYTES_MAX_DEFAULT);

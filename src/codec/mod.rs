@@ -4,3 +4,4 @@ pub mod compress;
 pub mod content_encoding;
 pub mod json;
 pub mod line_protocol;
+pub mod raw_package;

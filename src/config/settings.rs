@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use super::secret::Endpoint;
+use ipnet::IpNet;
+
+use super::secret::{Endpoint, Secret};
 use crate::limits;
 
 /// Which behaviour wins where the public documents and DataKit 1.84.1 contradict each other.
@@ -83,6 +85,7 @@ pub struct Settings {
     /// Points more than two hours off are sent with the time of their arrival.
     pub auto_timestamp_correction: bool,
     pub spool: SpoolSettings,
+    pub rum: RumSettings,
     pub destination: Destination,
     pub log: LogSettings,
 }
@@ -106,6 +109,27 @@ pub struct HttpSettings {
     pub disable_404page: bool,
     /// Empty: every origin.
     pub allowed_cors_origins: Vec<String>,
+    /// Paths for others than this machine; empty: the writes.
+    pub public_apis: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// None: no limit.
+    pub rate_limit: Option<RateLimit>,
+    /// `?token=` selects the workspace.
+    pub token_routing: bool,
+    /// The tokens it may name; empty: every well-formed one.
+    pub tokens: Vec<Secret>,
+}
+
+/// How often a client may ask on one route.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RateLimit {
+    /// Requests a second, above zero.
+    pub per_s: f64,
+    /// Requests at one moment; none: as many as in a second, and at least one.
+    pub burst: Option<u32>,
+    /// How long an idle client is remembered.
+    pub ttl: Duration,
 }
 
 /// The bounds a user may move. The others are constants.
@@ -148,6 +172,18 @@ impl SpoolSettings {
         let own = self.capacity_bytes_of.iter().find(|(name, _)| *name == category);
         own.map_or(self.capacity_bytes, |(_, bytes)| *bytes)
     }
+}
+
+/// What browsers and apps send of their users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RumSettings {
+    /// Empty: every application.
+    pub app_ids: Vec<String>,
+    pub measurements: Vec<String>,
+    /// The header that names the client.
+    pub origin_ip_header: String,
+    pub geoip_database: Option<PathBuf>,
+    pub isp_database: Option<PathBuf>,
 }
 
 /// Where points go.
@@ -254,6 +290,18 @@ pub enum LogFormat {
     Json,
 }
 
+/// The measurements that the SDKs send.
+pub const RUM_MEASUREMENTS: [&str; 6] = ["view", "resource", "action", "long_task", "error", "telemetry"];
+
+/// The header that names a client, unless another one is configured.
+pub const RUM_ORIGIN_IP_HEADER: &str = "X-Forwarded-For";
+
+/// The log of session replays: `point::Category::SessionReplay` by its name.
+pub(super) const SESSION_REPLAY: &str = "session_replay";
+
+/// As much as DataKit keeps of them.
+const REPLAY_CAPACITY_BYTES: u64 = 20 << 30;
+
 /// The data directory of the embedded default.
 pub(super) const DATA_DIR: &str = "./kitgate-data";
 
@@ -276,6 +324,11 @@ impl Default for Settings {
                 timeout: Duration::from_secs(30),
                 disable_404page: false,
                 allowed_cors_origins: Vec::new(),
+                public_apis: Vec::new(),
+                trusted_proxies: Vec::new(),
+                rate_limit: None,
+                token_routing: true,
+                tokens: Vec::new(),
             },
             limits: LimitSettings {
                 connections_max: 65_536,
@@ -293,9 +346,16 @@ impl Default for Settings {
                 dir: data_dir.join("spool"),
                 segment_bytes: 32 << 20,
                 capacity_bytes: 2 << 30,
-                capacity_bytes_of: Vec::new(),
+                capacity_bytes_of: vec![(SESSION_REPLAY, REPLAY_CAPACITY_BYTES)],
                 full: Full::Refuse,
                 tail_cache_bytes: 4 << 20,
+            },
+            rum: RumSettings {
+                app_ids: Vec::new(),
+                measurements: RUM_MEASUREMENTS.map(str::to_owned).to_vec(),
+                origin_ip_header: RUM_ORIGIN_IP_HEADER.to_owned(),
+                geoip_database: None,
+                isp_database: None,
             },
             destination: Destination::Archive(ArchiveSettings {
                 dir: data_dir.join("archive"),

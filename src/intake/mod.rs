@@ -8,14 +8,16 @@
 //! source it is compatible with; a file per message kind; `convert.rs` to points), one line in [`PROTOCOLS`], recorded
 //! exchanges in `tests/golden/<name>/`. Nothing between changes.
 
+pub mod access;
 pub mod datakit;
+pub mod raw;
 mod reply;
 mod request;
 mod settings;
 
 pub use reply::{ContentType, Cors, Envelope, Reply};
 pub use request::{Clock, Peer, Request};
-pub use settings::{Ack, Options, Settings, ack_from_name, ack_name, time_correction_default};
+pub use settings::{Ack, Compat, Options, Settings, ack_from_name, ack_name, time_correction_default};
 
 use crate::http1::Head;
 
@@ -26,6 +28,8 @@ pub enum Action {
     Reply(Reply),
     /// Points: the body is awaited, then `datakit::write::decode` or a `datakit::write::Decoder` takes it.
     Write(Box<datakit::write::WritePlan>),
+    /// A request that is kept and passed on as it came: the body is awaited.
+    Raw(Box<raw::RawPlan>),
     /// `GET /metrics`: the shard has the page. [`Reply::page`] frames it.
     Metrics(Cors),
 }
@@ -39,6 +43,12 @@ pub struct Protocol {
 
 /// The protocols, in the order in which they are asked.
 pub static PROTOCOLS: [Protocol; 1] = [Protocol { name: "datakit", route: datakit::route }];
+
+/// The refusal of a request by its head alone, before its body is read. For what is too large to be received at all;
+/// everything else has time until [`route`].
+pub fn refuse_early(head: &Head<'_>, settings: &Settings) -> Option<Reply> {
+    datakit::refuse_early(head, settings)
+}
 
 /// What is to be done about a request. `head.path` must be a valid escaped path, as `http1::parse_head` guarantees.
 pub fn route(head: &Head<'_>, peer: &Peer, clock: &Clock, settings: &Settings) -> Action {

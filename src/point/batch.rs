@@ -19,6 +19,13 @@ pub struct Mark {
     points: u32,
 }
 
+impl Mark {
+    /// How many points there were.
+    pub fn points(self) -> u32 {
+        self.points
+    }
+}
+
 impl Batch {
     pub fn with_capacity(bytes: usize) -> Batch {
         Batch { bytes: Vec::with_capacity(bytes), points: 0 }
@@ -30,6 +37,11 @@ impl Batch {
 
     pub fn mark(&self) -> Mark {
         Mark { bytes: self.bytes.len(), points: self.points }
+    }
+
+    /// What was added since `mark`.
+    pub fn since(&self, mark: Mark) -> &[u8] {
+        self.bytes.get(mark.bytes..).unwrap_or_default()
     }
 
     /// Forgets everything added since `mark`.

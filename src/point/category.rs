@@ -1,7 +1,7 @@
 //! The categories of points, and the ring, spool log and URL that belong to each.
 
 /// How many categories there are; arrays indexed by [`Category::index`] have this length.
-pub const CATEGORY_COUNT: usize = 10;
+pub const CATEGORY_COUNT: usize = 11;
 
 /// A kind of data. The discriminant is written into spool frames: never renumber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,6 +17,8 @@ pub enum Category {
     Rum = 7,
     Security = 8,
     Profiling = 9,
+    /// Not points: raw packages of session replays, each counted as one point.
+    SessionReplay = 10,
 }
 
 impl Category {
@@ -31,9 +33,10 @@ impl Category {
         Category::Rum,
         Category::Security,
         Category::Profiling,
+        Category::SessionReplay,
     ];
 
-    /// The word in `/v1/write/<word>`, inbound and upstream, and in metrics.
+    /// The word in `/v1/write/<word>`, inbound and upstream, and in metrics and folder names.
     pub const fn name(self) -> &'static str {
         match self {
             Category::Metric => "metric",
@@ -46,11 +49,17 @@ impl Category {
             Category::Rum => "rum",
             Category::Security => "security",
             Category::Profiling => "profiling",
+            Category::SessionReplay => "session_replay",
         }
     }
 
     pub const fn index(self) -> usize {
         self as usize
+    }
+
+    /// Whether it holds points, which have a `/v1/write/<name>`, and not only raw packages.
+    pub const fn has_points(self) -> bool {
+        !matches!(self, Category::SessionReplay)
     }
 
     pub fn from_name(name: &str) -> Option<Category> {

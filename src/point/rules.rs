@@ -72,6 +72,8 @@ static TABLE: [(Category, CategoryRules, CategoryRules); super::CATEGORY_COUNT] 
     (Category::Security, UNDERSCORED, PLAIN),
     // 1.84.1 does not take this category at all; the row keeps the table square.
     (Category::Profiling, UNDERSCORED, PLAIN),
+    // Holds no points; this row, too, keeps the table square.
+    (Category::SessionReplay, UNDERSCORED, PLAIN),
 ];
 
 /// The rules of `category` under `compat`.

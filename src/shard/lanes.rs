@@ -23,7 +23,7 @@ use crate::rt::net::Driver;
 use crate::rt::sync::Notify;
 use crate::rt::time;
 use crate::rt::wake::Waker;
-use crate::spool::Block;
+use crate::spool::{Block, Codec, Kind};
 
 use super::exchange::Sealed;
 use super::placement::home_of;
@@ -193,6 +193,32 @@ impl Lanes {
         self.counters.categories[category.index()].drop_points(DropReason::Overload, points);
     }
 
+    /// Sends a raw package as a block of its own; as [`Lanes::send`].
+    pub fn send_raw(
+        &self,
+        lane: &Rc<Lane>,
+        payload: Bytes,
+        payload_crc: u32,
+        ticket: &Rc<Ticket>,
+    ) -> Result<(), Sealed> {
+        let blocks = &self.counters.blocks;
+        blocks.sealed.add(1);
+        blocks.raw_bytes.add(payload.len() as u64);
+        blocks.payload_bytes.add(payload.len() as u64);
+        let block = Block {
+            category: lane.category as u8,
+            codec: Codec::Identity,
+            kind: Kind::Raw,
+            points: 1,
+            raw_bytes: payload.len() as u32,
+            sealed_ms: time::wall_ms(),
+            route: lane.route.clone(),
+            payload,
+            payload_crc,
+        };
+        self.push(lane, self.ticketed(block, ticket))
+    }
+
     fn make(&self, lane: &Rc<Lane>, batch: &Batch, ticket: &Rc<Ticket>) -> Sealed {
         let started = time::Instant::now();
         let (codec, payload, payload_crc) = self.sealer.borrow_mut().seal(&batch.bytes);
@@ -204,7 +230,7 @@ impl Lanes {
         let block = Block {
             category: lane.category as u8,
             codec,
-            kind: crate::spool::Kind::Points,
+            kind: Kind::Points,
             points: batch.points,
             raw_bytes: batch.bytes.len() as u32,
             sealed_ms: time::wall_ms(),
@@ -212,6 +238,10 @@ impl Lanes {
             payload,
             payload_crc,
         };
+        self.ticketed(block, ticket)
+    }
+
+    fn ticketed(&self, block: Block, ticket: &Rc<Ticket>) -> Sealed {
         Sealed {
             block,
             ticket: self.tickets.issue(Rc::clone(ticket)),
@@ -300,5 +330,47 @@ impl Lanes {
         for lane in &routed {
             self.seal(lane);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::exchange::wire;
+
+    fn lanes() -> Rc<Lanes> {
+        let ends = wire(1).unwrap().remove(0);
+        Lanes::new(LanesParts {
+            index: 0,
+            shards: 1,
+            rings: ends.blocks_out,
+            wakers: ends.wakers,
+            local: Rc::new(Category::ALL.map(|_| Notify::new()).into()),
+            tickets: Rc::default(),
+            compression: Compression::Identity,
+            counters: std::sync::Arc::default(),
+        })
+    }
+
+    fn route(n: usize) -> Route {
+        Route { storage_index: Some(n.to_string().into()), token: None }
+    }
+
+    #[test]
+    fn lanes_are_bounded_and_an_idle_one_makes_room() {
+        let lanes = lanes();
+        let held: Vec<Rc<Lane>> = (0..LANES_MAX)
+            .map(|n| {
+                let lane = lanes.lane(Category::Metric, &route(n)).unwrap();
+                lane.open().points = 1;
+                lane
+            })
+            .collect();
+        assert!(lanes.lane(Category::Metric, &route(LANES_MAX)).is_none(), "all of them are in use");
+        assert!(lanes.lane(Category::Metric, &route(7)).is_some(), "those in use go on");
+        assert!(lanes.lane(Category::Metric, &Route::default()).is_some(), "and so does the default one");
+        held[3].open().points = 0;
+        assert!(lanes.lane(Category::Logging, &route(3)).is_some());
+        assert!(lanes.lane(Category::Logging, &route(4)).is_none());
     }
 }

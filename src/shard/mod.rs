@@ -1,7 +1,8 @@
 //! One core: builds its stages, joins them, and waits. Does no work of its own.
 //!
 //! - [`ingest`]: the path of one request
-//! - [`slow`]: the same for large bodies and full lanes
+//! - [`slow`]: the same for large bodies and full lanes; [`raw`]: for requests that are kept as they came
+//! - [`geo`]: watches the databases that say where clients are
 //! - [`lanes`], [`seal`], [`ticket`]: open blocks, and how requests hear of them
 //! - [`exchange`]: what crosses shards; [`placement`]: which core runs what
 //! - [`home`]: commits of the categories at home here; [`uploads`]: their logs, and what is taken from them
@@ -10,10 +11,12 @@
 pub mod common;
 pub mod drain;
 pub mod exchange;
+pub mod geo;
 pub mod home;
 pub mod ingest;
 pub mod lanes;
 pub mod placement;
+pub mod raw;
 pub mod seal;
 pub mod slow;
 pub mod ticket;
@@ -39,6 +42,7 @@ use crate::upload::Uploads;
 
 pub use common::Common;
 use exchange::{Ends, Report};
+use geo::Watcher;
 use home::{Home, Reporter};
 use ingest::{Core, Ingest};
 use lanes::{Lanes, LanesParts};
@@ -115,6 +119,11 @@ pub async fn run(parts: ShardParts) -> io::Result<()> {
             idle_timeout: limits.idle_timeout,
         },
     });
+    if ends.index == 0 {
+        let mut watcher = Watcher::new(&common);
+        watcher.look().await?;
+        spawn(watcher.run());
+    }
     for (name, socket) in listeners {
         spawn(accept(Listener::new(socket)?, name, Rc::clone(&service), Rc::clone(&context)));
     }

@@ -4,12 +4,12 @@
 //! live on one *home* shard, so that a log has one writer; categories are dealt round, the busy ones (metric,
 //! logging, tracing) to different shards as soon as there are that many.
 
-use crate::point::Category;
+use crate::point::{CATEGORY_COUNT, Category};
 
 /// The shard that writes and uploads `category`.
 pub fn home_of(category: Category, shards: usize) -> usize {
     /// Busiest first, as agents send them.
-    const DEAL: [Category; 10] = [
+    const DEAL: [Category; CATEGORY_COUNT] = [
         Category::Metric,
         Category::Logging,
         Category::Tracing,
@@ -20,6 +20,7 @@ pub fn home_of(category: Category, shards: usize) -> usize {
         Category::Keyevent,
         Category::Security,
         Category::Profiling,
+        Category::SessionReplay,
     ];
     let place = DEAL.iter().position(|dealt| *dealt == category).unwrap_or(0);
     place % shards.max(1)

@@ -22,7 +22,7 @@ use super::lanes::Lane;
 use super::ticket::{Progress, Ticket};
 
 /// How long a request waits for room in the rings before its sender is told to come again.
-const ROOM_WAIT: Duration = Duration::from_secs(5);
+pub(super) const ROOM_WAIT: Duration = Duration::from_secs(5);
 
 /// Bodies up to this size, decompressed, are decoded in slices on their shard: even if all of one is a single unusual
 /// point, which cannot be sliced, others wait a few milliseconds and no longer. Larger ones go to another thread.
@@ -49,7 +49,7 @@ pub async fn write(core: Rc<Core>, plan: Box<WritePlan>, body: OwnedBody) -> Rep
     if is_direct(&plan, body.padded().len()) {
         match core.decode(&plan, body.padded(), &lane) {
             Err(reply) => return reply,
-            Ok(Some((written, _))) if plan.dry => return plan.reply(written),
+            Ok(Some((written, _))) if plan.dry || written.points == 0 => return plan.reply(written),
             Ok(Some((written, ticket))) => return finish(&core, &plan, written, &[ticket]).await,
             // More than it looked like.
             Ok(None) => {}
@@ -61,7 +61,7 @@ pub async fn write(core: Rc<Core>, plan: Box<WritePlan>, body: OwnedBody) -> Rep
         Ok(decoded) => decoded,
         Err(reply) => return reply,
     };
-    if plan.dry {
+    if plan.dry || written.points == 0 {
         return plan.reply(written);
     }
     core.accepted(&plan, written.points);
@@ -182,7 +182,7 @@ impl Drop for Permit {
 }
 
 /// Waits until a block has gone. False once the deadline has passed.
-async fn room(core: &Rc<Core>, deadline: time::Instant) -> bool {
+pub(super) async fn room(core: &Rc<Core>, deadline: time::Instant) -> bool {
     let left = deadline.saturating_duration_since(time::Instant::now());
     !left.is_zero() && time::timeout(left, core.lanes.room.notified()).await.is_ok()
 }

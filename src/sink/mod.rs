@@ -1,4 +1,5 @@
-//! Destinations: a package of points becomes a request, an answer becomes an outcome. Pure: no sockets, files, clocks.
+//! Destinations: a package of points becomes a request, an answer becomes an outcome. A raw package is a request already, and
+//! gets the head that this destination wants. Pure: no sockets, files, clocks.
 //!
 //! | sink | carried by | what it takes |
 //! |---|---|---|
@@ -22,10 +23,11 @@ pub mod dataway;
 pub mod lines;
 mod target;
 
-pub use target::Target;
+pub use target::{Target, redact_tokens};
 
 use std::time::Duration;
 
+use crate::codec::raw_package::RawPackage;
 use crate::config::{Compression, Destination};
 use crate::point::{Category, Route};
 
@@ -77,6 +79,8 @@ pub struct Parcel<'a> {
     pub points: u64,
     /// Wall clock at which the first of its blocks was sealed.
     pub received_ms: u64,
+    /// A request that goes out as it came, instead of points.
+    pub raw: Option<RawPackage<'a>>,
 }
 
 /// A destination's answer, read whole or up to a cap.
@@ -117,6 +121,8 @@ pub enum Refusal {
     NoSuchPlace,
     /// 406: the sinker rules of the destination match no workspace.
     NotAcceptable,
+    /// 401 or 403 for a token that came with the points: only its sender can mend that.
+    Token,
     /// Any other 4xx.
     Refused,
     /// The stored block cannot be decompressed or read: damaged before its checksum was taken.
@@ -131,6 +137,7 @@ impl Refusal {
             Refusal::TooLarge => "too_large",
             Refusal::NoSuchPlace => "no_such_place",
             Refusal::NotAcceptable => "not_acceptable",
+            Refusal::Token => "token",
             Refusal::Refused => "refused",
             Refusal::Unreadable => "unreadable",
         }
@@ -150,7 +157,8 @@ pub trait HttpSink {
     /// Appends the whole request head, up to and with the empty line.
     fn head(&self, target: &Target, parcel: &Parcel<'_>, body_bytes: u64, out: &mut Vec<u8>);
 
-    fn outcome(&self, answer: &Answer) -> Outcome;
+    /// What an answer to a package of this route means.
+    fn outcome(&self, answer: &Answer, route: &Route) -> Outcome;
 }
 
 /// Every kind of destination.
@@ -234,8 +242,14 @@ mod tests {
             Accepts { format: Format::Protobuf, coding: Coding::Zstd, joined_members: false }
         );
         let (mut head, route) = (Vec::new(), Route::default());
-        let parcel =
-            Parcel { category: Category::Rum, route: &route, package_id: "dk_1", points: 1, received_ms: 0 };
+        let parcel = Parcel {
+            category: Category::Rum,
+            route: &route,
+            package_id: "dk_1",
+            points: 1,
+            received_ms: 0,
+            raw: None,
+        };
         sink.head(&sink.targets()[0], &parcel, 3, &mut head);
         let head = String::from_utf8(head).unwrap();
         assert!(head.starts_with("POST /v1/write/rum?token=x HTTP/1.1\r\nHost: a:1\r\n"), "{head}");

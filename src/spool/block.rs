@@ -24,16 +24,18 @@ impl Codec {
 pub enum Kind {
     /// `PBPoints`; payloads of one codec and route may be joined.
     Points = 0,
+    /// A request as it came (`codec::raw_package`): goes out as it is, alone, and counts as one point.
+    Raw = 1,
 }
 
 impl Kind {
     /// The kind with this number, if this version knows it.
     pub fn from_byte(byte: u8) -> Option<Kind> {
-        [Kind::Points].into_iter().find(|kind| *kind as u8 == byte)
+        [Kind::Points, Kind::Raw].into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 
-/// An immutable run of points of one lane, compressed once, checksummed once.
+/// An immutable run of points of one lane, compressed once, checksummed once; or one raw package.
 #[derive(Clone, Debug)]
 pub struct Block {
     pub category: u8,

@@ -10,6 +10,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use flate2::write::GzEncoder;
 
 use super::body::{self, Body, Prepared, Render};
@@ -35,7 +36,7 @@ pub struct ArchiveCarrier<E> {
     env: E,
     render: Render,
     files: Arc<[Mutex<Folder>; CATEGORY_COUNT]>,
-    shown: String,
+    archive: Archive,
 }
 
 impl<E: Env> ArchiveCarrier<E> {
@@ -45,7 +46,7 @@ impl<E: Env> ArchiveCarrier<E> {
             let path = category.map_or_else(|| archive.dir.clone(), |category| archive.folder(category));
             Mutex::new(Folder { path, rotate_bytes: archive.rotate_bytes, open: None })
         });
-        ArchiveCarrier { env, render, files: Arc::new(files), shown: archive.dir.display().to_string() }
+        ArchiveCarrier { env, render, files: Arc::new(files), archive: archive.clone() }
     }
 }
 
@@ -59,15 +60,23 @@ impl<E: Env> Carrier for ArchiveCarrier<E> {
     }
 
     fn shown(&self, _target: usize) -> String {
-        self.shown.clone()
+        self.archive.dir.display().to_string()
     }
 
-    async fn prepare(&self, _parcel: &Parcel<'_>, blocks: Vec<Block>) -> io::Result<Prepared> {
+    async fn prepare(&self, parcel: &Parcel<'_>, blocks: Vec<Block>) -> io::Result<Prepared> {
+        if parcel.raw.is_some() {
+            return Ok(body::raw(&blocks, 0));
+        }
         let render = self.render;
         self.env.blocking(move || body::converted(&blocks, TEXT, render)).await?
     }
 
     async fn attempt(&self, _target: usize, parcel: &Parcel<'_>, body: &Body) -> Attempt {
+        if let Some(raw) = &parcel.raw {
+            let path = self.archive.raw_path(raw.path, &Day::of_ms(parcel.received_ms), parcel.package_id);
+            let parts = body.parts.clone();
+            return outcome(self.env.blocking(move || write_raw(&path, &parts)).await);
+        }
         let lines = body.parts.concat();
         let mut record = Vec::with_capacity(lines.len() + 256);
         text::comment(parcel, lines.len() as u64, crc32c::crc32c(&lines), &mut record);
@@ -87,11 +96,36 @@ impl<E: Env> Carrier for ArchiveCarrier<E> {
             }
             Ok(())
         };
-        match self.env.blocking(job).await.and_then(|result| result) {
-            Ok(()) => Attempt { outcome: Outcome::Delivered, status: None, text: String::new() },
-            Err(error) => Attempt { outcome: Outcome::Retry, status: None, text: error.to_string() },
+        outcome(self.env.blocking(job).await)
+    }
+}
+
+fn outcome(written: io::Result<io::Result<()>>) -> Attempt {
+    match written.and_then(|result| result) {
+        Ok(()) => Attempt { outcome: Outcome::Delivered, status: None, text: String::new() },
+        Err(error) => Attempt { outcome: Outcome::Retry, status: None, text: error.to_string() },
+    }
+}
+
+/// Writes a raw package as a file of its own: it is there whole, under its name, or not at all.
+fn write_raw(path: &Path, parts: &[Bytes]) -> io::Result<()> {
+    let Some(folder) = path.parent() else { return Err(io::Error::other("BUG: a file without a folder")) };
+    if !folder.is_dir() {
+        std::fs::create_dir_all(folder)?;
+        for dir in folder.ancestors().skip(1).take(3).filter(|dir| !dir.as_os_str().is_empty()) {
+            sync_dir(dir)?;
         }
     }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(PART_SUFFIX);
+    let part = path.with_file_name(name);
+    let mut file = File::create(&part)?;
+    for bytes in parts {
+        file.write_all(bytes)?;
+    }
+    file.sync_all()?;
+    std::fs::rename(&part, path)?;
+    sync_dir(folder)
 }
 
 /// One category's folder.
@@ -289,6 +323,7 @@ mod tests {
                     package_id: id,
                     points: 0,
                     received_ms,
+                    raw: None,
                 };
                 let prepared = self.carrier.prepare(&parcel, blocks).await.unwrap();
                 let parcel = Parcel { points: prepared.points, ..parcel };

@@ -1,4 +1,4 @@
-//! A window of frames becomes packages: one for each route in it.
+//! A window of frames becomes packages: one for each route in it, and one for each raw frame, which is a package as it is.
 //!
 //! The window is what is bounded (`max_raw_body_size`, by the source) and what is durable, so a package is a function
 //! of its window alone. No setting that may be changed between two starts has a say in where a package begins and
@@ -11,7 +11,9 @@
 use bytes::Bytes;
 
 use super::source::{Frame, Source, Window};
+use crate::codec::raw_package::RawPackage;
 use crate::point::Route;
+use crate::spool::Kind;
 
 /// Frames of one route that are sent together under one id.
 #[derive(Clone, Debug)]
@@ -23,6 +25,8 @@ pub struct Package {
     pub last_seq: u64,
     /// None: stored by a version that knows more about routes than this one.
     pub route: Option<Route>,
+    /// Of all of its frames. A raw package has one frame.
+    pub kind: Kind,
     /// In order of `seq`; never empty.
     pub frames: Vec<Frame>,
 }
@@ -32,7 +36,25 @@ impl Package {
         let (route, sealed_ms) =
             frames.first().map_or((&[][..], 0), |frame| (&frame.block.route[..], frame.block.sealed_ms));
         let id = source.package_id(first_seq, last_seq, route, sealed_ms);
-        Package { id, first_seq, last_seq, route: Route::decode(route).ok(), frames }
+        let kind = frames.first().map_or(Kind::Points, |frame| frame.block.kind);
+        Package { id, first_seq, last_seq, route: Route::decode(route).ok(), kind, frames }
+    }
+
+    /// The request in a raw package; none in one of points.
+    pub fn raw(&self) -> Option<RawPackage<'_>> {
+        let frame = self.frames.first().filter(|_| self.kind == Kind::Raw)?;
+        RawPackage::read(&frame.block.payload)
+    }
+
+    /// Why it can never be sent by this version.
+    pub fn unreadable(&self) -> Option<&'static str> {
+        if self.route.is_none() {
+            Some("the route was stored by a newer version")
+        } else if self.kind == Kind::Raw && self.raw().is_none() {
+            Some("the package is not what its frame says")
+        } else {
+            None
+        }
     }
 
     pub fn points(&self) -> u64 {
@@ -69,15 +91,24 @@ impl Package {
 
 /// The packages of a window, in the order of their first frames.
 pub fn packages<S: Source>(window: &Window, source: &S) -> Vec<Package> {
-    let mut groups: Vec<(&Bytes, Vec<Frame>)> = Vec::new();
+    // By route; none for a raw frame, which nobody joins.
+    let mut groups: Vec<(Option<&Bytes>, Vec<Frame>)> = Vec::new();
     for frame in &window.frames {
-        match groups.iter_mut().find(|(route, _)| *route == &frame.block.route) {
+        let route = (frame.block.kind == Kind::Points).then_some(&frame.block.route);
+        match groups.iter_mut().find(|(other, _)| route.is_some() && *other == route) {
             Some((_, frames)) => frames.push(frame.clone()),
-            None => groups.push((&frame.block.route, vec![frame.clone()])),
+            None => groups.push((route, vec![frame.clone()])),
         }
     }
-    let (first, last) = (window.first_seq, window.last_seq);
-    groups.into_iter().map(|(_, frames)| Package::new(first, last, frames, source)).collect()
+    let package = |(route, frames): (Option<&Bytes>, Vec<Frame>)| {
+        let (first, last) = match (route, frames.first()) {
+            // Its own number is all of its range: no other package has that, for its frame would be in it.
+            (None, Some(frame)) => (frame.seq, frame.seq),
+            _ => (window.first_seq, window.last_seq),
+        };
+        Package::new(first, last, frames, source)
+    };
+    groups.into_iter().map(package).collect()
 }
 
 #[cfg(test)]
@@ -97,7 +128,7 @@ mod tests {
             packages.iter().map(|package| package.frames.iter().map(|frame| frame.seq).collect()).collect();
         assert_eq!(seqs, [vec![0, 2], vec![1, 4], vec![3]]);
         assert_eq!(packages[0].points(), 22);
-        assert_eq!(packages[1].route, Some(Route { storage_index: Some("b".into()) }));
+        assert_eq!(packages[1].route, Some(Route { storage_index: Some("b".into()), token: None }));
         let ids: Vec<&str> = packages.iter().map(|package| package.id.as_str()).collect();
         let again: Vec<String> =
             super::packages(&window, &source).into_iter().map(|package| package.id).collect();
@@ -151,6 +182,28 @@ mod tests {
         assert_eq!((seqs(&left), seqs(&right)), (vec![1, 2], vec![1000]));
         let [left, right] = left.halves(&source).unwrap();
         assert_eq!((seqs(&left), seqs(&right)), (vec![1], vec![2]));
+    }
+
+    #[test]
+    fn a_raw_frame_is_a_package_of_its_own() {
+        let source = Scripted::empty();
+        let mut frames: Vec<Frame> = (5..10).map(|seq| frame(seq, "", 1)).collect();
+        for seq in [1, 2, 4] {
+            frames[seq].block.kind = Kind::Raw;
+            frames[seq].block.payload = Bytes::from_static(b"POST /a HTTP/1.1\r\n\r\nbody");
+        }
+        frames[4].block.payload = Bytes::from_static(b"noise");
+        let packages = packages(&window(frames), &source);
+        let seqs: Vec<Vec<u64>> =
+            packages.iter().map(|package| package.frames.iter().map(|frame| frame.seq).collect()).collect();
+        assert_eq!(seqs, [vec![5, 8], vec![6], vec![7], vec![9]]);
+        let ranges: Vec<(u64, u64)> =
+            packages.iter().map(|package| (package.first_seq, package.last_seq)).collect();
+        assert_eq!(ranges, [(5, 9), (6, 6), (7, 7), (9, 9)]);
+        assert!(packages[0].raw().is_none() && packages[0].unreadable().is_none());
+        assert_eq!(packages[1].raw().unwrap().path, "/a");
+        assert!(packages[1].unreadable().is_none() && packages[1].halves(&source).is_none());
+        assert!(packages[3].unreadable().is_some());
     }
 
     #[test]

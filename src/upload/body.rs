@@ -64,6 +64,13 @@ pub fn codec(accepts: Accepts) -> Codec {
     }
 }
 
+/// A raw package from `at` on, as it is.
+pub fn raw(blocks: &[Block], at: usize) -> Prepared {
+    let parts = blocks.iter().map(|block| block.payload.slice(at.min(block.payload.len())..)).collect();
+    let points = blocks.iter().map(|block| u64::from(block.points)).sum();
+    Prepared { body: Body::of(parts), points, unreadable: Vec::new() }
+}
+
 /// The blocks as they are, if the destination takes them so.
 pub fn joined<'a>(blocks: impl Iterator<Item = &'a Block> + Clone, accepts: Accepts) -> Option<Prepared> {
     if accepts.format != Format::Protobuf || blocks.clone().any(|block| coding(block.codec) != accepts.coding)

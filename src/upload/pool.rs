@@ -31,13 +31,17 @@ const CONNECT_LIMIT_MAX: Duration = Duration::from_secs(5);
 /// Head and small parts of a body are gathered up to this before they are sent.
 const GATHER_BYTES: usize = 64 << 10;
 
+/// A body of several mebibytes, as a raw package may have, gets this much more time for each: a slow link must be able to
+/// deliver it at all.
+const TIME_PER_MIB: Duration = Duration::from_secs(2);
+
 /// Answers are some hundred bytes.
 const RECV_BYTES: usize = 4 << 10;
 
 /// How connections are made and kept.
 #[derive(Clone, Debug)]
 pub struct PoolSettings {
-    /// From name look-up to the last byte of the answer.
+    /// From name look-up to the last byte of the answer, for an ordinary body.
     pub timeout: Duration,
     /// An idle connection older than this is not used again.
     pub idle_timeout: Duration,
@@ -163,7 +167,8 @@ impl Pool {
 
 impl Transport for Pool {
     async fn exchange(&self, request: Request<'_>) -> Result<Reply, TransportError> {
-        match timeout(self.settings.timeout, self.exchange_on_any(request)).await {
+        let limit = self.settings.timeout + TIME_PER_MIB * (request.body.bytes >> 20) as u32;
+        match timeout(limit, self.exchange_on_any(request)).await {
             Ok(result) => result,
             Err(_elapsed) => Err(TransportError::Timeout),
         }

@@ -7,12 +7,17 @@
 //! The order of checks is the recorded one: category, empty body, decompression, all points, no points, strict, echo.
 //! A body is taken whole or not at all.
 
+use crate::codec::content_encoding::Encoding;
 use crate::http1::Head;
 use crate::point::{Category, Compat, GlobalTags, Precision, Route};
 
 use super::super::reply::{ContentType, Cors, Reply};
+use super::super::request::Peer;
 use super::super::settings::{Ack, Settings, ack_from_name};
 use super::error::ApiError;
+use super::logstreaming::{self, Stream};
+use super::rum;
+use super::token::{self, Sender};
 
 mod decode;
 mod params;
@@ -33,7 +38,7 @@ const LABEL_BYTES_MAX: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentEncoding {
     Identity,
-    Gzip,
+    Coded(Encoding),
     /// Named, and nothing we decode.
     Unknown,
 }
@@ -45,6 +50,10 @@ pub enum BodyFormat {
     /// Simple JSON or PB-JSON, element by element.
     Json,
     Protobuf,
+    /// A log line a point: see [`super::logstreaming`].
+    Text,
+    /// Log records in JSON: the same.
+    Firelens,
 }
 
 /// In which form the points are sent back.
@@ -89,6 +98,8 @@ pub struct WritePlan {
     /// When the answer may be given.
     pub ack: Ack,
     pub cors: Cors,
+    /// A write of [`super::logstreaming`], which is answered in its own way.
+    pub stream: Option<Box<Stream>>,
 }
 
 /// Reads the head. `path` and `category` are decoded; the reply is boxed because it is the rare case.
@@ -97,12 +108,27 @@ pub fn plan(
     path: &[u8],
     category: &[u8],
     cors: Cors,
+    peer: &Peer,
     settings: &Settings,
 ) -> Result<WritePlan, Box<Reply>> {
     let compat = settings.options.compat;
     let Some(category) = category_of(category, compat) else {
         return Err(Box::new(ApiError::invalid_category(path).reply().with_cors(&cors)));
     };
+    let mut plan = plan_of(head, category, cors, settings)?;
+    if category == Category::Rum {
+        plan.own_tags = rum::own_tags(head, peer, plan.format, settings);
+    }
+    Ok(plan)
+}
+
+/// As [`plan`], once the category is known.
+pub(super) fn plan_of(
+    head: &Head<'_>,
+    category: Category,
+    cors: Cors,
+    settings: &Settings,
+) -> Result<WritePlan, Box<Reply>> {
     let params = Params::read(head.query);
     let ack = match params.ack.as_deref() {
         None => settings.options.ack,
@@ -114,11 +140,14 @@ pub fn plan(
             }
         },
     };
+    let sender = if category == Category::Rum { Sender::Browser } else { Sender::Agent };
+    let token = token::of_write(head.query, sender, settings)
+        .map_err(|error| Box::new(error.reply().with_cors(&cors)))?;
     // `storage_index` means something for logging only; elsewhere it is ignored.
     let storage_index = params.storage_index.filter(|_| category == Category::Logging);
     Ok(WritePlan {
         category,
-        route: Route { storage_index: storage_index.as_deref().map(label) },
+        route: Route { storage_index: storage_index.as_deref().map(label), token },
         precision: Precision::from_param(params.precision.as_deref().unwrap_or("")),
         encoding: content_encoding(head, params.encoding.as_deref()),
         format: body_format(head),
@@ -132,6 +161,7 @@ pub fn plan(
         version: params.version.as_deref().map(label),
         ack,
         cors,
+        stream: None,
     })
 }
 
@@ -139,7 +169,7 @@ pub fn plan(
 fn category_of(name: &[u8], compat: Compat) -> Option<Category> {
     let category = Category::from_name(std::str::from_utf8(name).ok()?)?;
     let refused = category == Category::Profiling && compat == Compat::Datakit184;
-    (!refused).then_some(category)
+    (category.has_points() && !refused).then_some(category)
 }
 
 /// `Content-Type` decides: `application/json` anywhere in it, or one of two exact values; everything else, absent
@@ -163,14 +193,14 @@ fn content_encoding(head: &Head<'_>, param: Option<&str>) -> ContentEncoding {
         Some(value) => value.as_bytes(),
         None => head.header("content-encoding").unwrap_or(b""),
     };
-    match value {
-        b"" => ContentEncoding::Identity,
-        b"gzip" => ContentEncoding::Gzip,
-        _ => ContentEncoding::Unknown,
+    match std::str::from_utf8(value) {
+        Ok("") => ContentEncoding::Identity,
+        Ok(name) => Encoding::from_name(name).map_or(ContentEncoding::Unknown, ContentEncoding::Coded),
+        Err(_) => ContentEncoding::Unknown,
     }
 }
 
-fn label(text: &str) -> Box<str> {
+pub(super) fn label(text: &str) -> Box<str> {
     text[..text.floor_char_boundary(LABEL_BYTES_MAX)].into()
 }
 
@@ -186,19 +216,27 @@ pub struct Written {
 impl WritePlan {
     /// The answer to a write that went well. The shard gives it when `self.ack` allows.
     pub fn reply(&self, written: Written) -> Reply {
-        Reply {
+        if self.stream.is_some() {
+            return logstreaming::reply(self);
+        }
+        let reply = Reply {
             nosniff: true,
             content_type: ContentType::Empty,
             cors: self.cors.clone(),
             ack: (!self.dry).then_some(self.ack),
             body: written.echo.unwrap_or_default(),
             ..Reply::empty(200)
-        }
+        };
+        if self.category == Category::Rum { rum::answered(reply) } else { reply }
     }
 
     /// The answer to a write that is refused.
     pub fn refuse(&self, error: &ApiError) -> Reply {
-        error.reply().with_cors(&self.cors)
+        if self.stream.is_some() {
+            return logstreaming::refuse(self, error);
+        }
+        let reply = if self.category == Category::Rum { rum::refused(error) } else { error.reply() };
+        reply.with_cors(&self.cors)
     }
 }
 

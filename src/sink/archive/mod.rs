@@ -13,6 +13,12 @@
 //! delivered, so a crash leaves at most one torn record at the end, which the next start cuts off: the package comes
 //! again, with the same id. A crash between the sync and the spool's cursor writes a package twice, again with the same id.
 //!
+//! A raw package is a file of its own, a request as it came: text up to the empty line, then the body.
+//!
+//!       rum-replay/
+//!         2026-01-31/
+//!           dk_0a1b2c3d4e5f6g7h8i9j.http
+//!
 //! This folder knows names and text; `upload::archive` writes the files.
 
 pub mod text;
@@ -120,6 +126,11 @@ impl FileName {
 }
 
 impl Archive {
+    /// The file of a raw package that was sent to `path`.
+    pub fn raw_path(&self, path: &str, day: &Day, package_id: &str) -> PathBuf {
+        self.dir.join(raw_folder(path)).join(&day.0).join(format!("{package_id}.http"))
+    }
+
     /// The folder of one category.
     pub fn folder(&self, category: Category) -> PathBuf {
         self.dir.join(category.name())
@@ -129,6 +140,15 @@ impl Archive {
     pub fn path(folder: &Path, name: &FileName) -> PathBuf {
         folder.join(name.text())
     }
+}
+
+/// `/v1/write/rum/replay` is `rum-replay`.
+fn raw_folder(path: &str) -> String {
+    let path = path.strip_prefix("/v1/").unwrap_or(path);
+    let path = path.strip_prefix("write/").unwrap_or(path).trim_matches('/');
+    let name: String =
+        path.chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '-' }).collect();
+    if name.is_empty() { "raw".to_owned() } else { name }
 }
 
 #[cfg(test)]
@@ -179,5 +199,15 @@ mod tests {
         assert_eq!(FileName::next_number(names.iter(), &day), 3);
         assert_eq!(FileName::next_number(names.iter(), &other), 10);
         assert_eq!(FileName::next_number([].iter(), &day), 1);
+    }
+
+    #[test]
+    fn raw_packages_have_folders_by_their_paths() {
+        let archive = Archive { dir: "/a".into(), rotate_bytes: 1 };
+        let path = |path| archive.raw_path(path, &Day::of_ms(0), "dk_1").display().to_string();
+        assert_eq!(path("/v1/write/rum/replay"), "/a/rum-replay/1970-01-01/dk_1.http");
+        assert_eq!(path("/v1/upload/profiling"), "/a/upload-profiling/1970-01-01/dk_1.http");
+        assert_eq!(path("/../etc"), "/a/---etc/1970-01-01/dk_1.http");
+        assert_eq!(path("/"), "/a/raw/1970-01-01/dk_1.http");
     }
 }

@@ -6,13 +6,13 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::{Ledger, Uploads};
-use crate::point::Category;
+use crate::point::{Category, Route, RouteError};
 use crate::rt::sync::Notify;
-use crate::sink::{Outcome, Parcel, Refusal};
+use crate::sink::{Outcome, Parcel, Refusal, redact_tokens};
 use crate::upload::batcher::{self, Package};
 use crate::upload::body::Prepared;
 use crate::upload::carrier::Carrier;
-use crate::upload::dead::{DeadLetter, Note, codec_name};
+use crate::upload::dead::{DeadLetter, KeptToken, Note, codec_name, kind_name};
 use crate::upload::env::Env;
 use crate::upload::gate::Gate;
 use crate::upload::race::{Either, join_all, race};
@@ -203,11 +203,9 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
     /// Sends a package to every target. None when it was broken off.
     async fn settle(&self, package: &Package) -> Option<Deaths> {
         let targets = self.uploads.targets.len();
-        if package.route.is_none() {
-            let death = |frame: &Frame| {
-                let text = "the route was stored by a newer version".to_owned();
-                self.death(package, frame, 0, Refusal::Unreadable, None, text)
-            };
+        if let Some(reason) = package.unreadable() {
+            let death =
+                |frame: &Frame| self.death(package, frame, 0, Refusal::Unreadable, None, reason.to_owned());
             return Some(package.frames.iter().map(|frame| (frame.seq, death(frame))).collect());
         }
         let prepared = Rc::new(self.prepare(package).await?);
@@ -387,11 +385,17 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
 
     fn letter(&self, death: &Death, now_ms: u64) -> DeadLetter {
         let block = &death.frame.block;
+        let (route, token) = match Route::decode(&block.route) {
+            Ok(route) => (route.shown(), route.token.map(KeptToken)),
+            Err(RouteError) => (redact_tokens(&String::from_utf8_lossy(&block.route)), None),
+        };
         let note = Note {
             package: death.package.clone(),
             seq: death.frame.seq,
             category: self.category.name().to_owned(),
-            route: String::from_utf8_lossy(&block.route).into_owned(),
+            route,
+            token,
+            kind: kind_name(block.kind).to_owned(),
             codec: codec_name(block.codec).to_owned(),
             points: block.points,
             raw_bytes: block.raw_bytes,
@@ -413,5 +417,6 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
 
 fn parcel(category: Category, package: &Package, points: u64) -> Option<Parcel<'_>> {
     let route = package.route.as_ref()?;
-    Some(Parcel { category, route, package_id: &package.id, points, received_ms: package.received_ms() })
+    let (package_id, received_ms) = (&*package.id, package.received_ms());
+    Some(Parcel { category, route, package_id, points, received_ms, raw: package.raw() })
 }

@@ -34,6 +34,8 @@ pub struct Package {
     pub query: String,
     pub headers: BTreeMap<String, String>,
     pub points: Vec<Point>,
+    /// The body of what is no package of points.
+    pub raw: Vec<u8>,
     /// How many bytes the body had before and after decompression.
     pub wire_bytes: usize,
     pub raw_bytes: usize,
@@ -124,12 +126,25 @@ impl Dataway {
         for package in &self.state().packages {
             let repeated = taken.iter().find(|other| other.id() == package.id());
             if let Some(first) = repeated {
-                assert_eq!(first.points, package.points, "two bodies under one id");
+                assert!(
+                    first.points == package.points && first.raw == package.raw,
+                    "two bodies under one id"
+                );
             } else if package.answered == Step::Take {
                 taken.push(package.clone());
             }
         }
         taken
+    }
+
+    /// The raw packages that were taken, one per id.
+    pub fn raw(&self) -> Vec<Package> {
+        self.taken().into_iter().filter(|package| !package.headers.contains_key("x-points")).collect()
+    }
+
+    /// Waits until so many raw packages were taken.
+    pub fn await_raw(&self, enough: usize) -> Vec<Package> {
+        self.wait_for(|| self.raw(), |packages| packages.len() >= enough)
     }
 
     /// The points of the packages that were taken.
@@ -242,8 +257,15 @@ fn read_package(reader: &mut BufReader<TcpStream>) -> Option<(Package, bool)> {
         Some("zstd") => zstd::decode_all(body.as_slice()).expect("zstd"),
         Some(other) => panic!("Content-Encoding: {other}"),
     };
-    let points = points::read(&raw);
-    assert_eq!(headers["x-points"], points.len().to_string());
+    // Of a raw package the body is kept; it says nothing of points.
+    let points = match headers.get("x-points") {
+        Some(count) => {
+            let points = points::read(&raw);
+            assert_eq!(*count, points.len().to_string());
+            points
+        }
+        None => Vec::new(),
+    };
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let close = headers.get("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
     let package = Package {
@@ -252,6 +274,7 @@ fn read_package(reader: &mut BufReader<TcpStream>) -> Option<(Package, bool)> {
         points,
         wire_bytes: body.len(),
         raw_bytes: raw.len(),
+        raw: if headers.contains_key("x-points") { Vec::new() } else { body },
         headers,
         answered: Step::Take,
     };

@@ -1,13 +1,16 @@
 //! A whole body in one go, straight into an open block; and what is said about a body that is bad.
 
+use std::fmt::Write as _;
+
 use crate::buf::Padded;
-use crate::codec::content_encoding::DecodeError;
+use crate::codec::content_encoding::{DecodeError, Limits, RATIO_MAX};
 use crate::codec::line_protocol;
 use crate::intake::Settings;
 use crate::limits::DIRECT_BODY_BYTES_MAX;
 use crate::point::Batch;
-use crate::point::encode::explain_json;
+use crate::point::encode::{explain_json, explain_protobuf};
 
+use super::super::logstreaming;
 use super::reader::{Fed, Reader, Scratch, Stop};
 use super::{ApiError, BodyFormat, ContentEncoding, WritePlan, Written};
 
@@ -36,6 +39,10 @@ pub fn decode(
     scratch: &mut Scratch,
     batch: &mut Batch,
 ) -> Result<Decoded, ApiError> {
+    // Of a stream nothing is what there was to say; every other write without a body is a mistake.
+    if body.is_empty() && plan.stream.is_some() {
+        return Ok(Decoded::Written(Written::default()));
+    }
     let mark = batch.mark();
     // Taken out, so that the rest of the scratch can be lent.
     let mut decompressed = std::mem::take(&mut scratch.body);
@@ -67,12 +74,13 @@ fn decompress<'a>(
     }
     match plan.encoding {
         ContentEncoding::Identity => Ok(body),
-        ContentEncoding::Gzip => {
+        ContentEncoding::Coded(encoding) => {
             out.clear();
-            scratch.gzip.reset();
+            scratch.decompress.reset(encoding);
             let most = settings.options.body_bytes_max.min(DIRECT_BODY_BYTES_MAX);
-            match scratch.gzip.decode_all(&body, out, most) {
+            match scratch.decompress.decode_all(&body, out, &Limits::new(most)) {
                 Ok(()) => Ok(Padded::pad(out)),
+                // Whether it is too much or a bomb is found out elsewhere.
                 Err(DecodeError::TooLarge) if most < settings.options.body_bytes_max => Err(Stop::TooMuch),
                 Err(error) => Err(Stop::Refused(decode_error(error, settings))),
             }
@@ -130,7 +138,7 @@ pub(super) fn check_body(plan: &WritePlan, body: &[u8]) -> Result<(), ApiError> 
         return Err(error);
     }
     match plan.format {
-        BodyFormat::LineProtocol if body.is_empty() => {
+        BodyFormat::LineProtocol if body.is_empty() && plan.stream.is_none() => {
             Err(ApiError::invalid_line_point("empty data".to_owned()))
         }
         _ => Ok(()),
@@ -140,7 +148,11 @@ pub(super) fn check_body(plan: &WritePlan, body: &[u8]) -> Result<(), ApiError> 
 pub(super) fn decode_error(error: DecodeError, settings: &Settings) -> ApiError {
     match error {
         DecodeError::Malformed => ApiError::DECODE_BODY_FAILED,
-        DecodeError::TooLarge => ApiError::body_too_large(settings.options.body_bytes_max),
+        DecodeError::TooLarge => {
+            let mut error = ApiError::body_too_large(settings.options.body_bytes_max);
+            let _ = write!(error.message, ", or {RATIO_MAX} times as large as it came");
+            error
+        }
     }
 }
 
@@ -150,8 +162,10 @@ pub fn explain(format: BodyFormat, body: &[u8]) -> ApiError {
     match format {
         BodyFormat::LineProtocol => ApiError::invalid_line_point(line_protocol::explain(body).message),
         BodyFormat::Json => ApiError::invalid_json_point(explain_json(body)),
-        BodyFormat::Protobuf => {
-            ApiError::invalid_protobuf_point("protobuf bodies are not taken yet".to_owned())
+        BodyFormat::Protobuf => ApiError::invalid_protobuf_point(explain_protobuf(body)),
+        BodyFormat::Text | BodyFormat::Firelens => {
+            let most = logstreaming::LINE_BYTES_MAX;
+            ApiError::bad_request(format!("a line of the body is longer than {most} bytes"))
         }
     }
 }

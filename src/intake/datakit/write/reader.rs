@@ -4,13 +4,15 @@
 //! echoes; the other encodes what is fed, with global tags and corrected times.
 
 use crate::buf::Padded;
-use crate::codec::content_encoding::GzipDecoder;
+use crate::codec::content_encoding;
 use crate::codec::line_protocol::{self, Tape};
 use crate::intake::Settings;
+use crate::intake::datakit::rum;
 use crate::point::draft::Warn;
-use crate::point::encode::{Encoder, JsonAt, Rules, Stretch};
-use crate::point::{Batch, Compat, GlobalTags, echo, rules};
+use crate::point::encode::{BadJson, Encoder, JsonAt, Rules, Stretch};
+use crate::point::{Batch, Category, Compat, GlobalTags, echo, rules};
 
+use super::super::logstreaming;
 use super::{ApiError, BodyFormat, Echo, TagSet, WritePlan, Written};
 
 /// So many lines are encoded before the batch is looked at: short lines grow, and a stretch has many of them.
@@ -26,7 +28,7 @@ pub struct Scratch {
     pub(super) encoder: Encoder,
     /// The decompressed body.
     pub(super) body: Vec<u8>,
-    pub(super) gzip: GzipDecoder,
+    pub(super) decompress: content_encoding::Decoder,
     /// Points as they are echoed: without what is added when points are fed.
     pub(super) echo: Batch,
 }
@@ -51,9 +53,48 @@ pub(super) trait Fed {
 #[derive(Clone, Copy, Debug)]
 enum At {
     Lines(usize),
+    Points(Elements),
+}
+
+/// A format whose points are encoded straight from the body.
+#[derive(Clone, Copy, Debug)]
+enum Elements {
     Json(JsonAt),
-    /// A format that is not read.
-    Unread,
+    Protobuf(usize),
+}
+
+impl Elements {
+    fn encode(
+        &mut self,
+        encoder: &mut Encoder,
+        body: Padded<'_>,
+        stretch: Stretch,
+        rules: &Rules<'_>,
+        batch: &mut Batch,
+    ) -> Result<Option<Warn>, Stop> {
+        match self {
+            Elements::Json(at) => {
+                encoder.encode_json(body, at, stretch, rules, batch).map_err(|BadJson| Stop::Bad)
+            }
+            Elements::Protobuf(at) => {
+                encoder.encode_protobuf(body, at, stretch, rules, batch).map_err(|_| Stop::Bad)
+            }
+        }
+    }
+
+    fn offset(&self) -> usize {
+        match self {
+            Elements::Json(at) => at.offset(),
+            Elements::Protobuf(at) => *at,
+        }
+    }
+
+    fn is_done(&self, body: &[u8]) -> bool {
+        match self {
+            Elements::Json(at) => at.is_done(),
+            Elements::Protobuf(at) => *at >= body.len(),
+        }
+    }
 }
 
 /// One body being read.
@@ -76,9 +117,9 @@ impl Reader {
         let global_tags = plan.global_tags(settings);
         Reader {
             at: match plan.format {
-                BodyFormat::LineProtocol => At::Lines(0),
-                BodyFormat::Json => At::Json(JsonAt::default()),
-                BodyFormat::Protobuf => At::Unread,
+                BodyFormat::LineProtocol | BodyFormat::Text | BodyFormat::Firelens => At::Lines(0),
+                BodyFormat::Json => At::Points(Elements::Json(JsonAt::default())),
+                BodyFormat::Protobuf => At::Points(Elements::Protobuf(0)),
             },
             now_ns,
             points: 0,
@@ -110,17 +151,16 @@ impl Reader {
         }
         match self.at {
             At::Lines(from) => self.read_lines(plan, body, from, settings, scratch, echo, fed, budget),
-            At::Json(from) => self.read_json(plan, body, from, settings, scratch, echo, fed, budget),
-            At::Unread => Err(Stop::Bad),
+            At::Points(from) => self.read_points(plan, body, from, settings, scratch, echo, fed, budget),
         }
     }
 
     #[expect(clippy::too_many_arguments, reason = "as `read`")]
-    fn read_json(
+    fn read_points(
         &mut self,
         plan: &WritePlan,
         body: Padded<'_>,
-        from: JsonAt,
+        from: Elements,
         settings: &Settings,
         scratch: &mut Scratch,
         echo: &mut Batch,
@@ -131,30 +171,33 @@ impl Reader {
         let mut at = from;
         if !plan.dry {
             let (batch, growth) = fed.batch().ok_or(Stop::TooMuch)?;
-            let before = batch.points;
+            let before = batch.mark();
             let stretch = Stretch { budget, growth, ..Stretch::WHOLE };
             let rules = self.feed_rules(plan, settings);
-            encoder.encode_json(body, &mut at, stretch, &rules, batch).map_err(|_| Stop::Bad)?;
-            self.points += batch.points - before;
+            at.encode(encoder, body, stretch, &rules, batch)?;
+            if !plan.is_looked_at() {
+                check(plan, batch.since(before), settings)?;
+            }
+            self.points += batch.points - before.points();
         }
         if plan.dry || plan.is_looked_at() {
-            // The same elements again, or as many as a step should.
+            // The same points again, or as many as a step should.
             let stretch = match plan.dry {
                 true => Stretch { budget, growth: LOOK_GROWTH_BYTES, ..Stretch::WHOLE },
                 false => Stretch { until: at.offset(), ..Stretch::WHOLE },
             };
-            let (mut looked_at, before) = (from, echo.points);
+            let (mut looked_at, before) = (from, echo.mark());
             let rules = self.look_rules(plan, settings);
-            let warn =
-                encoder.encode_json(body, &mut looked_at, stretch, &rules, echo).map_err(|_| Stop::Bad)?;
+            let warn = looked_at.encode(encoder, body, stretch, &rules, echo)?;
+            check(plan, echo.since(before), settings)?;
             self.warn = self.warn.take().or(warn);
             if plan.dry {
                 at = looked_at;
-                self.points += echo.points - before;
+                self.points += echo.points - before.points();
             }
         }
-        self.at = At::Json(at);
-        Ok(at.is_done())
+        self.at = At::Points(at);
+        Ok(at.is_done(&body))
     }
 
     #[expect(clippy::too_many_arguments, reason = "as `read`")]
@@ -170,13 +213,21 @@ impl Reader {
         budget: usize,
     ) -> Result<bool, Stop> {
         let Scratch { tape, encoder, .. } = scratch;
-        let next = line_protocol::parse_some(body, from, budget, tape).map_err(|_| Stop::Bad)?;
+        let next = match &plan.stream {
+            Some(stream) if plan.format != BodyFormat::LineProtocol => {
+                logstreaming::read_some(plan.format, stream, body, from, budget, tape)
+                    .map_err(|_| Stop::Bad)?
+            }
+            _ => line_protocol::parse_some(body, from, budget, tape).map_err(|_| Stop::Bad)?,
+        };
         self.at = At::Lines(next);
         self.points += tape.points.len() as u32;
         self.lost_points += tape.lost_points;
         self.lost_values += tape.lost_values;
         if plan.is_looked_at() {
+            let before = echo.mark();
             let warn = encoder.encode(body, tape, &self.look_rules(plan, settings), echo);
+            check(plan, echo.since(before), settings)?;
             self.warn = self.warn.take().or(warn);
         }
         if !plan.dry {
@@ -184,7 +235,11 @@ impl Reader {
             for first in (0..tape.points.len()).step_by(RUN_POINTS) {
                 let run = first..tape.points.len().min(first + RUN_POINTS);
                 let (batch, _) = fed.batch().ok_or(Stop::TooMuch)?;
+                let before = batch.mark();
                 encoder.encode_range(body, tape, run, &rules, batch);
+                if !plan.is_looked_at() {
+                    check(plan, batch.since(before), settings)?;
+                }
             }
         }
         Ok(next >= body.len())
@@ -208,7 +263,7 @@ impl Reader {
     /// What the parser left out. DataKit drops a point whose value cannot be decoded and says nothing as long as another
     /// point is left; here the body is refused. A value that is only not what was written refuses a strict request.
     fn check_lost(&self, plan: &WritePlan) -> Result<(), ApiError> {
-        if self.points == 0 {
+        if self.points == 0 && plan.stream.is_none() {
             return Err(ApiError::NO_POINTS);
         }
         if self.lost_points > 0 {
@@ -254,10 +309,27 @@ impl Reader {
     }
 }
 
+/// What a category wants of encoded points beyond the rules of all.
+fn check(plan: &WritePlan, points: &[u8], settings: &Settings) -> Result<(), Stop> {
+    if plan.category != Category::Rum {
+        return Ok(());
+    }
+    rum::check(points, &settings.options).map_err(|message| {
+        Stop::Refused(match plan.format {
+            BodyFormat::LineProtocol | BodyFormat::Text | BodyFormat::Firelens => {
+                ApiError::invalid_line_point(message)
+            }
+            BodyFormat::Json => ApiError::invalid_json_point(message),
+            BodyFormat::Protobuf => ApiError::invalid_protobuf_point(message),
+        })
+    })
+}
+
 impl WritePlan {
     /// Whether the points are needed as the client wrote them.
     fn is_looked_at(&self) -> bool {
-        self.strict || self.echo.is_some()
+        // Where nothing is fed, what must be checked is looked at.
+        self.strict || self.echo.is_some() || (self.dry && self.category == Category::Rum)
     }
 
     fn global_tags<'a>(&self, settings: &'a Settings) -> Option<&'a GlobalTags> {

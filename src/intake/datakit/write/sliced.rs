@@ -7,7 +7,7 @@
 use std::mem;
 
 use crate::buf::{PADDING, Padded};
-use crate::codec::content_encoding::GzipDecoder;
+use crate::codec::content_encoding::{self, Limits};
 use crate::intake::Settings;
 use crate::point::Batch;
 
@@ -36,7 +36,7 @@ pub enum Step {
 pub struct Decoder {
     step_bytes: usize,
     stage: Stage,
-    gzip: GzipDecoder,
+    decompress: content_encoding::Decoder,
     /// The decompressed body; padded once it is whole.
     decoded: Vec<u8>,
     reader: Reader,
@@ -79,7 +79,7 @@ impl Decoder {
         Decoder {
             step_bytes,
             stage: Stage::Start,
-            gzip: GzipDecoder::default(),
+            decompress: content_encoding::Decoder::default(),
             decoded: Vec::new(),
             reader: Reader::new(plan, settings, now_ns),
             echo: Batch::default(),
@@ -106,16 +106,19 @@ impl Decoder {
                         check_body(plan, &body).map_err(Stop::Refused)?;
                         Stage::Read(false)
                     }
-                    ContentEncoding::Gzip => Stage::Decompress,
+                    ContentEncoding::Coded(encoding) => {
+                        self.decompress.reset(encoding);
+                        Stage::Decompress
+                    }
                     ContentEncoding::Unknown => return Err(Stop::Refused(ApiError::DECODE_BODY_FAILED)),
                 };
                 Ok(Step::More)
             }
             Stage::Decompress => {
-                let limit = settings.options.body_bytes_max;
+                let limits = Limits::new(settings.options.body_bytes_max);
                 let whole = self
-                    .gzip
-                    .decode_some(&body, &mut self.decoded, limit, self.step_bytes)
+                    .decompress
+                    .decode_some(&body, &mut self.decoded, &limits, self.step_bytes)
                     .map_err(|error| Stop::Refused(decode_error(error, settings)))?;
                 if whole {
                     check_body(plan, &self.decoded).map_err(Stop::Refused)?;

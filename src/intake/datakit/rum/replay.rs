@@ -1,0 +1,55 @@
+//! `POST /v1/write/rum/replay`: a piece of a recorded session, as the browser packed it.
+//!
+//! A multipart form: the compressed segment as a file, and what it belongs to as plain values. It is not looked into: the
+//! request is kept as a raw package ([`crate::intake::raw`]) and delivered to the same path of the destination with its
+//! headers and its body unchanged.
+//!
+//! Answers: 200 without a body when it is stored, 413 without a body (recorded) when it is no multipart form, 400 when
+//! it is larger than [`BODY_BYTES_MAX`]. Until it is stored nothing is said but 503, on which the SDK tries again.
+
+use crate::http1::{Framing, Head, query};
+use crate::intake::datakit::error::ApiError;
+use crate::intake::raw::{RawPlan, boundary, package_head};
+use crate::intake::{ContentType, Cors, Reply, Settings, ack_from_name};
+use crate::point::{Category, Route};
+
+pub const PATH: &str = "/v1/write/rum/replay";
+
+/// The recorded server's bound. The SDK closes a segment at 60 KB.
+pub const BODY_BYTES_MAX: u64 = 32 << 20;
+
+/// What the head asks for, or the answer to it.
+pub fn plan(head: &Head<'_>, cors: Cors, settings: &Settings) -> Result<RawPlan, Box<Reply>> {
+    if let Some(reply) = too_large(head, &cors) {
+        return Err(Box::new(reply));
+    }
+    let refused = Reply::empty(413).with_cors(&cors);
+    let Some(boundary) = head.header("content-type").and_then(boundary) else {
+        return Err(Box::new(refused));
+    };
+    let asked = query::first(head.query, "ack").filter(|name| !name.is_empty());
+    let Some(ack) = asked.as_deref().map_or(Some(settings.options.ack), ack_from_name) else {
+        let message = format!("unknown ack {:?}: memory, disk or upstream", asked.unwrap_or_default());
+        return Err(Box::new(ApiError::bad_request(message).reply().with_cors(&cors)));
+    };
+    Ok(RawPlan {
+        category: Category::SessionReplay,
+        route: Route::default(),
+        head: package_head(head, PATH),
+        boundary,
+        ack,
+        stored: Reply { ack: Some(ack), ..Reply::empty(200) }.with_cors(&cors),
+        refused,
+    })
+}
+
+/// The refusal of a body by its announced length.
+pub fn too_large(head: &Head<'_>, cors: &Cors) -> Option<Reply> {
+    let Framing::Length(bytes) = head.framing else { return None };
+    (bytes > BODY_BYTES_MAX).then(|| Reply {
+        content_type: ContentType::Value("text/plain; charset=utf-8".into()),
+        body: format!("request body size [{bytes}] exceeds the limit").into_bytes(),
+        cors: cors.clone(),
+        ..Reply::empty(400)
+    })
+}
