@@ -62,7 +62,7 @@ pub fn fuzz_differential(data: &[u8]) -> bool {
 }
 
 /// The points of a body and the first warning; `None`: refused.
-fn outcome(
+pub(super) fn outcome(
     encoder: &mut Encoder,
     reader: Reader,
     budget: usize,
@@ -96,7 +96,7 @@ fn outcome(
 
 /// What a point says, without the order of its fields.
 #[derive(Debug, PartialEq)]
-struct Point {
+pub(super) struct Point {
     name: Vec<u8>,
     time: i64,
     fields: Vec<String>,
