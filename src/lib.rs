@@ -32,7 +32,7 @@
 //! |---|---|---|---|---|---|
 //! | 1 | accept | [`net::accept`] | a socket | a connection | 503, too many connections |
 //! | 2 | parse request | [`net::conn`], [`http1::head`], [`http1::body`] | bytes | a head, a whole body | 400, 408, 413, 414, 417, 431, 501, 505, and the connection ends |
-//! | 3 | route | [`intake::route`] | a head | what is to be done | the protocol's own answer |
+//! | 3 | admit, route | [`intake::access`], [`intake::route`] | a head | what is to be done | 403, 429, 503 before the body is read; the protocol's own answer |
 //! | 4 | decode | [`codec::line_protocol`] | a body | a tape of views into it | 400, every bad line named |
 //! | 5 | check, encode | [`point::encode`] | the tape | protobuf in the open block | 400 in strict mode |
 //! | 6 | seal, push | [`shard::lanes`] | the open block | a block in its category's ring | 503 when there is no room for some seconds |

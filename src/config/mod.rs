@@ -20,8 +20,8 @@ pub use read::Problem;
 pub use resolve::{Resolved, Surroundings, resolve};
 pub use settings::{
     Ack, ArchiveSettings, BodyFormat, Compat, Compression, DatawaySettings, Destination, Full, HttpSettings,
-    LimitSettings, Listener, LogFormat, LogSettings, RUM_MEASUREMENTS, RUM_ORIGIN_IP_HEADER, RumSettings,
-    Settings, SpoolSettings,
+    LimitSettings, Listener, LogFormat, LogSettings, RUM_MEASUREMENTS, RUM_ORIGIN_IP_HEADER, RateLimit,
+    RumSettings, Settings, SpoolSettings,
 };
 
 #[cfg(test)]

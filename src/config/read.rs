@@ -153,9 +153,10 @@ impl Reader<'_> {
                     .map_err(|_| "is too large a number".to_owned())?;
                 from_integer(key.kind, number)
             }
-            DeValue::Float(value) if key.kind == Kind::Number => {
-                positive(value.as_str()).ok_or_else(|| form(key.kind, None))
-            }
+            DeValue::Float(value) => match key.kind {
+                Kind::Number { zero } => number(value.as_str(), zero).ok_or_else(|| form(key.kind, None)),
+                kind => Err(form(kind, Some("a number"))),
+            },
             DeValue::Array(items) => match key.kind {
                 Kind::TextList | Kind::SecretList => {
                     let mut list = Vec::with_capacity(items.len());
@@ -207,7 +208,7 @@ fn from_text(kind: Kind, leaf: &Leaf, shown: Option<&str>) -> Result<Value, Stri
         }
         Kind::Shards if text == "auto" => Ok(Value::Shards(Shards::Auto)),
         Kind::Bool if leaf.expanded => text.parse().map(Value::Bool).map_err(|_| bad()),
-        Kind::Number if leaf.expanded => positive(text).ok_or_else(bad),
+        Kind::Number { zero } if leaf.expanded => number(text, zero).ok_or_else(bad),
         Kind::Integer { .. } | Kind::Shards if leaf.expanded => {
             text.parse().map_err(|_| bad()).and_then(|number| from_integer(kind, number))
         }
@@ -223,7 +224,7 @@ fn from_integer(kind: Kind, number: i64) -> Result<Value, String> {
             let bytes = u64::try_from(number).map_err(|_| "must not be negative".to_owned())?;
             within(bytes, min, max).map(Value::Size)
         }
-        Kind::Number if number > 0 => Ok(Value::Number(number as f64)),
+        Kind::Number { zero } if number > 0 || (zero && number == 0) => Ok(Value::Number(number as f64)),
         Kind::Time { zero: true } if number == 0 => Ok(Value::Time(Duration::ZERO)),
         Kind::Shards if number > 0 => Ok(Value::Shards(Shards::Count(number.unsigned_abs() as usize))),
         kind => {
@@ -232,8 +233,9 @@ fn from_integer(kind: Kind, number: i64) -> Result<Value, String> {
     }
 }
 
-fn positive(text: &str) -> Option<Value> {
-    text.parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0).map(Value::Number)
+fn number(text: &str, zero: bool) -> Option<Value> {
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite())?;
+    (number > 0.0 || (zero && number == 0.0)).then_some(Value::Number(number))
 }
 
 fn within(bytes: u64, min: u64, max: u64) -> Result<u64, String> {
@@ -257,7 +259,8 @@ fn form(kind: Kind, got: Option<&str>) -> String {
         }
         Kind::Bool => "true or false".to_owned(),
         Kind::Integer { min, max } => format!("a whole number from {min} to {max}"),
-        Kind::Number => "a number above 0".to_owned(),
+        Kind::Number { zero: false } => "a number above 0".to_owned(),
+        Kind::Number { zero: true } => "a number, 0 or above".to_owned(),
         Kind::Size { .. } => units::SIZE_FORM.to_owned(),
         Kind::Time { .. } => units::TIME_FORM.to_owned(),
         Kind::Shards => "\"auto\", a number above 0, or a list of cores, as [0, 2]".to_owned(),

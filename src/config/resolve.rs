@@ -3,15 +3,18 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
+
+use ipnet::IpNet;
 
 use super::{
     read::{Problem, Shards, Written, read},
     schema,
-    secret::Endpoint,
+    secret::{Endpoint, Secret},
     settings::{
         Ack, ArchiveSettings, BodyFormat, Compat, Compression, DATA_DIR, DatawaySettings, Destination, Full,
-        Listener, LogFormat, SESSION_REPLAY, Settings,
+        Listener, LogFormat, RateLimit, SESSION_REPLAY, Settings,
     },
     units,
 };
@@ -52,6 +55,13 @@ const MAX_RAW_BODY_BYTES_MIN: u64 = 102_400;
 const SEGMENTS_MIN: u64 = 2;
 /// Segments are written with direct I/O, in whole blocks of the device.
 const SEGMENT_ALIGN_BYTES: u64 = 4_096;
+/// DataKit's rate, requests a second.
+const RATE_RECORDED: f64 = 100.0;
+/// The burst that DataKit documents.
+const RATE_BURST: u32 = 500;
+const RATE_TTL: Duration = Duration::from_secs(60);
+/// A route is stored with every block: no token is nearly as long.
+const TOKEN_BYTES_MAX: usize = 128;
 /// DataKit's word for "discard", as the first URL.
 const DEV_NULL: &str = "dev_null";
 
@@ -176,6 +186,48 @@ impl Resolver<'_> {
         set(&mut settings.http.timeout, written.time("http_api.timeout"));
         set(&mut settings.http.disable_404page, written.bool("http_api.disable_404page"));
         set(&mut settings.http.allowed_cors_origins, written.list("http_api.allowed_cors_origins"));
+        self.access(settings);
+    }
+
+    /// Who may ask, how often, and with which token.
+    fn access(&mut self, settings: &mut Settings) {
+        let written = self.written.clone();
+        let recorded = settings.compat == Compat::Datakit184;
+        let http = &mut settings.http;
+        set(&mut http.public_apis, written.list("http_api.public_apis"));
+        for text in written.list("http_api.trusted_proxies").unwrap_or_default() {
+            match parse_network(&text) {
+                Some(network) => http.trusted_proxies.push(network),
+                None => {
+                    let form = "must hold addresses or networks, as \"192.0.2.1\" or \"10.0.0.0/8\"";
+                    self.problem("http_api.trusted_proxies", format!("{form}, not {text:?}"));
+                }
+            }
+        }
+        let per_s = written.number("http_api.request_rate_limit");
+        let per_s = per_s.unwrap_or(if recorded { RATE_RECORDED } else { 0.0 });
+        let mut rate = RateLimit { per_s, burst: (!recorded).then_some(RATE_BURST), ttl: RATE_TTL };
+        // The schema keeps it far below 2^32.
+        set(
+            &mut rate.burst,
+            written.integer("http_api.request_rate_limit_burst").map(|burst| u32::try_from(burst).ok()),
+        );
+        set(&mut rate.ttl, written.time("http_api.request_rate_limit_ttl"));
+        http.rate_limit = (per_s > 0.0).then_some(rate);
+        http.token_routing = written.bool("http_api.token_routing").unwrap_or(!recorded);
+        let tokens = written.list("http_api.tokens").unwrap_or_default();
+        // They are sent in requests. What is wrong with one is said without repeating it.
+        let is_token = |text: &String| {
+            (1..=TOKEN_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        if let Some(index) = tokens.iter().position(|token| !is_token(token)) {
+            let form = format!("must be 1 to {TOKEN_BYTES_MAX} letters, digits or signs, without spaces");
+            self.problem("http_api.tokens", format!("number {}: {form}", index + 1));
+        }
+        if !tokens.is_empty() && !http.token_routing {
+            self.warning("http_api.tokens", "is not used while http_api.token_routing is false");
+        }
+        http.tokens = tokens.into_iter().map(Secret::new).collect();
     }
 
     fn limits(&mut self, settings: &mut Settings) {
@@ -450,6 +502,13 @@ fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     address.parse().map_err(|_| {
         format!("must be an address and a port, as \"127.0.0.1:9529\" or \"[::]:9529\", not {text:?}")
     })
+}
+
+/// `10.0.0.0/8`, or one address.
+fn parse_network(text: &str) -> Option<IpNet> {
+    let text = text.trim();
+    let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    network.map(|network| network.trunc())
 }
 
 fn is_log_directive(directive: &str) -> bool {

@@ -18,8 +18,10 @@ pub enum Kind {
         min: i64,
         max: i64,
     },
-    /// A number above zero.
-    Number,
+    /// A number above zero; zero only where it means off.
+    Number {
+        zero: bool,
+    },
     /// Bytes, with or without a unit, within these bounds.
     Size {
         min: u64,
@@ -157,6 +159,51 @@ pub static TABLES: &[Table] = &[
                 "false",
                 "Close a connection that is idle for longer than timeout, where limits.idle_timeout is longer.",
             ),
+            key(
+                "public_apis",
+                Kind::TextList,
+                "[]",
+                "Paths that others than this machine may ask for, beside /v1/ping, /v1/ntp, /v1/write/rum and\n\
+             /v1/write/logstreaming. Empty: also /v1/write/ of every category. What is listed takes the place of those.",
+            ),
+            key(
+                "trusted_proxies",
+                Kind::TextList,
+                "[]",
+                "Addresses or networks, as \"10.0.0.0/8\", of proxies whose X-Forwarded-For says who the client is.",
+            ),
+            key(
+                "request_rate_limit",
+                Kind::Number { zero: true },
+                "0.0",
+                "Requests a second that a client may make on each route; past it 503 with Retry-After. 0: no limit.\n\
+             The default is 100 under compat = \"datakit-1.84\", and past it 429.",
+            ),
+            key(
+                "request_rate_limit_burst",
+                Kind::Integer { min: 1, max: COUNT_MAX },
+                "500",
+                "Requests at one moment. Under compat = \"datakit-1.84\" the default is the rate.",
+            ),
+            key(
+                "request_rate_limit_ttl",
+                TIME,
+                "\"60s\"",
+                "A client that asks nothing for so long is forgotten.",
+            ),
+            key(
+                "token_routing",
+                Kind::Bool,
+                "true",
+                "?token= on a write says to which workspace its points go, in place of the token in dataway.urls.\n\
+             The default is false under compat = \"datakit-1.84\", which ignores it.",
+            ),
+            key(
+                "tokens",
+                Kind::SecretList,
+                "[]",
+                "The tokens that ?token= may name; any other is answered 403. Empty: every well-formed one.",
+            ),
         ],
     ),
     table(
@@ -228,7 +275,7 @@ pub static TABLES: &[Table] = &[
     table(
         "dataway.wal",
         "DataKit's names for the spool.",
-        &[key("max_capacity_gb", Kind::Number, "2.0", "The same as spool.capacity, in GiB.")],
+        &[key("max_capacity_gb", Kind::Number { zero: false }, "2.0", "The same as spool.capacity, in GiB.")],
     ),
     Table {
         path: "global_host_tags",

@@ -4,10 +4,10 @@
 use std::fmt;
 
 /// How much of a token is shown: the prefix that says what kind it is (`tkn_`), and nothing of the rest.
-const TOKEN_SHOWN: &str = "tkn_***";
+pub const TOKEN_SHOWN: &str = "tkn_***";
 
 /// Text that prints redacted; [`Secret::expose`] is the only way to it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(String);
 
 impl Secret {

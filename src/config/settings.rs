@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use super::secret::Endpoint;
+use ipnet::IpNet;
+
+use super::secret::{Endpoint, Secret};
 use crate::limits;
 
 /// Which behaviour wins where the public documents and DataKit 1.84.1 contradict each other.
@@ -107,6 +109,27 @@ pub struct HttpSettings {
     pub disable_404page: bool,
     /// Empty: every origin.
     pub allowed_cors_origins: Vec<String>,
+    /// Paths for others than this machine; empty: the writes.
+    pub public_apis: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// None: no limit.
+    pub rate_limit: Option<RateLimit>,
+    /// `?token=` selects the workspace.
+    pub token_routing: bool,
+    /// The tokens it may name; empty: every well-formed one.
+    pub tokens: Vec<Secret>,
+}
+
+/// How often a client may ask on one route.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RateLimit {
+    /// Requests a second, above zero.
+    pub per_s: f64,
+    /// Requests at one moment; none: as many as in a second, and at least one.
+    pub burst: Option<u32>,
+    /// How long an idle client is remembered.
+    pub ttl: Duration,
 }
 
 /// The bounds a user may move. The others are constants.
@@ -301,6 +324,11 @@ impl Default for Settings {
                 timeout: Duration::from_secs(30),
                 disable_404page: false,
                 allowed_cors_origins: Vec::new(),
+                public_apis: Vec::new(),
+                trusted_proxies: Vec::new(),
+                rate_limit: None,
+                token_routing: true,
+                tokens: Vec::new(),
             },
             limits: LimitSettings {
                 connections_max: 65_536,

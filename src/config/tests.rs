@@ -386,9 +386,48 @@ fn the_examples_are_accepted() {
 }
 
 #[test]
+fn who_may_ask_and_how_often() {
+    let text = r#"
+        [http_api]
+        public_apis = ["/metrics"]
+        trusted_proxies = ["10.1.2.3/8", "192.0.2.7", "2001:db8::/32"]
+        request_rate_limit = 12
+        request_rate_limit_ttl = "5m"
+        tokens = ["tkn_${TOKEN}"]
+    "#;
+    let http = settings(text).http;
+    assert_eq!(http.public_apis, ["/metrics"]);
+    let networks: Vec<String> = http.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"]);
+    let rate = RateLimit { per_s: 12.0, burst: Some(500), ttl: Duration::from_secs(300) };
+    assert_eq!((http.rate_limit, http.token_routing), (Some(rate), true));
+    assert_eq!(http.tokens[0].expose(), "tkn_tkn_secret0123456789");
+
+    let http = settings("compat = \"datakit-1.84\"").http;
+    let rate = RateLimit { per_s: 100.0, burst: None, ttl: Duration::from_secs(60) };
+    assert_eq!((http.rate_limit, http.token_routing), (Some(rate), false));
+    let http = settings("compat = \"datakit-1.84\"\nhttp_api.request_rate_limit_burst = 7").http;
+    assert_eq!(http.rate_limit.and_then(|rate| rate.burst), Some(7));
+    assert_eq!(settings("compat = \"datakit-1.84\"\nhttp_api.request_rate_limit = 0").http.rate_limit, None);
+
+    assert_eq!(
+        problem("http_api.trusted_proxies = [\"10.0.0.0/33\"]"),
+        "1: http_api.trusted_proxies must hold addresses or networks, as \"192.0.2.1\" or \"10.0.0.0/8\", not \
+         \"10.0.0.0/33\""
+    );
+    assert_eq!(
+        problem("http_api.request_rate_limit = -1.5"),
+        "1: http_api.request_rate_limit must be a number, 0 or above"
+    );
+    let said = problem("http_api.tokens = [\"good\", \"${BAD} ${BAD}\"]");
+    assert!(said.contains("number 2") && !said.contains("hunter2"), "{said}");
+}
+
+#[test]
 fn every_key_is_used() {
     // A key that no code reads would be accepted and do nothing: each one, changed, must change the settings.
     let urls = "dataway.urls = [\"http://h\"]\n";
+    let rate = "http_api.request_rate_limit = 10.5\n";
     let election = "election.tags.a = \"b\"\n";
     for table in TABLES.iter().filter(|table| !table.free) {
         for key in table.keys {
@@ -401,11 +440,12 @@ fn every_key_is_used() {
                 (_, Kind::Text) if key.name == "listen" => "\"127.0.0.1:1\"".to_owned(),
                 (_, Kind::Word(words)) => format!("{:?}", words[words.len() - 1]),
                 (_, Kind::Text) => "\"other\"".to_owned(),
+                ("http_api.trusted_proxies", _) => "[\"192.0.2.0/24\"]".to_owned(),
                 (_, Kind::TextList) => "[\"other\"]".to_owned(),
                 (_, Kind::SecretList) => "[\"http://other\"]".to_owned(),
                 (_, Kind::Bool) => (key.default == "false").to_string(),
                 (_, Kind::Integer { .. }) => "3".to_owned(),
-                (_, Kind::Number) => "3.5".to_owned(),
+                (_, Kind::Number { .. }) => "3.5".to_owned(),
                 (_, Kind::Size { .. }) => "\"96MiB\"".to_owned(),
                 (_, Kind::Time { .. }) => "\"29s\"".to_owned(),
                 (_, Kind::Shards) => "1".to_owned(),
@@ -414,6 +454,7 @@ fn every_key_is_used() {
             let base = match full.as_str() {
                 "dataway.urls" | "archive.dir" | "archive.rotate_size" => "",
                 "election.enable" => election,
+                "http_api.request_rate_limit_burst" | "http_api.request_rate_limit_ttl" => rate,
                 _ => urls,
             };
             let changed = format!("{base}{full} = {other}\n");

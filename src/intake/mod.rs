@@ -8,6 +8,7 @@
 //! source it is compatible with; a file per message kind; `convert.rs` to points), one line in [`PROTOCOLS`], recorded
 //! exchanges in `tests/golden/<name>/`. Nothing between changes.
 
+pub mod access;
 pub mod datakit;
 pub mod raw;
 mod reply;

@@ -1,8 +1,12 @@
 //! What intakes need of the configuration, checked and derived once a start or reload.
 
+use std::collections::HashSet;
+
+use crate::config::secret::Secret;
 pub use crate::config::{Ack, Compat};
 use crate::point::GlobalTags;
 
+use super::access::{self, PublicApis};
 use super::datakit::rum::{RumOptions, geo::LiveGeo};
 use super::reply::Envelope;
 
@@ -32,6 +36,7 @@ pub struct Options {
     pub election_tags: GlobalTags,
     /// Points more than two hours from now are moved to now when they are fed, their own time kept in `__orig_time`.
     pub time_correction: bool,
+    pub access: access::Options,
     pub disable_404page: bool,
     /// Empty: every origin.
     pub allowed_cors_origins: Vec<String>,
@@ -54,6 +59,7 @@ impl Default for Options {
             host_tags: GlobalTags::default(),
             election_tags: GlobalTags::default(),
             time_correction: time_correction_default(compat),
+            access: access::Options::of(compat),
             disable_404page: false,
             allowed_cors_origins: Vec::new(),
             rum: RumOptions::default(),
@@ -77,12 +83,18 @@ pub struct Settings {
     pub envelope: Envelope,
     /// Where clients are: empty until somebody puts databases in.
     pub geo: LiveGeo,
+    pub public_apis: PublicApis,
+    /// Tokens that are served; empty: every well-formed one.
+    pub tokens: HashSet<Secret>,
 }
 
 impl Settings {
     pub fn new(options: Options) -> Settings {
         let envelope = Envelope::new(&options.version, &options.hostname);
-        Settings { options, envelope, geo: LiveGeo::default() }
+        let access = &options.access;
+        let public_apis = PublicApis::new(&access.public_apis, access.token_routing);
+        let tokens = access.tokens.iter().cloned().collect();
+        Settings { options, envelope, geo: LiveGeo::default(), public_apis, tokens }
     }
 }
 

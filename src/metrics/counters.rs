@@ -159,6 +159,12 @@ reasons! {
         Stopping => "stopping",
         /// More connections than allowed.
         Connections => "connections",
+        /// The path is for this machine alone.
+        NotPublic => "not_public",
+        /// The client is past its rate.
+        RateLimit => "rate_limit",
+        /// `?token=` is malformed, or none of those that are taken.
+        Token => "token",
     }
 }
 

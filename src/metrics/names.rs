@@ -22,7 +22,7 @@ pub const CATEGORIES: [&str; 11] = [
 ];
 
 /// The `api` label. Writes come first, by category, so that a write's index is its category's.
-pub const APIS: [&str; 18] = [
+pub const APIS: [&str; 20] = [
     "/v1/write/metric",
     "/v1/write/network",
     "/v1/write/keyevent",
@@ -39,6 +39,8 @@ pub const APIS: [&str; 18] = [
     "/metrics",
     "/livez",
     "/readyz",
+    "/v1/ntp",
+    "/v1/check/token/:token",
     "404-page", // as DataKit calls it
     "other",    // refused before it had a route
 ];
@@ -48,15 +50,17 @@ pub const API_PING: usize = 12;
 pub const API_METRICS: usize = 13;
 pub const API_LIVEZ: usize = 14;
 pub const API_READYZ: usize = 15;
-pub const API_404: usize = 16;
-pub const API_OTHER: usize = 17;
+pub const API_NTP: usize = 16;
+pub const API_CHECK_TOKEN: usize = 17;
+pub const API_404: usize = 18;
+pub const API_OTHER: usize = 19;
 const _: () = assert!(API_WRITE_UNKNOWN == CATEGORIES.len() && API_OTHER == APIS.len() - 1);
 
 /// The `method` label; the last one is for all others.
 pub const METHODS: [&str; 8] = ["POST", "GET", "OPTIONS", "HEAD", "PUT", "DELETE", "PATCH", "other"];
 
 /// The `status` label of DataKit's metrics is the reason phrase. Statuses that are not here are `other`.
-pub const STATUSES: [(u16, &str); 19] = [
+pub const STATUSES: [(u16, &str); 20] = [
     (200, "OK"),
     (204, "No Content"),
     (202, "Accepted"),
@@ -71,6 +75,7 @@ pub const STATUSES: [(u16, &str); 19] = [
     (413, "Request Entity Too Large"),
     (414, "Request URI Too Long"),
     (417, "Expectation Failed"),
+    (429, "Too Many Requests"),
     (431, "Request Header Fields Too Large"),
     (500, "Internal Server Error"),
     (501, "Not Implemented"),

@@ -75,6 +75,8 @@ enum Next {
     Answer,
     /// Send what is written and end.
     Close,
+    /// The body of a refused request has not come whole: so much is still to be thrown away.
+    Skip { left: u64 },
 }
 
 struct Conn<S: Service> {
@@ -146,6 +148,11 @@ impl<S: Service> Conn<S> {
                 Next::Close => {
                     self.answer().await?;
                     return self.linger().await;
+                }
+                Next::Skip { left } => {
+                    // The sender should hear of it before it has sent everything.
+                    self.answer().await?;
+                    self.skip(left).await?;
                 }
             }
             if self.close {
@@ -224,6 +231,25 @@ impl<S: Service> Conn<S> {
                     match self.service.admit(&head, self.peer, front(&mut self.queue, &mut self.out)) {
                         Admission::Accept { body_bytes_max } => body_bytes_max,
                         Admission::Refuse => break Next::Close,
+                        Admission::Skip if self.connection(&head) == Connection::Close => break Next::Close,
+                        Admission::Skip => {
+                            let Framing::Length(length) = head.framing else {
+                                // Nothing follows a head without framing; chunks have no length to skip.
+                                if head.framing == Framing::Chunked {
+                                    break Next::Close;
+                                }
+                                consumed += head_bytes;
+                                self.next_request();
+                                continue;
+                            };
+                            let here = (input.len() - head_bytes) as u64;
+                            consumed += head_bytes + here.min(length) as usize;
+                            self.next_request();
+                            if here < length {
+                                break Next::Skip { left: length - here };
+                            }
+                            continue;
+                        }
                     };
                 if body_bytes > body_bytes_max {
                     let out = front(&mut self.queue, &mut self.out);
@@ -250,9 +276,7 @@ impl<S: Service> Conn<S> {
             let body = padded(buffer.bytes(), &(start..end));
             let request = Incoming { head: &head, body, peer: self.peer, connection };
             let answer = self.service.call(request, front(&mut self.queue, &mut self.out));
-            self.admitted = None;
-            self.head_clock = false;
-            self.scan = HeadScan::default();
+            self.next_request();
             consumed = end;
             match answer {
                 Answer::Done => {}
@@ -291,6 +315,29 @@ impl<S: Service> Conn<S> {
             self.buffer = Some(buffer);
         }
         next
+    }
+
+    /// The request at the front is dealt with.
+    fn next_request(&mut self) {
+        self.admitted = None;
+        self.head_clock = false;
+        self.scan = HeadScan::default();
+    }
+
+    /// Throws away the rest of a body. The buffer is empty and stays so.
+    async fn skip(&mut self, mut left: u64) -> io::Result<()> {
+        let mut buffer = self.context.buffers.borrow().await;
+        // Once for all of it: there is not much that may be skipped.
+        self.stream.set_deadline(Some(self.context.limits.body_timeout));
+        while left > 0 {
+            let space = buffer.space(0);
+            let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(space.len());
+            match self.stream.recv(&mut space[..wanted]).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                received => left -= received as u64,
+            }
+        }
+        Ok(())
     }
 
     fn connection(&self, head: &Head<'_>) -> Connection {

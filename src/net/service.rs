@@ -28,6 +28,9 @@ pub enum Admission {
     Accept { body_bytes_max: usize },
     /// The refusal has been written; the body is not read and the connection ends.
     Refuse,
+    /// The refusal has been written; the body, of known length, is read past and the connection goes on, unless the
+    /// client ends it.
+    Skip,
 }
 
 /// What became of a request.

@@ -6,11 +6,15 @@
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use crate::config::secret::{Secret, TOKEN_SHOWN};
+
 /// Where points go besides their category's default place. The default route is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Route {
     /// `?storage_index=`: logging only, uploaded as `X-Storage-Index-Name`.
     pub storage_index: Option<Box<str>>,
+    /// `?token=`: the workspace, in place of the one of the configured token.
+    pub token: Option<Secret>,
 }
 
 /// A stored route that this version cannot read.
@@ -19,15 +23,34 @@ pub struct RouteError;
 
 impl Route {
     pub fn is_default(&self) -> bool {
-        self.storage_index.is_none()
+        self.storage_index.is_none() && self.token.is_none()
     }
 
-    /// The stored form; empty for the default route.
+    /// The stored form; empty for the default route. It holds the token: for the spool alone.
     pub fn encode(&self) -> String {
-        match &self.storage_index {
-            Some(index) => format!("storage_index={}", utf8_percent_encode(index, NON_ALPHANUMERIC)),
-            None => String::new(),
+        let token = self
+            .token
+            .as_ref()
+            .map(|token| utf8_percent_encode(token.expose(), NON_ALPHANUMERIC).to_string());
+        self.text(token.as_deref())
+    }
+
+    /// The stored form as people may see it: with stars for the token.
+    pub fn shown(&self) -> String {
+        self.text(self.token.as_ref().map(|_| TOKEN_SHOWN))
+    }
+
+    fn text(&self, token: Option<&str>) -> String {
+        let mut text = String::new();
+        if let Some(index) = &self.storage_index {
+            text.push_str("storage_index=");
+            text.extend(utf8_percent_encode(index, NON_ALPHANUMERIC));
         }
+        if let Some(token) = token {
+            text.push_str(if text.is_empty() { "token=" } else { "&token=" });
+            text.push_str(token);
+        }
+        text
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Route, RouteError> {
@@ -38,6 +61,7 @@ impl Route {
             let value = percent_decode_str(value).decode_utf8().map_err(|_| RouteError)?;
             match key {
                 "storage_index" => route.storage_index = Some(value.into()),
+                "token" => route.token = Some(Secret::new(value)),
                 _ => return Err(RouteError),
             }
         }
@@ -52,11 +76,30 @@ mod tests {
     #[test]
     fn routes_round_trip() {
         for index in ["a", "with space", "a&b=c", "日志", "%41"] {
-            let route = Route { storage_index: Some(index.into()) };
-            assert_eq!(Route::decode(route.encode().as_bytes()), Ok(route));
+            for token in [None, Some(Secret::new("tkn_0123456789abcdef0123456789abcdef"))] {
+                let route = Route { storage_index: Some(index.into()), token };
+                assert_eq!(Route::decode(route.encode().as_bytes()), Ok(route));
+            }
         }
+        // As stored before there were tokens.
+        let old = Route { storage_index: Some("a b".into()), token: None };
+        assert_eq!(Route::decode(b"storage_index=a%20b"), Ok(old));
         assert_eq!(Route::default().encode(), "");
         assert_eq!(Route::decode(b""), Ok(Route::default()));
         assert_eq!(Route::decode(b"unknown=1"), Err(RouteError));
+    }
+
+    #[test]
+    fn a_token_is_stored_and_not_shown() {
+        let token = Some(Secret::new("tkn_0123456789abcdef0123456789abcdef"));
+        let route = Route { storage_index: None, token: token.clone() };
+        assert!(!route.is_default());
+        assert_eq!(route.encode(), "token=tkn%5F0123456789abcdef0123456789abcdef");
+        let both = Route { storage_index: Some("a".into()), token };
+        assert_eq!(
+            (route.shown(), both.shown()),
+            ("token=tkn_***".to_owned(), "storage_index=a&token=tkn_***".to_owned())
+        );
+        assert!(!format!("{both:?}").contains("0123"), "{both:?}");
     }
 }

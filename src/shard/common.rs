@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::admin::{self, Page, process, ready};
 use crate::config::{self, Compat as CompatSetting, Settings};
-use crate::intake;
 use crate::intake::datakit::rum::RumOptions;
+use crate::intake::{self, access, access::RateLimiter};
 use crate::metrics::Registry;
 use crate::point::{Category, Compat, GlobalTags};
 use crate::spool::Owner;
@@ -18,6 +18,8 @@ use crate::upload;
 pub struct Common {
     pub settings: Settings,
     pub intake: intake::Settings,
+    /// Requests by client and route, where they are limited.
+    pub limiter: Option<RateLimiter>,
     pub registry: Registry,
     /// What every shard's uploads are made of.
     pub upload: upload::Plan,
@@ -48,6 +50,7 @@ impl Common {
         let upload = upload::Plan::new(&settings).map_err(io::Error::other)?;
         Ok(Common {
             settings,
+            limiter: intake.options.access.rate.map(RateLimiter::new),
             intake,
             registry,
             upload,
@@ -159,6 +162,17 @@ fn intake_options(settings: &Settings) -> io::Result<intake::Options> {
         host_tags: tags(&settings.global_host_tags)?,
         election_tags: tags(&settings.global_election_tags)?,
         time_correction: settings.auto_timestamp_correction,
+        access: access::Options {
+            public_apis: settings.http.public_apis.clone(),
+            trusted_proxies: settings.http.trusted_proxies.clone(),
+            rate: settings.http.rate_limit.map(|rate| access::Rate {
+                per_s: rate.per_s,
+                burst: rate.burst.unwrap_or_else(|| access::rate::recorded_burst(rate.per_s)),
+                ttl: rate.ttl,
+            }),
+            token_routing: settings.http.token_routing,
+            tokens: settings.http.tokens.clone(),
+        },
         disable_404page: settings.http.disable_404page,
         allowed_cors_origins: settings.http.allowed_cors_origins.clone(),
         rum: RumOptions {

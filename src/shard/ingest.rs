@@ -14,15 +14,19 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::admin::{self, Question};
+use crate::http1::target::decode_path;
 use crate::http1::{Connection, DateCache, Head, HeadError, Method, response};
+use crate::intake::access::public::CHECK_TOKEN_PREFIX;
+use crate::intake::access::{self, RateHeaders};
 use crate::intake::datakit::error::{ApiError, overloaded};
 use crate::intake::datakit::write::{self, ContentEncoding, Decoded, Scratch, WritePlan, Written};
 use crate::intake::raw::RawPlan;
-use crate::intake::{self, Ack, Action, Clock, Peer, Reply};
+use crate::intake::{self, Ack, Action, Clock, Peer, Reply, datakit};
 use crate::limits::{DIRECT_BODY_BYTES_MAX, DIRECT_CODED_BYTES_MAX};
 use crate::metrics::counters::{Refusal, ShardCounters};
 use crate::metrics::names::{
-    API_404, API_LIVEZ, API_METRICS, API_OTHER, API_PING, API_READYZ, API_WRITE, API_WRITE_UNKNOWN,
+    API_404, API_CHECK_TOKEN, API_LIVEZ, API_METRICS, API_NTP, API_OTHER, API_PING, API_READYZ, API_WRITE,
+    API_WRITE_UNKNOWN,
 };
 use crate::net::{Admission, Answer, Incoming, OwnedBody, Service};
 use crate::rt::time;
@@ -56,6 +60,8 @@ pub struct Ingest {
 pub struct Pending {
     state: State,
     about: About,
+    /// Where requests are counted: what every answer says about it.
+    rate: Option<RateHeaders>,
 }
 
 /// What is needed to answer and to count.
@@ -119,7 +125,7 @@ impl Core {
             Decoded::InSteps => return Ok(None),
         };
         let ticket = lane.ticket();
-        if !plan.dry {
+        if !plan.dry && written.points > 0 {
             self.accepted(plan, written.points);
             if plan.ack == Ack::Upstream {
                 ticket.want_delivery();
@@ -185,20 +191,20 @@ impl Ingest {
             return Answer::Done;
         };
         if !is_direct(&plan, request.body.len()) || !lane.has_room() {
-            return Answer::KeepBody(Pending { state: State::Planned(plan), about });
+            return Answer::KeepBody(Pending { state: State::Planned(plan), about, rate: None });
         }
         match core.decode(&plan, request.body, &lane) {
             Err(reply) => {
                 self.reply(&reply, about, false, out);
                 Answer::Done
             }
-            Ok(None) => Answer::KeepBody(Pending { state: State::Planned(plan), about }),
-            Ok(Some((written, _))) if plan.dry || plan.ack == Ack::Memory => {
+            Ok(None) => Answer::KeepBody(Pending { state: State::Planned(plan), about, rate: None }),
+            Ok(Some((written, _))) if plan.dry || written.points == 0 || plan.ack == Ack::Memory => {
                 self.reply(&plan.reply(written), about, false, out);
                 Answer::Done
             }
             Ok(Some((written, ticket))) => {
-                Answer::Later(Pending { state: State::Sent { ticket, plan, written }, about })
+                Answer::Later(Pending { state: State::Sent { ticket, plan, written }, about, rate: None })
             }
         }
     }
@@ -224,38 +230,46 @@ impl Ingest {
     fn page(&self, page: admin::Page, cors: intake::Cors) -> Reply {
         Reply::page(page.status, page.content_type, page.body.into_bytes(), cors)
     }
-}
 
-/// The label of a request in metrics: a bounded set, whatever clients ask for.
-fn api_of(action: &Action, path: &str) -> usize {
-    match action {
-        Action::Write(plan) => API_WRITE + plan.category.index(),
-        Action::Raw(plan) => API_WRITE + plan.category.index(),
-        Action::Metrics(_) => API_METRICS,
-        Action::Reply(reply) => match (path, reply.status) {
-            ("/v1/ping", _) => API_PING,
-            (path, 400) if path.starts_with("/v1/write/") => API_WRITE_UNKNOWN,
-            (_, 404) => API_404,
-            _ => API_OTHER,
-        },
+    /// Whether a request may be made, from what its head says.
+    fn access(&self, head: &Head<'_>, peer: SocketAddr) -> Result<(), Box<Reply>> {
+        let common = &self.core.common;
+        let Some(path) = decode_path(head.path) else { return Ok(()) };
+        let limiter = common.limiter.as_ref();
+        let now_ns = limiter.map_or(0, |_| common.uptime().as_nanos() as u64);
+        access::check(head, &path, &Peer::Ip(peer.ip()), now_ns, &common.intake, limiter).map_err(
+            |(reason, reply)| {
+                self.core.counters.refuse(match reason {
+                    access::Reason::NotPublic => Refusal::NotPublic,
+                    access::Reason::TooMany => Refusal::RateLimit,
+                });
+                reply
+            },
+        )
     }
-}
 
-impl Service for Ingest {
-    type Pending = Pending;
-
-    fn admit(&self, head: &Head<'_>, _: SocketAddr, out: &mut Vec<u8>) -> Admission {
-        if let Some(reply) = intake::refuse_early(head, &self.core.common.intake) {
-            let started = time::Instant::now();
-            self.core.counters.refuse(Refusal::BodyTooLarge);
-            let about = About { api: API_OTHER, connection: Connection::Close, started, body_bytes: 0 };
-            self.reply_to(head.method_text, &reply, about, false, out);
-            return Admission::Refuse;
+    /// Answers a request that may not be made, before its body has come.
+    fn turn_away(&self, reply: &Reply, head: &Head<'_>, peer: SocketAddr, out: &mut Vec<u8>) -> Admission {
+        let skip = access::may_skip(head) && !self.core.draining.get();
+        let connection = if skip { head.connection() } else { Connection::Close };
+        let about = About { api: API_OTHER, connection, started: time::Instant::now(), body_bytes: 0 };
+        let start = out.len();
+        self.reply_to(head.method_text, reply, about, head.method == Method::Head, out);
+        if let Some(rate) = self.rate_headers(head, peer) {
+            rate.insert(out, start);
         }
-        Admission::Accept { body_bytes_max: self.core.common.settings.limits.body_bytes_max }
+        if skip { Admission::Skip } else { Admission::Refuse }
     }
 
-    fn call(&self, request: Incoming<'_>, out: &mut Vec<u8>) -> Answer<Pending> {
+    /// What every answer to a counted request says; none where requests are not limited.
+    fn rate_headers(&self, head: &Head<'_>, peer: SocketAddr) -> Option<RateHeaders> {
+        let limiter = self.core.common.limiter.as_ref()?;
+        let path = decode_path(head.path)?;
+        datakit::limited(head.method, &path).map(|_| limiter.headers(head, peer))
+    }
+
+    /// Routes a request and answers it, or says when its answer will come.
+    fn serve(&self, request: Incoming<'_>, out: &mut Vec<u8>) -> Answer<Pending> {
         let head = request.head;
         let started = time::Instant::now();
         let clock = Clock { now_ns: time::wall_ns(), uptime: self.core.common.uptime() };
@@ -279,15 +293,66 @@ impl Service for Ingest {
         match action {
             Action::Write(plan) => return self.write(plan, &request, about, out),
             Action::Raw(plan) => {
-                return Answer::KeepBody(Pending { state: State::PlannedRaw(plan), about });
+                return Answer::KeepBody(Pending { state: State::PlannedRaw(plan), about, rate: None });
             }
-            Action::Reply(reply) => self.reply_to(head.method_text, &reply, about, head_only, out),
+            Action::Reply(reply) => {
+                if reply.status == 403 {
+                    self.core.counters.refuse(Refusal::Token);
+                }
+                self.reply_to(head.method_text, &reply, about, head_only, out);
+            }
             Action::Metrics(cors) => {
                 let page = self.page(self.core.common.metrics_page(), cors);
                 self.reply_to(head.method_text, &page, about, head_only, out);
             }
         }
         Answer::Done
+    }
+}
+
+/// The label of a request in metrics: a bounded set, whatever clients ask for.
+fn api_of(action: &Action, path: &str) -> usize {
+    match action {
+        Action::Write(plan) => API_WRITE + plan.category.index(),
+        Action::Raw(plan) => API_WRITE + plan.category.index(),
+        Action::Metrics(_) => API_METRICS,
+        Action::Reply(reply) => match (path, reply.status) {
+            ("/v1/ping", _) => API_PING,
+            ("/v1/ntp", _) => API_NTP,
+            (path, 200 | 403) if path.starts_with(CHECK_TOKEN_PREFIX) => API_CHECK_TOKEN,
+            (path, 400) if path.starts_with("/v1/write/") => API_WRITE_UNKNOWN,
+            (_, 404) => API_404,
+            _ => API_OTHER,
+        },
+    }
+}
+
+impl Service for Ingest {
+    type Pending = Pending;
+
+    fn admit(&self, head: &Head<'_>, peer: SocketAddr, out: &mut Vec<u8>) -> Admission {
+        if let Err(reply) = self.access(head, peer) {
+            return self.turn_away(&reply, head, peer, out);
+        }
+        match intake::refuse_early(head, &self.core.common.intake) {
+            None => Admission::Accept { body_bytes_max: self.core.common.settings.limits.body_bytes_max },
+            Some(reply) => {
+                self.core.counters.refuse(Refusal::BodyTooLarge);
+                self.turn_away(&reply, head, peer, out)
+            }
+        }
+    }
+
+    fn call(&self, request: Incoming<'_>, out: &mut Vec<u8>) -> Answer<Pending> {
+        let rate = self.rate_headers(request.head, request.peer);
+        let start = out.len();
+        let mut answer = self.serve(request, out);
+        match (&mut answer, rate) {
+            (_, None) => {}
+            (Answer::Done, Some(rate)) => rate.insert(out, start),
+            (Answer::Later(pending) | Answer::KeepBody(pending), rate) => pending.rate = rate,
+        }
+        answer
     }
 
     fn attach(&self, pending: &mut Pending, body: OwnedBody) {
@@ -314,7 +379,11 @@ impl Service for Ingest {
                 self.core.refuse(Refusal::Overload, "the body was lost on the way")
             }
         };
+        let start = out.len();
         self.reply(&reply, about, false, out);
+        if let Some(rate) = &pending.rate {
+            rate.insert(out, start);
+        }
         Poll::Ready(())
     }
 
@@ -326,7 +395,11 @@ impl Service for Ingest {
     fn give_up(&self, pending: &mut Pending, out: &mut Vec<u8>) {
         // What was written stays written and may yet become durable: the sender, told 503, sends it again.
         let reply = self.core.refuse(Refusal::Timeout, "the points could not be stored in time");
+        let start = out.len();
         self.reply(&reply, pending.about, false, out);
+        if let Some(rate) = &pending.rate {
+            rate.insert(out, start);
+        }
     }
 
     fn refuse_head(&self, error: HeadError, out: &mut Vec<u8>) {

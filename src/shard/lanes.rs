@@ -332,3 +332,45 @@ impl Lanes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::exchange::wire;
+
+    fn lanes() -> Rc<Lanes> {
+        let ends = wire(1).unwrap().remove(0);
+        Lanes::new(LanesParts {
+            index: 0,
+            shards: 1,
+            rings: ends.blocks_out,
+            wakers: ends.wakers,
+            local: Rc::new(Category::ALL.map(|_| Notify::new()).into()),
+            tickets: Rc::default(),
+            compression: Compression::Identity,
+            counters: std::sync::Arc::default(),
+        })
+    }
+
+    fn route(n: usize) -> Route {
+        Route { storage_index: Some(n.to_string().into()), token: None }
+    }
+
+    #[test]
+    fn lanes_are_bounded_and_an_idle_one_makes_room() {
+        let lanes = lanes();
+        let held: Vec<Rc<Lane>> = (0..LANES_MAX)
+            .map(|n| {
+                let lane = lanes.lane(Category::Metric, &route(n)).unwrap();
+                lane.open().points = 1;
+                lane
+            })
+            .collect();
+        assert!(lanes.lane(Category::Metric, &route(LANES_MAX)).is_none(), "all of them are in use");
+        assert!(lanes.lane(Category::Metric, &route(7)).is_some(), "those in use go on");
+        assert!(lanes.lane(Category::Metric, &Route::default()).is_some(), "and so does the default one");
+        held[3].open().points = 0;
+        assert!(lanes.lane(Category::Logging, &route(3)).is_some());
+        assert!(lanes.lane(Category::Logging, &route(4)).is_none());
+    }
+}

@@ -49,7 +49,7 @@ pub async fn write(core: Rc<Core>, plan: Box<WritePlan>, body: OwnedBody) -> Rep
     if is_direct(&plan, body.padded().len()) {
         match core.decode(&plan, body.padded(), &lane) {
             Err(reply) => return reply,
-            Ok(Some((written, _))) if plan.dry => return plan.reply(written),
+            Ok(Some((written, _))) if plan.dry || written.points == 0 => return plan.reply(written),
             Ok(Some((written, ticket))) => return finish(&core, &plan, written, &[ticket]).await,
             // More than it looked like.
             Ok(None) => {}
@@ -61,7 +61,7 @@ pub async fn write(core: Rc<Core>, plan: Box<WritePlan>, body: OwnedBody) -> Rep
         Ok(decoded) => decoded,
         Err(reply) => return reply,
     };
-    if plan.dry {
+    if plan.dry || written.points == 0 {
         return plan.reply(written);
     }
     core.accepted(&plan, written.points);

@@ -23,7 +23,7 @@ pub mod dataway;
 pub mod lines;
 mod target;
 
-pub use target::Target;
+pub use target::{Target, redact_tokens};
 
 use std::time::Duration;
 
@@ -121,6 +121,8 @@ pub enum Refusal {
     NoSuchPlace,
     /// 406: the sinker rules of the destination match no workspace.
     NotAcceptable,
+    /// 401 or 403 for a token that came with the points: only its sender can mend that.
+    Token,
     /// Any other 4xx.
     Refused,
     /// The stored block cannot be decompressed or read: damaged before its checksum was taken.
@@ -135,6 +137,7 @@ impl Refusal {
             Refusal::TooLarge => "too_large",
             Refusal::NoSuchPlace => "no_such_place",
             Refusal::NotAcceptable => "not_acceptable",
+            Refusal::Token => "token",
             Refusal::Refused => "refused",
             Refusal::Unreadable => "unreadable",
         }
@@ -154,7 +157,8 @@ pub trait HttpSink {
     /// Appends the whole request head, up to and with the empty line.
     fn head(&self, target: &Target, parcel: &Parcel<'_>, body_bytes: u64, out: &mut Vec<u8>);
 
-    fn outcome(&self, answer: &Answer) -> Outcome;
+    /// What an answer to a package of this route means.
+    fn outcome(&self, answer: &Answer, route: &Route) -> Outcome;
 }
 
 /// Every kind of destination.

@@ -3,7 +3,10 @@
 
 use std::fmt;
 
-use crate::config::secret::Endpoint;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::config::secret::{Endpoint, Secret};
+use crate::point::Route;
 
 /// Values of the query that are shorter than this are not looked for when text is redacted: they match by chance.
 const SECRET_BYTES_MIN: usize = 6;
@@ -66,6 +69,15 @@ impl Target {
         format!("{}://{}", if self.is_tls() { "https" } else { "http" }, self.authority)
     }
 
+    /// [`Target::redact`], for an answer to a package with a token of its own.
+    pub fn redact_for(&self, route: &Route, text: &str) -> String {
+        let Some(token) = route.token.as_ref().map(Secret::expose).filter(|token| !token.is_empty()) else {
+            return self.redact(text);
+        };
+        let encoded = utf8_percent_encode(token, NON_ALPHANUMERIC).to_string();
+        self.redact(&text.replace(token, HIDDEN).replace(&encoded, HIDDEN))
+    }
+
     /// `text` without any value of this target's query and without anything that looks like a token: for answers and
     /// errors of the far end, which like to quote what they were sent.
     pub fn redact(&self, text: &str) -> String {
@@ -86,7 +98,7 @@ impl fmt::Debug for Target {
 }
 
 /// Replaces `tkn_…`, `token_…` and `tokn_…` words, whoever's they are.
-fn redact_tokens(text: &str) -> String {
+pub fn redact_tokens(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     'text: while let Some(first) = rest.chars().next() {
@@ -121,6 +133,13 @@ mod tests {
         assert!(!target.is_tls());
         assert_eq!((target.host(), target.port(), target.authority()), ("::1", 9528, "[::1]:9528"));
         assert_eq!(target.query(), "a=1&b=2&token=t");
+    }
+
+    #[test]
+    fn a_route_s_token_is_taken_out_of_answers_too() {
+        let route = Route { storage_index: None, token: Some(Secret::new("b2c8_f5")) };
+        let text = target("http://h?token=tkn_1").redact_for(&route, "no b2c8_f5, token=b2c8%5Ff5");
+        assert_eq!(text, "no ***, token=***");
     }
 
     #[test]

@@ -136,11 +136,16 @@ impl<T: Transport, E: Env> Carrier for HttpCarrier<T, E> {
         match self.transport.exchange(Request { target, head: &head, body }).await {
             Ok(reply) => {
                 let answer = understand(reply, (self.env.wall_ms() / 1000).try_into().unwrap_or(i64::MAX));
-                let text = excerpt(&target.redact(&String::from_utf8_lossy(&answer.excerpt)));
-                Attempt { outcome: self.sink.outcome(&answer), status: Some(answer.status), text }
+                let text =
+                    excerpt(&target.redact_for(parcel.route, &String::from_utf8_lossy(&answer.excerpt)));
+                Attempt {
+                    outcome: self.sink.outcome(&answer, parcel.route),
+                    status: Some(answer.status),
+                    text,
+                }
             }
             Err(error) => {
-                let text = excerpt(&target.redact(&error.to_string()));
+                let text = excerpt(&target.redact_for(parcel.route, &error.to_string()));
                 Attempt { outcome: Outcome::Retry, status: None, text }
             }
         }

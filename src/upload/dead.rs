@@ -7,14 +7,14 @@
 //!              note_len   u32 LE    at most 64 KiB
 //!              data_len   u32 LE
 //!              crc32c     u32 LE    of note and data
-//!              note       JSON, one object: package, seq, category, route, kind, codec, points, raw_bytes,
+//!              note       JSON, one object: package, seq, category, route, token, kind, codec, points, raw_bytes,
 //!                         sealed_ms, died_ms, destination, reason, status, answer
 //!              data       the frame's payload as it was spooled: points, or (kind "raw") a request as it came
 //!
 //! A record is synced before its window is completed. A crash may leave a torn one at the end of a file; its window was
 //! not completed, so it comes again. Such a file is left as it is and the next number is begun: nothing is ever cut out
 //! of a dead-letter file that was not put there by the very call that failed. Tokens are taken out of answers before they
-//! get here.
+//! get here; the one of the route, which is needed to send the data again, stands apart from what people read, in base64.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -22,9 +22,13 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::config::secret::Secret;
 use crate::point::Category;
 use crate::sink::archive::Day;
 use crate::spool::{Codec, Kind};
@@ -48,11 +52,14 @@ pub struct Note {
     pub package: String,
     pub seq: u64,
     pub category: String,
-    /// The encoded route.
+    /// The route, with stars for its token.
     pub route: String,
     /// What the data is; absent in the letters of earlier versions, which are points.
     #[serde(default)]
     pub kind: String,
+    /// The token of the route, if it has one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<KeptToken>,
     pub codec: String,
     pub points: u32,
     pub raw_bytes: u32,
@@ -63,6 +70,24 @@ pub struct Note {
     pub status: Option<u16>,
     /// The start of the destination's answer.
     pub answer: String,
+}
+
+/// A token that is written into a note and printed as stars.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptToken(pub Secret);
+
+impl Serialize for KeptToken {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(self.0.expose()))
+    }
+}
+
+impl<'de> Deserialize<'de> for KeptToken {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<KeptToken, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let token = STANDARD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        token.map(|token| KeptToken(Secret::new(token))).ok_or_else(|| D::Error::custom("a token in base64"))
+    }
 }
 
 /// A dead frame.
@@ -244,6 +269,7 @@ mod tests {
             category: "logging".to_owned(),
             route: "storage_index=a".to_owned(),
             kind: "points".to_owned(),
+            token: None,
             codec: "gzip".to_owned(),
             points: 3,
             raw_bytes: 100,
@@ -270,6 +296,18 @@ mod tests {
             damaged[at] ^= 0x10;
             assert_eq!(decode(&damaged), None, "byte {at}");
         }
+    }
+
+    #[test]
+    fn a_token_is_kept_and_not_shown() {
+        let mut letter = letter(7, b"payload");
+        letter.note.token = Some(KeptToken(Secret::new("tkn_0123456789abcdef0123456789abcdef")));
+        let mut bytes = Vec::new();
+        encode(&letter, &mut bytes).unwrap();
+        assert!(
+            !bytes.windows(8).any(|window| window == b"01234567") && !format!("{letter:?}").contains("0123")
+        );
+        assert_eq!(decode(&bytes).unwrap().0, letter);
     }
 
     #[test]

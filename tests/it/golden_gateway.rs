@@ -48,6 +48,7 @@ impl Gateway {
             election_tags: host_tags.clone(),
             host_tags,
             time_correction: intake::time_correction_default(compat),
+            access: intake::access::Options::of(compat),
             hostname: "golden-host".to_owned(),
             ..Options::default()
         };
@@ -73,7 +74,12 @@ impl Gateway {
         let clock = Clock { now_ns: NOW_NS, uptime: Duration::from_secs(5) };
         let peer = Peer::Ip([127, 0, 0, 1].into());
         let mut fed = Batch::default();
-        let reply = match intake::route(&head, &peer, &clock, &self.settings) {
+        let path = http1::target::decode_path(head.path).unwrap();
+        let reply = match intake::access::check(&head, &path, &peer, 0, &self.settings, None) {
+            Err((_, reply)) => Action::Reply(*reply),
+            Ok(()) => intake::route(&head, &peer, &clock, &self.settings),
+        };
+        let reply = match reply {
             Action::Reply(reply) => reply,
             Action::Metrics(cors) => {
                 let page = b"# HELP up\n".to_vec();

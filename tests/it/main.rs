@@ -1,6 +1,7 @@
 //! The integration tests, one binary. `harness.rs` starts the real gateway and stands in for its neighbours; the
 //! other files are named after what they prove.
 
+mod access;
 mod cli;
 mod config;
 mod golden_document;

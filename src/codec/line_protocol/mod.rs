@@ -19,6 +19,7 @@ pub use error::Failure;
 pub use fast::Bad;
 #[doc(hidden)]
 pub use fuzz::fuzz_differential;
+pub(crate) use tape::span;
 pub use tape::{Item, Kind, Kv, PointSpan, Tape};
 
 use crate::buf::Padded;

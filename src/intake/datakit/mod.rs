@@ -4,19 +4,26 @@
 //! compared byte for byte after decoding; a known path with another method is the 404 page, never 405.
 //!
 //! - `POST /v1/write/:category`: [`write`]; what is particular to RUM, and `/v1/write/rum/replay`: [`rum`]
-//! - `GET /v1/ping`: [`ping`]
+//! - `POST /v1/write/logstreaming`: [`logstreaming`]
+//! - `GET /v1/ping`: [`ping`]; `GET /v1/ntp`: [`ntp`]
+//! - `GET /v1/check/token/:token`, where tokens select workspaces: [`token`]
 //! - `GET /metrics`: the shard's page
 //! - `OPTIONS` on any path: 204
 //! - everything else: [`page404`]
 
 pub mod error;
+pub mod logstreaming;
 mod page404;
+mod ntp;
 mod ping;
 pub mod rum;
+pub mod token;
 pub mod write;
 
 use crate::http1::{Head, Method, route};
+use crate::point::Category;
 
+use super::access::public::CHECK_TOKEN_PREFIX;
 use super::reply::{Cors, Reply, cors};
 use super::{Action, Clock, Peer, Settings};
 
@@ -32,6 +39,10 @@ pub fn route(
 ) -> Option<Action> {
     let cors = || cors(head, &settings.options.allowed_cors_origins);
     match (head.method, path) {
+        (Method::Post, b"/v1/write/logstreaming") => Some(match logstreaming::plan(head, cors(), settings) {
+            Ok(plan) => Action::Write(Box::new(plan)),
+            Err(reply) => Action::Reply(*reply),
+        }),
         (Method::Post, path) if route::param(path, WRITE_PREFIX).is_some() => {
             let category = route::param(path, WRITE_PREFIX).unwrap_or_default();
             Some(match write::plan(head, path, category, cors(), peer, settings) {
@@ -46,22 +57,59 @@ pub fn route(
             })
         }
         (Method::Get, b"/v1/ping") => Some(Action::Reply(ping::reply(clock, settings).with_cors(&cors()))),
+        (Method::Get, b"/v1/ntp") => Some(Action::Reply(ntp::reply(clock).with_cors(&cors()))),
+        (Method::Get, path) if token_of(path, settings).is_some() => {
+            let token = token_of(path, settings).unwrap_or_default();
+            Some(Action::Reply(token::check(token, settings).with_cors(&cors())))
+        }
         (Method::Get, b"/metrics") => Some(Action::Metrics(cors())),
         _ => {
             let path = route::without_trailing_slash(path)?;
-            is_route(head.method, path).then(|| Action::Reply(redirect(head)))
+            is_route(head.method, path, settings).then(|| Action::Reply(redirect(head)))
         }
     }
 }
 
 /// Whether `route` knows this path without a slash behind it.
-fn is_route(method: Method, path: &[u8]) -> bool {
+fn is_route(method: Method, path: &[u8], settings: &Settings) -> bool {
     match method {
-        Method::Get => matches!(path, b"/v1/ping" | b"/metrics"),
+        Method::Get => {
+            matches!(path, b"/v1/ping" | b"/v1/ntp" | b"/metrics") || token_of(path, settings).is_some()
+        }
         Method::Post => route::param(path, WRITE_PREFIX).is_some() || path == rum::replay::PATH.as_bytes(),
         _ => false,
     }
 }
+
+/// The token that is asked about.
+fn token_of<'a>(path: &'a [u8], settings: &Settings) -> Option<&'a [u8]> {
+    route::param(path, CHECK_TOKEN_PREFIX).filter(|_| settings.options.access.token_routing)
+}
+
+/// The number under which requests of a route are counted against a client's rate; none for what collectors register in
+/// DataKit, and for what is no route.
+pub fn limited(method: Method, path: &[u8]) -> Option<u8> {
+    match (method, path) {
+        (Method::Post, b"/v1/write/rum" | b"/v1/write/rum/replay" | b"/v1/write/logstreaming") => None,
+        (Method::Post, path) => {
+            let name = route::param(path, WRITE_PREFIX)?;
+            let category = std::str::from_utf8(name).ok().and_then(Category::from_name);
+            Some(category.map_or(LIMITED_UNKNOWN, |category| category as u8))
+        }
+        (Method::Get, b"/v1/ping") => Some(LIMITED_PING),
+        (Method::Get, b"/v1/ntp") => Some(LIMITED_NTP),
+        (Method::Get, b"/metrics") => Some(LIMITED_METRICS),
+        (Method::Get, path) if route::param(path, CHECK_TOKEN_PREFIX).is_some() => Some(LIMITED_CHECK_TOKEN),
+        _ => None,
+    }
+}
+
+// Counted apart from writes, whose numbers are their categories'.
+const LIMITED_UNKNOWN: u8 = 255;
+const LIMITED_PING: u8 = 254;
+const LIMITED_NTP: u8 = 253;
+const LIMITED_METRICS: u8 = 252;
+const LIMITED_CHECK_TOKEN: u8 = 251;
 
 /// To the path without the slash at its end. Recorded: no envelope, and a page only for GET.
 fn redirect(head: &Head<'_>) -> Reply {

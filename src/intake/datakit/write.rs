@@ -15,7 +15,9 @@ use super::super::reply::{ContentType, Cors, Reply};
 use super::super::request::Peer;
 use super::super::settings::{Ack, Settings, ack_from_name};
 use super::error::ApiError;
+use super::logstreaming::{self, Stream};
 use super::rum;
+use super::token::{self, Sender};
 
 mod decode;
 mod params;
@@ -48,6 +50,10 @@ pub enum BodyFormat {
     /// Simple JSON or PB-JSON, element by element.
     Json,
     Protobuf,
+    /// A log line a point: see [`super::logstreaming`].
+    Text,
+    /// Log records in JSON: the same.
+    Firelens,
 }
 
 /// In which form the points are sent back.
@@ -92,6 +98,8 @@ pub struct WritePlan {
     /// When the answer may be given.
     pub ack: Ack,
     pub cors: Cors,
+    /// A write of [`super::logstreaming`], which is answered in its own way.
+    pub stream: Option<Box<Stream>>,
 }
 
 /// Reads the head. `path` and `category` are decoded; the reply is boxed because it is the rare case.
@@ -107,6 +115,20 @@ pub fn plan(
     let Some(category) = category_of(category, compat) else {
         return Err(Box::new(ApiError::invalid_category(path).reply().with_cors(&cors)));
     };
+    let mut plan = plan_of(head, category, cors, settings)?;
+    if category == Category::Rum {
+        plan.own_tags = rum::own_tags(head, peer, plan.format, settings);
+    }
+    Ok(plan)
+}
+
+/// As [`plan`], once the category is known.
+pub(super) fn plan_of(
+    head: &Head<'_>,
+    category: Category,
+    cors: Cors,
+    settings: &Settings,
+) -> Result<WritePlan, Box<Reply>> {
     let params = Params::read(head.query);
     let ack = match params.ack.as_deref() {
         None => settings.options.ack,
@@ -118,29 +140,28 @@ pub fn plan(
             }
         },
     };
+    let sender = if category == Category::Rum { Sender::Browser } else { Sender::Agent };
+    let token = token::of_write(head.query, sender, settings)
+        .map_err(|error| Box::new(error.reply().with_cors(&cors)))?;
     // `storage_index` means something for logging only; elsewhere it is ignored.
     let storage_index = params.storage_index.filter(|_| category == Category::Logging);
-    let format = body_format(head);
-    let own_tags = match category {
-        Category::Rum => rum::own_tags(head, peer, format, settings),
-        _ => GlobalTags::default(),
-    };
     Ok(WritePlan {
         category,
-        route: Route { storage_index: storage_index.as_deref().map(label) },
+        route: Route { storage_index: storage_index.as_deref().map(label), token },
         precision: Precision::from_param(params.precision.as_deref().unwrap_or("")),
         encoding: content_encoding(head, params.encoding.as_deref()),
-        format,
+        format: body_format(head),
         echo: params.echo,
         dry: params.dry,
         strict: params.strict,
         tags: params.tags,
-        own_tags,
+        own_tags: GlobalTags::default(),
         input: params.input.as_deref().map(label),
         source: params.source.as_deref().map(label),
         version: params.version.as_deref().map(label),
         ack,
         cors,
+        stream: None,
     })
 }
 
@@ -179,7 +200,7 @@ fn content_encoding(head: &Head<'_>, param: Option<&str>) -> ContentEncoding {
     }
 }
 
-fn label(text: &str) -> Box<str> {
+pub(super) fn label(text: &str) -> Box<str> {
     text[..text.floor_char_boundary(LABEL_BYTES_MAX)].into()
 }
 
@@ -195,6 +216,9 @@ pub struct Written {
 impl WritePlan {
     /// The answer to a write that went well. The shard gives it when `self.ack` allows.
     pub fn reply(&self, written: Written) -> Reply {
+        if self.stream.is_some() {
+            return logstreaming::reply(self);
+        }
         let reply = Reply {
             nosniff: true,
             content_type: ContentType::Empty,
@@ -208,6 +232,9 @@ impl WritePlan {
 
     /// The answer to a write that is refused.
     pub fn refuse(&self, error: &ApiError) -> Reply {
+        if self.stream.is_some() {
+            return logstreaming::refuse(self, error);
+        }
         let reply = if self.category == Category::Rum { rum::refused(error) } else { error.reply() };
         reply.with_cors(&self.cors)
     }

@@ -8,7 +8,7 @@
 //! the lines after it, `crc32c` their checksum. A reader that wants packages goes from comment to comment by `bytes` (a string value may hold a line
 //! that looks like a comment), drops a package whose id it has seen, and knows a torn one by its missing bytes or its checksum. A
 //! reader that wants points ignores the comments, which line protocol allows. A route that is not the default one follows as
-//! `route=storage_index=NAME`, percent-encoded.
+//! `route=storage_index=NAME&token=tkn_***`, percent-encoded; which token it was is not shown.
 
 use jiff::Timestamp;
 
@@ -31,7 +31,7 @@ pub fn comment(parcel: &Parcel<'_>, text_bytes: u64, crc: u32, out: &mut Vec<u8>
     out.extend_from_slice(format!(" crc32c={crc:08x}").as_bytes());
     if !parcel.route.is_default() {
         out.extend_from_slice(b" route=");
-        out.extend_from_slice(parcel.route.encode().as_bytes());
+        out.extend_from_slice(parcel.route.shown().as_bytes());
     }
     out.push(b'\n');
 }
@@ -76,6 +76,7 @@ pub fn parse_comment(input: &[u8]) -> Option<Comment<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::secret::Secret;
     use crate::point::{Category, Route};
 
     fn line(route: &Route, points: u64, bytes: u64) -> Vec<u8> {
@@ -98,16 +99,17 @@ mod tests {
             String::from_utf8(line(&Route::default(), 2, 52)).unwrap(),
             "# dk_0a1b2c3d4e5f6g7h8i9j points=2 received=2026-01-31T08:15:30.120Z bytes=52 crc32c=01f2e3d4\n"
         );
-        let route = Route { storage_index: Some("a b\n#".into()) };
+        let token = Some(Secret::new("tkn_0123456789abcdef0123456789abcdef"));
+        let route = Route { storage_index: Some("a b\n#".into()), token };
         assert_eq!(
             String::from_utf8(line(&route, 2, 52)).unwrap(),
-            "# dk_0a1b2c3d4e5f6g7h8i9j points=2 received=2026-01-31T08:15:30.120Z bytes=52 crc32c=01f2e3d4 route=storage_index=a%20b%0A%23\n"
+            "# dk_0a1b2c3d4e5f6g7h8i9j points=2 received=2026-01-31T08:15:30.120Z bytes=52 crc32c=01f2e3d4 route=storage_index=a%20b%0A%23&token=tkn_***\n"
         );
     }
 
     #[test]
     fn comments_are_read_back_and_cut_ones_are_not() {
-        let route = Route { storage_index: Some("日志".into()) };
+        let route = Route { storage_index: Some("日志".into()), ..Route::default() };
         let whole = line(&route, 7, 1 << 40);
         let read = parse_comment(&whole).unwrap();
         assert_eq!(

@@ -18,11 +18,16 @@
 //!     Content-Type: multipart/form-data; boundary=…              and whatever else the client sent
 //!     X-Pkg-Id: dk_0a1b2c3d4e5f6g7h8i9j
 //!
+//! A route that has a token of its own is sent with that one in place of the configured one.
+//!
 //! The order is the one in which Go's client writes them, as DataKit does. The `User-Agent` keeps DataKit's form, on
 //! which destinations may decide what they accept, and carries Kitgate's own version. Kitgate itself never sends
 //! `X-Fail-Cache-Retry`: there is no fail cache, every resend is the same package.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use crate::codec::raw_package::RawPackage;
+use crate::config::secret::Secret;
 use crate::sink::{Accepts, Format, Parcel, Target};
 
 const PROTOBUF: &str = "application/protobuf; proto=com.guance.Point";
@@ -58,7 +63,7 @@ pub fn head(
     let mut number = itoa::Buffer::new();
     out.extend_from_slice(b"POST /v1/write/");
     out.extend_from_slice(parcel.category.name().as_bytes());
-    request_line_end(target, out);
+    request_line_end(target, parcel, out);
     header("User-Agent", agent, out);
     header("Content-Length", number.format(body_bytes), out);
     if let Some(token) = accepts.coding.token() {
@@ -89,7 +94,7 @@ fn raw_head(
 ) {
     out.extend_from_slice(b"POST ");
     out.extend_from_slice(raw.path.as_bytes());
-    request_line_end(target, out);
+    request_line_end(target, parcel, out);
     if !raw.headers().any(|(name, _)| name.eq_ignore_ascii_case("user-agent")) {
         header("User-Agent", agent, out);
     }
@@ -102,14 +107,34 @@ fn raw_head(
 }
 
 /// The target's query, the end of the line, and the first header.
-fn request_line_end(target: &Target, out: &mut Vec<u8>) {
-    if !target.query().is_empty() {
-        out.push(b'?');
-        out.extend_from_slice(target.query().as_bytes());
-    }
+fn request_line_end(target: &Target, parcel: &Parcel<'_>, out: &mut Vec<u8>) {
+    query(target.query(), parcel.route.token.as_ref().map(Secret::expose), out);
     out.extend_from_slice(b" HTTP/1.1\r\n");
     header("Host", target.authority(), out);
 }
+
+/// The configured query, which is sorted by key; with another token where the route has one.
+fn query(configured: &str, token: Option<&str>, out: &mut Vec<u8>) {
+    let start = out.len();
+    let mut parameter = |text: &[u8]| {
+        out.push(if out.len() == start { b'?' } else { b'&' });
+        out.extend_from_slice(text);
+    };
+    let mut own = token.map(|token| format!("token={}", utf8_percent_encode(token, UNRESERVED)));
+    for pair in configured.split('&').filter(|pair| !pair.is_empty()) {
+        let key = pair.split_once('=').map_or(pair, |(key, _)| key);
+        if token.is_some() && key >= "token" {
+            own.take().inspect(|own| parameter(own.as_bytes()));
+        }
+        if token.is_none() || key != "token" {
+            parameter(pair.as_bytes());
+        }
+    }
+    own.inspect(|own| parameter(own.as_bytes()));
+}
+
+/// What a query may hold as it is.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// One header line. Control bytes cannot stand in a header; what came from a client may hold them (`?storage_index=`),
 /// and is percent-encoded here rather than trusted to have been checked elsewhere.
@@ -159,7 +184,7 @@ mod tests {
 
     #[test]
     fn the_whole_head_is_exact() {
-        let route = Route { storage_index: Some("audit".into()) };
+        let route = Route { storage_index: Some("audit".into()), token: None };
         assert_eq!(
             text("http://127.0.0.1:9528/x?token=tkn_1&a=2", &route, Coding::Gzip, Format::Protobuf),
             "POST /v1/write/logging?a=2&token=tkn_1 HTTP/1.1\r\n\
@@ -199,7 +224,8 @@ mod tests {
 
     #[test]
     fn a_storage_index_cannot_add_headers() {
-        let route = Route { storage_index: Some("a\r\nX-Evil: 1\r\n\r\nPOST /\0\x7f日志".into()) };
+        let route =
+            Route { token: None, storage_index: Some("a\r\nX-Evil: 1\r\n\r\nPOST /\0\x7f日志".into()) };
         let head = text("http://h", &route, Coding::Gzip, Format::Protobuf);
         assert!(
             head.ends_with("X-Storage-Index-Name: a%0D%0AX-Evil: 1%0D%0A%0D%0APOST /%00%7F日志\r\n\r\n"),
@@ -242,6 +268,21 @@ mod tests {
              User-Agent: datakit-linux-amd64/0.1.0/edge-1\r\nContent-Length: 4\r\n\
              X-Pkg-Id: dk_0a1b2c3d4e5f6g7h8i9j\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn a_token_of_the_route_takes_the_place_of_the_configured_one() {
+        let route = Route { storage_index: None, token: Some(Secret::new("tkn_2&x=1 é")) };
+        let target = |url| {
+            let head = text(url, &route, Coding::Gzip, Format::Protobuf);
+            head.split(' ').nth(1).unwrap_or_default().to_owned()
+        };
+        let sent = "token=tkn_2%26x%3D1%20%C3%A9";
+        assert_eq!(target("http://h?token=tkn_1&a=2&z=3"), format!("/v1/write/logging?a=2&{sent}&z=3"));
+        assert_eq!(target("http://h?token=tkn_1&token=tkn_0"), format!("/v1/write/logging?{sent}"));
+        assert_eq!(target("http://h?a=2"), format!("/v1/write/logging?a=2&{sent}"));
+        assert_eq!(target("http://h?z=3"), format!("/v1/write/logging?{sent}&z=3"));
+        assert_eq!(target("http://h"), format!("/v1/write/logging?{sent}"));
     }
 
     #[test]

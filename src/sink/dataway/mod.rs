@@ -10,6 +10,8 @@ pub mod outcome;
 
 pub use encode::user_agent;
 
+use crate::point::Route;
+
 use super::{Accepts, Answer, HttpSink, Outcome, Parcel, Target};
 
 pub const NAME: &str = "dataway";
@@ -46,7 +48,7 @@ impl HttpSink for Dataway {
         encode::head(target, parcel, self.accepts, &self.agent, body_bytes, out);
     }
 
-    fn outcome(&self, answer: &Answer) -> Outcome {
-        outcome::of(answer)
+    fn outcome(&self, answer: &Answer, route: &Route) -> Outcome {
+        outcome::of_route(answer, route)
     }
 }

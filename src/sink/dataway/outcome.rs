@@ -4,6 +4,7 @@
 //! either leaves the data where it is (spooled, tried again later) or moves it to the dead-letter file with its
 //! reason. Which of the two is the table below; the first row that fits decides.
 
+use crate::point::Route;
 use crate::sink::{Answer, Outcome, Refusal};
 
 /// What a row of the table says.
@@ -78,6 +79,16 @@ pub fn of(answer: &Answer) -> Outcome {
     }
 }
 
+/// The same for a package that may have a token of its own. A refused one must not hold up the category for all other
+/// workspaces, which is what waiting would mean: whoever can send here could stop it with a token that he made up. The
+/// points go to the dead-letter file, with their token, and can be sent again from there.
+pub fn of_route(answer: &Answer, route: &Route) -> Outcome {
+    match of(answer) {
+        Outcome::PauseLane(_) if route.token.is_some() => Outcome::Dead(Refusal::Token),
+        outcome => outcome,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +137,21 @@ mod tests {
         ] {
             assert_eq!(outcome(status, None), plain, "{status}");
             assert_eq!(outcome(status, Some(7)), with_retry_after, "{status} with Retry-After");
+        }
+    }
+
+    #[test]
+    fn a_workspace_does_not_hold_up_the_others() {
+        let token = Some(crate::config::secret::Secret::new("tkn_x"));
+        let foreign = Route { token, ..Route::default() };
+        for status in 0..1000 {
+            let answer = Answer { status, ..Answer::default() };
+            assert_eq!(of_route(&answer, &Route::default()), of(&answer), "{status}");
+            let expected = match status {
+                401 | 403 => Outcome::Dead(Refusal::Token),
+                _ => of(&answer),
+            };
+            assert_eq!(of_route(&answer, &foreign), expected, "{status}");
         }
     }
 

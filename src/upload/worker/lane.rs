@@ -6,13 +6,13 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::{Ledger, Uploads};
-use crate::point::Category;
+use crate::point::{Category, Route, RouteError};
 use crate::rt::sync::Notify;
-use crate::sink::{Outcome, Parcel, Refusal};
+use crate::sink::{Outcome, Parcel, Refusal, redact_tokens};
 use crate::upload::batcher::{self, Package};
 use crate::upload::body::Prepared;
 use crate::upload::carrier::Carrier;
-use crate::upload::dead::{DeadLetter, Note, codec_name, kind_name};
+use crate::upload::dead::{DeadLetter, KeptToken, Note, codec_name, kind_name};
 use crate::upload::env::Env;
 use crate::upload::gate::Gate;
 use crate::upload::race::{Either, join_all, race};
@@ -385,11 +385,16 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
 
     fn letter(&self, death: &Death, now_ms: u64) -> DeadLetter {
         let block = &death.frame.block;
+        let (route, token) = match Route::decode(&block.route) {
+            Ok(route) => (route.shown(), route.token.map(KeptToken)),
+            Err(RouteError) => (redact_tokens(&String::from_utf8_lossy(&block.route)), None),
+        };
         let note = Note {
             package: death.package.clone(),
             seq: death.frame.seq,
             category: self.category.name().to_owned(),
-            route: String::from_utf8_lossy(&block.route).into_owned(),
+            route,
+            token,
             kind: kind_name(block.kind).to_owned(),
             codec: codec_name(block.codec).to_owned(),
             points: block.points,

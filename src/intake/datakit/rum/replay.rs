@@ -9,6 +9,7 @@
 
 use crate::http1::{Framing, Head, query};
 use crate::intake::datakit::error::ApiError;
+use crate::intake::datakit::token::{self, Sender};
 use crate::intake::raw::{RawPlan, boundary, package_head};
 use crate::intake::{ContentType, Cors, Reply, Settings, ack_from_name};
 use crate::point::{Category, Route};
@@ -32,9 +33,11 @@ pub fn plan(head: &Head<'_>, cors: Cors, settings: &Settings) -> Result<RawPlan,
         let message = format!("unknown ack {:?}: memory, disk or upstream", asked.unwrap_or_default());
         return Err(Box::new(ApiError::bad_request(message).reply().with_cors(&cors)));
     };
+    let token = token::of_write(head.query, Sender::Browser, settings)
+        .map_err(|error| Box::new(error.reply().with_cors(&cors)))?;
     Ok(RawPlan {
         category: Category::SessionReplay,
-        route: Route::default(),
+        route: Route { storage_index: None, token },
         head: package_head(head, PATH),
         boundary,
         ack,

@@ -10,6 +10,7 @@ use crate::limits::DIRECT_BODY_BYTES_MAX;
 use crate::point::Batch;
 use crate::point::encode::{explain_json, explain_protobuf};
 
+use super::super::logstreaming;
 use super::reader::{Fed, Reader, Scratch, Stop};
 use super::{ApiError, BodyFormat, ContentEncoding, WritePlan, Written};
 
@@ -38,6 +39,10 @@ pub fn decode(
     scratch: &mut Scratch,
     batch: &mut Batch,
 ) -> Result<Decoded, ApiError> {
+    // Of a stream nothing is what there was to say; every other write without a body is a mistake.
+    if body.is_empty() && plan.stream.is_some() {
+        return Ok(Decoded::Written(Written::default()));
+    }
     let mark = batch.mark();
     // Taken out, so that the rest of the scratch can be lent.
     let mut decompressed = std::mem::take(&mut scratch.body);
@@ -133,7 +138,7 @@ pub(super) fn check_body(plan: &WritePlan, body: &[u8]) -> Result<(), ApiError> 
         return Err(error);
     }
     match plan.format {
-        BodyFormat::LineProtocol if body.is_empty() => {
+        BodyFormat::LineProtocol if body.is_empty() && plan.stream.is_none() => {
             Err(ApiError::invalid_line_point("empty data".to_owned()))
         }
         _ => Ok(()),
@@ -158,5 +163,9 @@ pub fn explain(format: BodyFormat, body: &[u8]) -> ApiError {
         BodyFormat::LineProtocol => ApiError::invalid_line_point(line_protocol::explain(body).message),
         BodyFormat::Json => ApiError::invalid_json_point(explain_json(body)),
         BodyFormat::Protobuf => ApiError::invalid_protobuf_point(explain_protobuf(body)),
+        BodyFormat::Text | BodyFormat::Firelens => {
+            let most = logstreaming::LINE_BYTES_MAX;
+            ApiError::bad_request(format!("a line of the body is longer than {most} bytes"))
+        }
     }
 }

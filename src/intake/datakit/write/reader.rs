@@ -12,6 +12,7 @@ use crate::point::draft::Warn;
 use crate::point::encode::{BadJson, Encoder, JsonAt, Rules, Stretch};
 use crate::point::{Batch, Category, Compat, GlobalTags, echo, rules};
 
+use super::super::logstreaming;
 use super::{ApiError, BodyFormat, Echo, TagSet, WritePlan, Written};
 
 /// So many lines are encoded before the batch is looked at: short lines grow, and a stretch has many of them.
@@ -116,7 +117,7 @@ impl Reader {
         let global_tags = plan.global_tags(settings);
         Reader {
             at: match plan.format {
-                BodyFormat::LineProtocol => At::Lines(0),
+                BodyFormat::LineProtocol | BodyFormat::Text | BodyFormat::Firelens => At::Lines(0),
                 BodyFormat::Json => At::Points(Elements::Json(JsonAt::default())),
                 BodyFormat::Protobuf => At::Points(Elements::Protobuf(0)),
             },
@@ -212,7 +213,13 @@ impl Reader {
         budget: usize,
     ) -> Result<bool, Stop> {
         let Scratch { tape, encoder, .. } = scratch;
-        let next = line_protocol::parse_some(body, from, budget, tape).map_err(|_| Stop::Bad)?;
+        let next = match &plan.stream {
+            Some(stream) if plan.format != BodyFormat::LineProtocol => {
+                logstreaming::read_some(plan.format, stream, body, from, budget, tape)
+                    .map_err(|_| Stop::Bad)?
+            }
+            _ => line_protocol::parse_some(body, from, budget, tape).map_err(|_| Stop::Bad)?,
+        };
         self.at = At::Lines(next);
         self.points += tape.points.len() as u32;
         self.lost_points += tape.lost_points;
@@ -256,7 +263,7 @@ impl Reader {
     /// What the parser left out. DataKit drops a point whose value cannot be decoded and says nothing as long as another
     /// point is left; here the body is refused. A value that is only not what was written refuses a strict request.
     fn check_lost(&self, plan: &WritePlan) -> Result<(), ApiError> {
-        if self.points == 0 {
+        if self.points == 0 && plan.stream.is_none() {
             return Err(ApiError::NO_POINTS);
         }
         if self.lost_points > 0 {
@@ -309,7 +316,9 @@ fn check(plan: &WritePlan, points: &[u8], settings: &Settings) -> Result<(), Sto
     }
     rum::check(points, &settings.options).map_err(|message| {
         Stop::Refused(match plan.format {
-            BodyFormat::LineProtocol => ApiError::invalid_line_point(message),
+            BodyFormat::LineProtocol | BodyFormat::Text | BodyFormat::Firelens => {
+                ApiError::invalid_line_point(message)
+            }
             BodyFormat::Json => ApiError::invalid_json_point(message),
             BodyFormat::Protobuf => ApiError::invalid_protobuf_point(message),
         })
