@@ -2,9 +2,10 @@
 //!
 //!     cargo bench --bench protobuf [-- metrics | logs | short]
 //!
-//! The bodies hold the points of the line protocol bodies (about 64 KB each), written as Go's generated code writes them:
-//! members by their numbers, the mark of a tag before its text. "fed" adds the global tag `host` to points that lack it.
-//! All run over the same points in turns; what is printed is the median over the rounds, and its ratio to line protocol.
+//! The bodies hold the points of the line protocol bodies (about 64 KB each), written as Go's generated code writes
+//! them: members by their numbers, the mark of a tag before its text. "fed" adds the global tag `host` to points that
+//! lack it. All run over the same points in turns; what is printed is the median over the rounds, and its ratio to
+//! line protocol.
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! brotli (RFC 7932): one stream, and nothing behind it.
 //!
 //! The window is at most 16 MiB, as the RFC has it; the large windows of a later format are refused. The decoder's
-//! buffer grows with what comes out, so that small bodies cost little whatever window they announce. A decoder cannot be
-//! used twice: each body has its own.
+//! buffer grows with what comes out, so that small bodies cost little whatever window they announce. A decoder cannot
+//! be used twice: each body has its own.
 
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 

@@ -1,7 +1,7 @@
 //! deflate: RFC 1951 as it is, or inside RFC 1950, which is what the name means in HTTP.
 //!
-//! DataKit takes both and tells them apart by the two bytes that begin the latter. It looks at no more of the frame than
-//! that: neither at the dictionary flag nor at the checksum, nor at anything else behind the last block.
+//! DataKit takes both and tells them apart by the two bytes that begin the latter. It looks at no more of the frame
+//! than that: neither at the dictionary flag nor at the checksum, nor at anything else behind the last block.
 
 use flate2::{Decompress, FlushDecompress, Status};
 

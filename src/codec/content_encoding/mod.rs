@@ -62,8 +62,8 @@ pub struct Limits {
     pub ratio_max: usize,
 }
 
-/// One line over and over shrinks a thousandfold, and deflate cannot do better than 1,032; what goes beyond was made to.
-/// (Real logs and metrics: a hundredth, with zstd and brotli a 250th. Brotli and zstd bombs: up to a million.)
+/// One line over and over shrinks a thousandfold, and deflate cannot do better than 1,032; what goes beyond was made
+/// to. (Real logs and metrics: a hundredth, with zstd and brotli a 250th. Brotli and zstd bombs: up to a million.)
 pub const RATIO_MAX: usize = 1_100;
 
 /// What any body may become, however small it was: read within some tens of milliseconds.
@@ -102,8 +102,8 @@ struct Piece {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Malformed;
 
-/// Decodes one body after the other; [`Decoder::reset`] before each. Between bodies it keeps the contexts of the formats
-/// it has met, some tens of KiB each; within one, brotli and zstd may take their window besides: 16 and 8 MiB.
+/// Decodes one body after the other; [`Decoder::reset`] before each. Between bodies it keeps the contexts of the
+/// formats it has met, some tens of KiB each; within one, brotli and zstd may take their window besides: 16 and 8 MiB.
 #[derive(Debug, Default)]
 pub struct Decoder {
     gzip: Option<Box<gzip::Gzip>>,

@@ -117,8 +117,8 @@ proptest! {
         let at = at % input.len();
         input[at] ^= 1 << bit;
         match (encoding, decode(encoding, &input, 100_000)) {
-            // Flags and the time in the header, and the bits between the last block and the checksum, say nothing about the
-            // contents; those are under the checksum.
+            // Flags and the time in the header, and the bits between the last block and the checksum, say nothing
+            // about the contents; those are under the checksum.
             (Encoding::Gzip, Ok(out)) => prop_assert_eq!(out, LINES.repeat(30)),
             // The others carry no checksum: what comes out is bounded, that is all.
             (_, Ok(out)) => prop_assert!(out.len() <= 100_000),

@@ -1,9 +1,9 @@
 //! Whether a point has a key twice, asked for every key of every point.
 //!
 //! A table of keys' hashes that is never cleared: each entry says of which point it is, and those of others are free.
-//! The same hash twice in a point is taken for the same key, which may be wrong once in millions of points; whoever asks
-//! then looks at the keys themselves. What a client cannot do by choosing keys is make this slow: a search ends after
-//! a few steps, with the same answer.
+//! The same hash twice in a point is taken for the same key, which may be wrong once in millions of points; whoever
+//! asks then looks at the keys themselves. What a client cannot do by choosing keys is make this slow: a search ends
+//! after a few steps, with the same answer.
 
 /// Three times the most keys an ordinary point has (`TAGS_MAX + FIELDS_MAX`), so that searches are short. Only as many
 /// entries are touched as there are keys in use, so of the 16 KiB little is in the cache.
@@ -41,9 +41,21 @@ impl Keys {
     #[inline(always)]
     pub(super) fn add(&mut self, hash: u64) -> u32 {
         let entry = u32::from(self.point) << 16 | hash as u32 & 0xffff;
-        let mut slot = (hash >> 52) as usize;
-        for _ in 0..STEPS_MAX {
-            let there = &mut self.slots[slot % SLOTS];
+        let slot = (hash >> 52) as usize;
+        let there = &mut self.slots[slot];
+        if *there >> 16 == u32::from(self.point) {
+            return self.add_elsewhere(entry, slot);
+        }
+        *there = entry;
+        0
+    }
+
+    /// Another key of the point, or the same, stands in the key's place.
+    #[cold]
+    #[inline(never)]
+    fn add_elsewhere(&mut self, entry: u32, slot: usize) -> u32 {
+        for step in 0..STEPS_MAX {
+            let there = &mut self.slots[(slot + step) % SLOTS];
             if *there >> 16 != u32::from(self.point) {
                 *there = entry;
                 return 0;
@@ -51,7 +63,6 @@ impl Keys {
             if *there == entry {
                 return 1;
             }
-            slot += 1;
         }
         1
     }

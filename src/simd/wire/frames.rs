@@ -7,7 +7,7 @@
 
 use std::marker::PhantomData;
 
-use super::{Isa, MOVE_BYTES, Text, suspects};
+use super::{Isa, Layout, MOVE_BYTES, Text, suspects};
 use crate::buf::{PADDING, Padded};
 
 /// A place in a message, and how much of the message is left from there.
@@ -72,6 +72,28 @@ impl<'a> Frames<'a> {
         *self = self.message(bytes, self.left.saturating_sub(bytes));
     }
 
+    /// The field that begins here, of the short form: tag, length, the key's tag and length in one byte each, a key
+    /// that fits into a register, and behind it something of two bytes or more. Its key, what is behind that, and how
+    /// many bytes it takes in all; `None` where anything else stands.
+    #[inline(always)]
+    pub fn short_field(self, layout: Layout) -> Option<(Text<'a>, Frames<'a>, usize)> {
+        // Of both lengths the upper bit.
+        const MASK: u32 = u32::from_le_bytes([0xff, 0x80, 0xff, 0x80]);
+        let head = self.word(0) as u32;
+        let (len, key_len) = ((head >> 8) as u8 as usize, (head >> 24) as usize);
+        let fits = head & MASK == u32::from_le_bytes([layout.field, 0, layout.key, 0])
+            && key_len.wrapping_sub(1) < MOVE_BYTES
+            && key_len + 4 <= len
+            && len + 2 <= self.left;
+        if !fits {
+            return None;
+        }
+        // SAFETY: the key begins at 4, and 4 + key_len <= len + 2 <= left; so the invariants hold at both places.
+        let (key, behind) = unsafe { (self.at.add(4), self.at.add(4 + key_len)) };
+        let key = Text { at: key, len: key_len, source: PhantomData };
+        Some((key, Frames { at: behind, left: len - 2 - key_len, source: PhantomData }, len + 2))
+    }
+
     /// The varint at `offset`, and its width; `None` where it does not end inside the message, or has more than ten
     /// bytes.
     #[inline(always)]
@@ -118,8 +140,8 @@ fn gather(word: u64) -> u64 {
 }
 
 impl Text<'_> {
-    /// Not zero if this is no key as it should be: it is empty, has a newline or the byte `unwanted` in it, or ends with
-    /// a backslash.
+    /// Not zero if this is no key as it should be: it is empty, has a newline or the byte `unwanted` in it, or ends
+    /// with a backslash.
     #[inline(always)]
     pub fn key_flaws<I: Isa>(self, unwanted: u8) -> u32 {
         if self.len.wrapping_sub(1) < MOVE_BYTES {
@@ -137,8 +159,8 @@ impl Text<'_> {
     #[inline(always)]
     fn short_flaws<I: Isa>(self, unwanted: u8) -> u32 {
         let mut unused = [0; MOVE_BYTES];
-        // SAFETY: the text is readable one move from its start, and the target is a move wide. (The copy has no reader, and
-        // so is none.)
+        // SAFETY: the text is readable one move from its start, and the target is a move wide. (The copy has no
+        // reader, and so is none.)
         let found = unsafe { I::copy_and_find(self.at, unused.as_mut_ptr(), unwanted) };
         I::low_bits(u64::from(found), self.len as u32) as u32 | self.ends_with_backslash()
     }
@@ -303,6 +325,39 @@ mod tests {
                 .map(|(len, width)| (width, len as usize));
             prop_assert_eq!(frames.delimited(0), expected);
         }
+    }
+
+    #[test]
+    fn short_fields_are_taken_up_to_their_bounds() {
+        let layout = Layout { field: 0x12, key: 0x0a, is_tag: [0x40, 1] };
+        let field = |key_len: usize, value_len: usize| {
+            let head = [0x12, (key_len + value_len + 2) as u8, 0x0a, key_len as u8];
+            [&head[..], &vec![b'k'; key_len], &vec![7; value_len]].concat()
+        };
+        for (key_len, value_len, taken) in [
+            (1, 2, true),
+            (32, 2, true),
+            (32, 93, true),
+            (1, 124, true),
+            (0, 2, false),
+            (33, 2, false),
+            (1, 1, false),
+            (1, 0, false),
+            (1, 125, false),
+            (32, 94, false),
+        ] {
+            let bytes = field(key_len, value_len);
+            for cut in [0, 1] {
+                let buffer = padded(&bytes[..bytes.len() - cut], 0x12);
+                let body = Padded::new(&buffer, bytes.len() - cut).unwrap();
+                let found = Frames::new(body, 0, body.len()).short_field(layout);
+                let found = found.map(|(key, value, size)| (key.bytes(), value.bytes(), size));
+                let expected = (&bytes[4..4 + key_len], &bytes[4 + key_len..], bytes.len());
+                assert_eq!(found, (taken && cut == 0).then_some(expected), "{key_len}, {value_len}");
+            }
+        }
+        let buffer = padded(b"\x18\x05\x0a\x01k\x10\x01", 0);
+        assert!(Frames::new(Padded::new(&buffer, 7).unwrap(), 0, 7).short_field(layout).is_none());
     }
 
     #[test]

@@ -7,6 +7,9 @@ use super::element::ELEMENT_DEPTH_MAX;
 
 const TOO_LARGE: &str = "json: too many values in one point";
 
+/// Said of a body with which nothing is wrong.
+pub(super) const NOTHING_WRONG: &str = "json: invalid points";
+
 /// Go's text for the first thing that is wrong with `body`: with its syntax anywhere, then with its elements from first
 /// to last. Reads all of it.
 pub fn explain(body: &[u8]) -> String {
@@ -15,12 +18,11 @@ pub fn explain(body: &[u8]) -> String {
     }
     let mut tape = Tape::default();
     let mut at = white(body, 0);
-    if body.get(at) != Some(&b'[') {
+    if !matches!(body.get(at), Some(b'[' | b'n')) {
         let kind = match body.get(at) {
             Some(b'{') => "object",
             Some(b'"') => "string",
             Some(b't' | b'f') => "bool",
-            Some(b'n') => "null",
             _ => "number",
         };
         return format!("json: cannot unmarshal {kind} into Go value of type []*point.Point");
@@ -40,7 +42,7 @@ pub fn explain(body: &[u8]) -> String {
         }
     }
     // Nothing: whoever asked was wrong.
-    String::from("json: invalid points")
+    NOTHING_WRONG.to_owned()
 }
 
 /// The next offset that is not white space.

@@ -467,3 +467,6 @@ fn is_utf8(from: Cursor<'_>, to: Cursor<'_>) -> bool {
     let passed = from.left() - to.left();
     from.rest().get(..passed).is_some_and(|bytes| simdutf8::basic::from_utf8(bytes).is_ok())
 }
+
+#[cfg(test)]
+mod tests;

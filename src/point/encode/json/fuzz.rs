@@ -1,6 +1,7 @@
 //! What fuzzing attacks: every way to read a body must give the points that the plain reader gives, or none.
 
-use super::{JsonAt, Reader, explain};
+use super::explain::{NOTHING_WRONG, explain};
+use super::{JsonAt, Reader};
 use crate::buf::{PADDING, Padded};
 use crate::point::draft::Warn;
 use crate::point::encode::{Encoder, Rules, Stretch};
@@ -16,17 +17,13 @@ const BUDGETS: [usize; 4] = [1, 100, 3000, usize::MAX];
 /// What stands behind the body must not matter: zeros, and bytes that would go on with a number, a string or an array.
 const PADDINGS: [u8; 6] = [0, b'7', b'"', b'}', b',', b'\\'];
 
-/// What [`explain`] says of a body with which nothing is wrong.
-const NOTHING_WRONG: &str = "json: invalid points";
-
 /// Reads `data` with every reader, whole and in stretches, in front of changing padding, under the rules of several
 /// categories, and panics where the points, the first warning or the refusal differ from those of the plain reader.
 /// Returns whether the body is good.
 #[doc(hidden)]
 pub fn fuzz_differential(data: &[u8]) -> bool {
-    let tags = match GlobalTags::new([("host", "gateway"), ("zone", "z"), ("status", "s")]) {
-        Ok(tags) => tags,
-        Err(_) => unreachable!("BUG: three tags are too many"),
+    let Ok(tags) = GlobalTags::new([("host", "gateway"), ("zone", "z"), ("status", "s")]) else {
+        unreachable!("BUG: three tags are too many")
     };
     let mut encoder = Encoder::default();
     let mut buffer = data.to_vec();
@@ -65,7 +62,7 @@ pub fn fuzz_differential(data: &[u8]) -> bool {
 }
 
 /// The points of a body and the first warning; `None`: refused.
-fn outcome(
+pub(super) fn outcome(
     encoder: &mut Encoder,
     reader: Reader,
     budget: usize,
@@ -99,7 +96,7 @@ fn outcome(
 
 /// What a point says, without the order of its fields.
 #[derive(Debug, PartialEq)]
-struct Point {
+pub(super) struct Point {
     name: Vec<u8>,
     time: i64,
     fields: Vec<String>,

@@ -1,10 +1,10 @@
 //! The fast path: ordinary points, copied from the body in one piece.
 //!
 //! A point is ordinary when its parts stand in the order of their numbers (as every library writes them), each member
-//! once, none unknown, and when no rule would change it. The walk looks at a field's first eight bytes, and at the eight
-//! behind its key: if the lengths there fit one another, all else is a matter of finding flaws, which are gathered and
-//! asked about once, at the end of the point. A field of another shape (longer, with a unit or a type, a wide number) is
-//! read member by member.
+//! once, none unknown, and when no rule would change it. The walk looks at a field's first eight bytes, and at the
+//! eight behind its key: if the lengths there fit one another, all else is a matter of finding flaws, which are
+//! gathered and asked about once, at the end of the point. A field of another shape (longer, with a unit or a type, a
+//! wide number) is read member by member.
 //!
 //! This path never says that a body is bad. What does not fit goes the plain way, and that finds out.
 
@@ -95,20 +95,19 @@ fn first_warn(point: &[u8], brought: usize, outcome: &Outcome, required: Option<
     own.map(as_warn).or_else(default)
 }
 
-/// The first four bytes of a field whose length and key length take one byte each: with the lengths and their upper
-/// bits masked, and what is left then.
-const SHORT_MASK: u32 = 0x80ff_80ff;
-const SHORT: u32 = (wire::FIELD_KEY as u32) << 16 | wire::POINT_FIELD as u32;
-
-/// The longest key of the short way: it and what stands before it end in the first half of what a word may be read from.
-const SHORT_KEY_BYTES_MAX: usize = 32;
-
 /// `is_tag` and true; the same with a string behind it.
 const IS_TAG: u64 = wire::FIELD_IS_TAG as u64 | 1 << 8;
 const IS_TAG_STR: u64 = IS_TAG | (wire::FIELD_STR as u64) << 16;
 
-/// Writes one point, on the assumption that it is ordinary. Beside the outcome: how many bytes of warnings and debugs it
-/// brought.
+/// Bits at the tags of numbers.
+const NUMBERS: u64 =
+    1 << wire::FIELD_INT | 1 << wire::FIELD_UINT | 1 << wire::FIELD_BOOL | 1 << wire::FIELD_FLOAT;
+
+/// What shows that a byte of a varint is not the last.
+const MORE: u64 = 0x8080_8080_8080_8080;
+
+/// Writes one point, on the assumption that it is ordinary. Beside the outcome: how many bytes of warnings and debugs
+/// it brought.
 #[inline(always)]
 fn ordinary<I: Isa>(
     writer: &mut Writer<'_, I>,
@@ -127,70 +126,31 @@ fn ordinary<I: Isa>(
         _ => return UNUSUAL,
     }
     let mut seen = Seen::default();
-    let (mut tags, mut fields, mut suspect) = (0usize, 0usize, 0u32);
+    // Tags are counted in the upper half, fields in the lower.
+    let (mut counts, mut suspect) = (0u64, 0u32);
     loop {
-        let head = rest.word(0);
-        let (len, key_len) = ((head >> 8) as u8 as usize, (head >> 24) as u8 as usize);
-        let short = head as u32 & SHORT_MASK == SHORT
-            && key_len.wrapping_sub(1) < SHORT_KEY_BYTES_MAX
-            && key_len + 4 <= len
-            && len + 2 <= rest.left();
         let (size, key, is_tag, flaws);
-        if !short {
-            if rest.left() == 0 || head as u8 != wire::POINT_FIELD {
+        if let Some((short_key, value, short_size)) = rest.short_field(LAYOUT)
+            && let Some(looked_at) = short_value::<I>(value, hot.strings_dropped)
+        {
+            (size, key) = (short_size, short_key);
+            (is_tag, flaws) = looked_at;
+        } else {
+            if rest.left() == 0 || rest.word(0) as u8 != wire::POINT_FIELD {
                 break;
             }
             let Some(field) = long_field(rest) else { return UNUSUAL };
-            size = field.size;
-            key = rest.text(field.key.0, field.key.1);
+            (size, key) = (field.size, rest.text(field.key.0, field.key.1));
             (is_tag, flaws) = long_flaws::<I>(rest, &field, hot.strings_dropped);
-        } else {
-            // The member behind the key is `member` bytes long, its tag included, if it is the last.
-            let (value_at, member) = (4 + key_len, len - 2 - key_len);
-            let value = rest.word(value_at);
-            size = len + 2;
-            key = rest.text(4, key_len);
-            let text_len = (value >> 8) as u8 as usize;
-            (is_tag, flaws) = match value as u8 {
-                wire::FIELD_INT | wire::FIELD_UINT | wire::FIELD_BOOL if member <= 8 => {
-                    // The varint takes all that is left: its last byte, and no other, has no high bit.
-                    let width = 8 * (member as u32 - 1);
-                    let more = I::low_bits(value >> 8 & 0x0080_8080_8080_8080, width);
-                    let expected = I::low_bits(0x0080_8080_8080_8080, width - 8);
-                    (false, u32::from(more != expected))
-                }
-                wire::FIELD_FLOAT if member == 9 => {
-                    let infinite = rest.word(value_at + 1) << 1 == f64::INFINITY.to_bits() << 1;
-                    (false, u32::from(infinite))
-                }
-                wire::FIELD_STR | wire::FIELD_BYTES if text_len + 2 == member => {
-                    (false, u32::from(hot.strings_dropped))
-                }
-                wire::FIELD_STR
-                    if text_len + 4 == member
-                        && rest.word(value_at + 2 + text_len) as u16 == IS_TAG as u16 =>
-                {
-                    (true, rest.text(value_at + 2, text_len).value_flaws::<I>())
-                }
-                wire::FIELD_IS_TAG
-                    if value & 0xff_ffff == IS_TAG_STR && (value >> 24) as u8 as usize + 4 == member =>
-                {
-                    (true, rest.text(value_at + 4, member - 4).value_flaws::<I>())
-                }
-                _ => {
-                    let Some(field) = long_field(rest) else { return UNUSUAL };
-                    long_flaws::<I>(rest, &field, hot.strings_dropped)
-                }
-            };
         }
         suspect |= flaws;
         suspect |= key.key_flaws::<I>(hot.unwanted);
         suspect |= look::<I>(key, hot, special, &mut seen);
         suspect |= keys.add(key.hash::<I>());
-        tags += usize::from(is_tag);
-        fields += usize::from(!is_tag);
+        counts += if is_tag { 1 << 32 } else { 1 };
         rest.pass(size);
     }
+    let (tags, fields) = ((counts >> 32) as usize, counts as u32 as usize);
     if suspect != 0 || seen.disabled || tags > TAGS_MAX || fields > FIELDS_MAX {
         return UNUSUAL;
     }
@@ -210,6 +170,36 @@ fn ordinary<I: Isa>(
     (finish_with(writer, time, special, &seen, start, brought), brought.len())
 }
 
+/// Looks at what stands behind a field's key: whether that makes it a tag, and what is to be said against it. `None`
+/// if it is more than a value, or one of another form.
+#[inline(always)]
+fn short_value<I: Isa>(value: Frames<'_>, strings_dropped: bool) -> Option<(bool, u32)> {
+    let (len, word) = (value.left(), value.word(0));
+    let tag = word as u8;
+    if tag < 64 && NUMBERS >> tag & 1 != 0 && len <= 9 {
+        // Both are worked out, one is taken: which of them a field holds cannot be foretold.
+        let (payload, bits) = (value.word(1), 8 * (len as u32 - 1));
+        // A varint takes all that is left: its last byte, and no other, says that there is no more.
+        let more = I::low_bits(payload & MORE, bits) ^ I::low_bits(MORE, bits - 8);
+        let infinite = payload << 1 == f64::INFINITY.to_bits() << 1;
+        let (varint, double) = (u32::from(more != 0), u32::from(infinite || len != 9));
+        return Some((false, if tag == wire::FIELD_FLOAT { double } else { varint }));
+    }
+    let text_len = (word >> 8) as u8 as usize;
+    match tag {
+        wire::FIELD_IS_TAG if word & 0xff_ffff == IS_TAG_STR && (word >> 24) as u8 as usize + 4 == len => {
+            Some((true, value.text(4, len - 4).value_flaws::<I>()))
+        }
+        wire::FIELD_STR if text_len + 4 == len && value.word(2 + text_len) as u16 == IS_TAG as u16 => {
+            Some((true, value.text(2, text_len).value_flaws::<I>()))
+        }
+        wire::FIELD_STR | wire::FIELD_BYTES if text_len + 2 == len => {
+            Some((false, u32::from(strings_dropped)))
+        }
+        _ => None,
+    }
+}
+
 /// A field as its members say: spans from the field's beginning.
 struct Field {
     size: usize,
@@ -222,8 +212,8 @@ struct Field {
     infinite: bool,
 }
 
-/// Reads the field at the start of `rest` member by member; `None` if there is anything a point should not have, or should
-/// have once, or that the plain way has to look at.
+/// Reads the field at the start of `rest` member by member; `None` if there is anything a point should not have, or
+/// should have once, or that the plain way has to look at.
 #[inline(never)]
 fn long_field(rest: Frames<'_>) -> Option<Field> {
     let (start, len) = rest.delimited(1)?;

@@ -6,8 +6,8 @@
 //! rules in order, written anew; unknown fields are left behind there. Both give points of equal meaning.
 //!
 //! DataKit checks such points once, with the category's rules. Warnings and debugs that a point brings stay with it.
-//! Of Go's behaviour two things are not copied: a tag that is no string (it crashes there) refuses the body, and so does
-//! an array or map that cannot be read, which there whoever reads it next finds out.
+//! Of Go's behaviour two things are not copied: a tag that is no string (it crashes there) refuses the body, and so
+//! does an array or map that cannot be read, which there whoever reads it next finds out.
 
 mod fast;
 pub mod fuzz;
@@ -62,9 +62,9 @@ impl From<PbError> for ProtobufError {
 }
 
 impl Encoder {
-    /// Appends the points of a protobuf body from `at` on to `batch`, as far as `stretch` says; `at` moves on, and all is
-    /// done when it has reached the end. The result is the first warning of the first point that has one. After an error
-    /// the batch may hold points of the body.
+    /// Appends the points of a protobuf body from `at` on to `batch`, as far as `stretch` says; `at` moves on, and all
+    /// is done when it has reached the end. The result is the first warning of the first point that has one. After an
+    /// error the batch may hold points of the body.
     pub fn encode_protobuf(
         &mut self,
         body: Padded<'_>,
@@ -124,8 +124,8 @@ impl Walk<'_> {
         self.spent = self.spent.saturating_add(bytes.max(POINT_COST_BYTES).saturating_mul(cost));
     }
 
-    /// The next field of the body, whatever it is: a point by the plain way, or one to be skipped. The result is how many
-    /// points that were.
+    /// The next field of the body, whatever it is: a point by the plain way, or one to be skipped. The result is how
+    /// many points that were.
     fn any(&mut self, body: &[u8], rules: &Rules<'_>, out: &mut Vec<u8>) -> Result<u32, ProtobufError> {
         let rest = body.get(*self.at..).unwrap_or_default();
         let (point, bytes) = pb::first(rest)?;
@@ -138,8 +138,8 @@ impl Walk<'_> {
     }
 }
 
-/// What is wrong with a body: the error that reading it ends with, in Go's words. Reads it once more, about 10 ns a byte,
-/// and needs nothing but the body.
+/// What is wrong with a body: the error that reading it ends with, in Go's words. Reads it once more, about 10 ns a
+/// byte, and needs nothing but the body.
 pub fn explain(body: &[u8]) -> String {
     match read_through(body) {
         Err(error) => error.to_string(),

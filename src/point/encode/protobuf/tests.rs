@@ -164,7 +164,9 @@ enum Oddity {
 }
 
 fn point() -> impl Strategy<Value = Vec<u8>> {
-    let name = prop_oneof![10 => "[a-z]{1,10}", 1 => "[a-z]{120,140}", 1 => "[a-z]{1020,1030}", 1 => Just(String::new())];
+    let name = prop_oneof![
+        10 => "[a-z]{1,10}", 1 => "[a-z]{120,140}", 1 => "[a-z]{1020,1030}", 1 => Just(String::new()),
+    ];
     let time = prop_oneof![
         2 => Just(0i64),
         3 => NOW - 3_600_000_000_000..NOW,
@@ -266,7 +268,8 @@ proptest! {
 }
 
 /// The example of the specification, and a tag as Go writes it.
-const POINT: &[u8] = b"\x0a\x1e\x0a\x01m\x12\x05\x0a\x01f\x10\x01\x12\x08\x0a\x01t@\x01Z\x01v\x18\x80\x80\xa8\xb1\xe3\x9f\xe7\xcb\x17";
+const POINT: &[u8] = b"\x0a\x1e\x0a\x01m\x12\x05\x0a\x01f\x10\x01\x12\x08\x0a\x01t@\x01Z\x01v\
+    \x18\x80\x80\xa8\xb1\xe3\x9f\xe7\xcb\x17";
 
 /// A point `m` of the given parts.
 fn point_of(parts: &[&[u8]]) -> Vec<u8> {
