@@ -70,12 +70,16 @@ fn record(object: &Object<'_>, body: &[u8], points: &mut Points<'_>) {
     points.point(first, time);
 }
 
-/// A JSON value as a field has it; none for `null`.
+/// A JSON value as a field has it; none for `null`. What no field can hold stays as it is written, as text.
 fn value_of(raw: &str, body: &[u8], points: &mut Points<'_>) -> Option<(Kind, u8, u64)> {
     let in_body = |text: &str| {
         // `text` is a part of `body`: the parser lends and does not copy.
         let at = (text.as_ptr() as usize).checked_sub(body.as_ptr() as usize)?;
         (body.get(at..at + text.len())? == text.as_bytes()).then(|| span(at, text.len()))
+    };
+    let as_text = |raw: &str, points: &mut Points<'_>| match in_body(raw) {
+        Some(span) => (Kind::Str, 0, span),
+        None => (Kind::Str, Kv::VALUE_IN_ARENA, points.keep(raw.as_bytes())),
     };
     match raw.as_bytes().first()? {
         b'n' => None,
@@ -91,17 +95,14 @@ fn value_of(raw: &str, body: &[u8], points: &mut Points<'_>) -> Option<(Kind, u8
                 }
             }
         }
-        b'{' | b'[' => match in_body(raw) {
-            Some(span) => Some((Kind::Str, 0, span)),
-            None => Some((Kind::Str, Kv::VALUE_IN_ARENA, points.keep(raw.as_bytes()))),
-        },
+        b'{' | b'[' => Some(as_text(raw, points)),
         _ => match (raw.parse::<i64>(), raw.parse::<u64>()) {
             (Ok(number), _) => Some((Kind::Int, 0, number as u64)),
             (_, Ok(number)) => Some((Kind::Uint, 0, number)),
-            _ => {
-                let number: f64 = raw.parse().ok()?;
-                number.is_finite().then(|| (Kind::Float, 0, number.to_bits()))
-            }
+            _ => match raw.parse::<f64>() {
+                Ok(number) if number.is_finite() => Some((Kind::Float, 0, number.to_bits())),
+                _ => Some(as_text(raw, points)),
+            },
         },
     }
 }
