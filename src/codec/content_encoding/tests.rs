@@ -290,7 +290,7 @@ fn zstd_frames_may_be_of_every_kind() {
     let skipped = b"\x50\x2a\x4d\x18\x03\x00\x00\x00abc";
     let input = [&checked[..], skipped, &zstd(b""), &zstd(b"known")].concat();
     assert_eq!(decode(Encoding::Zstd, &input, 100).unwrap(), b"checked, known");
-    let mut damaged = checked.clone();
+    let mut damaged = checked;
     *damaged.last_mut().unwrap() ^= 1;
     assert_eq!(decode(Encoding::Zstd, &damaged, 100), Err(DecodeError::Malformed));
     assert_eq!(decode(Encoding::Zstd, &skipped[..skipped.len() - 1], 100), Err(DecodeError::Malformed));
