@@ -60,7 +60,7 @@ fn lines(plan: &WritePlan, body: &[u8]) -> Result<Vec<String>, Reply> {
     }
     let mut text = Vec::new();
     echo::line_protocol(&batch.bytes, &mut text).unwrap();
-    Ok(String::from_utf8(text).unwrap().lines().map(str::to_owned).collect())
+    Ok(String::from_utf8_lossy(&text).lines().map(str::to_owned).collect())
 }
 
 #[test]
