@@ -2,12 +2,12 @@
 //!
 //!     cargo bench --bench json [-- metrics | logs | floats]
 //!
-//! Every contender gets the same points in bodies of about 64 KB, then of 2 KB: as line protocol (both steps), as simple
-//! JSON, as PB-JSON, and as both with the white space of Python's `json.dumps`. "general" is the gateway's own path for
-//! what is unusual. "simd-json + walk" fills one tape over and over from a copy of the body (simd-json works in place) and
-//! walks it as a converter would have to, but writes nothing: it adds up lengths and numbers. What is printed is the median
-//! over the rounds and the median of each round's ratio to line protocol, which does not move with the neighbours.
-//! `once <name>` runs one contender over its 64 KB bodies once and prints nothing: for callgrind.
+//! Every contender gets the same points in bodies of about 64 KB, then of 2 KB: as line protocol (both steps), as
+//! simple JSON, as PB-JSON, and as both with the white space of Python's `json.dumps`. "general" is the gateway's own
+//! path for what is unusual. "simd-json + walk" fills one tape over and over from a copy of the body (simd-json works
+//! in place) and walks it as a converter would have to, but writes nothing: it adds up lengths and numbers. What is
+//! printed is the median over the rounds and the median of each round's ratio to line protocol, which does not move
+//! with the neighbours. `once <name>` runs one contender over its 64 KB bodies once and prints nothing: for callgrind.
 
 use std::fmt::Write as _;
 use std::hint::black_box;

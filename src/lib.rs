@@ -17,6 +17,9 @@
 //! from the tape straight into its lane's open block as the protobuf bytes that will be uploaded. A sealed block is
 //! compressed once and never looked into again: it is a frame on disk and a part of an upload body, by its bytes.
 //!
+//! **What is to be passed on as it came is not parsed at all.** A session replay is a *raw package*: its request is the
+//! block, one frame on disk and one request upstream, under its own headers, counted as one point.
+//!
 //! **Blocks form by themselves.** While one commit is on its way to the disk the next block fills. A block is sealed
 //! when it is full, when a commit has ended, or when the sockets have nothing more to give. There is no timer.
 //!

@@ -39,7 +39,6 @@ async fn keep(core: &Rc<Core>, plan: RawPlan, body: OwnedBody) -> Reply {
     };
     let package_bytes = plan.head.len() + body.padded().len();
     let (payload, crc) = package(&plan.head, &body).await;
-    drop(body);
     let counters = &core.counters.categories[plan.category.index()];
     counters.points_in.add(1);
     counters.requests_in.add(1);
@@ -57,6 +56,8 @@ async fn keep(core: &Rc<Core>, plan: RawPlan, body: OwnedBody) -> Reply {
         sent = core.lanes.resend(&lane, sealed);
     }
     let reached = std::future::poll_fn(|cx| ticket.poll(wanted(plan.ack), cx)).await;
+    // Not before: the bound on receive buffers bounds the copies too, for as long as they wait for the disk.
+    drop(body);
     match reached {
         Progress::Durable | Progress::Delivered => plan.stored,
         Progress::Pending if plan.ack == Ack::Memory => plan.stored,

@@ -263,8 +263,8 @@ pub const fn low_bytes(word: u64, bytes: usize) -> u64 {
 pub struct Cursor<'a> {
     /// INVARIANT: not behind `end`.
     at: *const u8,
-    /// The end of the body. INVARIANT: everything from `at` to here, and PADDING bytes more, is readable and initialised
-    /// for `'a`.
+    /// The end of the body. INVARIANT: everything from `at` to here, and PADDING bytes more, is readable and
+    /// initialised for `'a`.
     end: *const u8,
     /// Not zero when a string had bytes beyond ASCII.
     high: u32,
@@ -393,8 +393,8 @@ impl<'a> Cursor<'a> {
             return self.any_number(is_int, quoted);
         }
         self.skip(number.len + usize::from(negative) + 2 * usize::from(quoted))?;
-        // Both kinds, then one of them: which it is cannot be predicted, and a branch not taken right costs more than the
-        // division.
+        // Both kinds, then one of them: which it is cannot be predicted, and a branch not taken right costs more than
+        // the division.
         let float = number.mantissa as i64 as f64 / POWERS[number.fraction & 15];
         let float = float.to_bits() ^ u64::from(negative) << 63;
         let sign = u64::from(negative);

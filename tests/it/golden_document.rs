@@ -130,7 +130,10 @@ fn every_documented_category_is_taken() {
         "security",
         "tracing",
     ] {
-        let got = post(category, b"m f=1i 1710321406");
+        // RUM points say which measurement of RUM they are, and of which application.
+        let body: &[u8] =
+            if category == "rum" { b"view,app_id=a f=1i 1710321406" } else { b"m f=1i 1710321406" };
+        let got = post(category, body);
         assert_eq!((got.status, got.body.len(), got.fed.points), (200, 0, 1), "{category}");
     }
     assert_eq!(post("metrics", b"m f=1i").status, 400);
@@ -156,7 +159,9 @@ fn constraint_3_dots_become_underscores_in_all_but_metric() {
         "logging",
         "object",
     ] {
-        let points = points(category, "m,a.b=x c.d=1i,status=\"ok\",name=\"n\" 1710321406");
+        let name = if category == "rum" { "view,app_id=a" } else { "m" };
+        let line = format!("{name},a.b=x c.d=1i,status=\"ok\",name=\"n\" 1710321406");
+        let points = points(category, &line);
         let keys: Vec<&str> = points[0]["fields"]
             .as_array()
             .unwrap()

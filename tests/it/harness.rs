@@ -133,6 +133,11 @@ impl Gateway {
         self.running().address
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.running().child.id()
+    }
+
     /// The data directory.
     pub fn data_dir(&self) -> PathBuf {
         self.folder.path().join("data")

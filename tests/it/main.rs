@@ -8,6 +8,7 @@ mod golden_document;
 mod golden_gateway;
 mod golden_write;
 mod harness;
+mod hostile;
 mod http_framing;
 mod layout;
 mod rum;

@@ -201,8 +201,8 @@ impl<'w, 'v, 'a, I: Isa> Field<'w, 'v, 'a, I> {
             return None;
         }
         if key.len <= MOVE_BYTES {
-            // SAFETY: behind the quote 32 bytes are readable, and one more; the invariant: there is room for both texts,
-            // each with a whole move, and for the rest, and the key is where it belongs. `len` is below 128.
+            // SAFETY: behind the quote 32 bytes are readable, and one more; the invariant: there is room for both
+            // texts, each with a whole move, and for the rest, and the key is where it belongs. `len` is below 128.
             unsafe {
                 let start = writer.place.at;
                 let at = start.add(4 + key.len);

@@ -76,7 +76,7 @@ proptest! {
 
     #[test]
     fn numbers_are_what_the_standard_library_says(text in number_text(), end in "[,}\" ]", quoted in any::<bool>()) {
-        let literal = if quoted { format!("\"{text}\"") } else { text.clone() };
+        let literal = if quoted { format!("\"{text}\"") } else { text };
         for padding in PADDINGS {
             for whole in [literal.clone(), format!("{literal}{end}")] {
                 let buffer = with_padding(whole.as_bytes(), padding);
@@ -247,10 +247,12 @@ fn literal(text: &str, style: u8) -> String {
         let must = matches!(character, '"' | '\\' | '\0'..='\x1f');
         let short = "\"\\/\u{8}\u{c}\n\r\t".find(character).map(|at| &"\"\\/bfnrt"[at..=at]);
         match short {
-            Some(short) if style % 3 == 0 && (must || index % 2 == 0) => out.push_str(&format!("\\{short}")),
-            _ if must || (style % 5 == 1 && index % 4 == 0) => {
+            Some(short) if style.is_multiple_of(3) && (must || index.is_multiple_of(2)) => {
+                out.push_str(&format!("\\{short}"))
+            }
+            _ if must || (style % 5 == 1 && index.is_multiple_of(4)) => {
                 for unit in character.encode_utf16(&mut [0; 2]) {
-                    out.push_str(&if style % 2 == 0 {
+                    out.push_str(&if style.is_multiple_of(2) {
                         format!("\\u{unit:04x}")
                     } else {
                         format!("\\u{unit:04X}")
@@ -308,7 +310,7 @@ proptest! {
     ) {
         let mut text = format!("\"{name}\"");
         for ((key, piece), style) in pieces.iter().zip(styles) {
-            text.push_str(&format!(",\"{key}\":{}", if style % 2 == 0 { " " } else { "" }));
+            text.push_str(&format!(",\"{key}\":{}", if style.is_multiple_of(2) { " " } else { "" }));
             if let Piece::Tag(value) | Piece::Str(value) = piece {
                 text.push_str(&literal(value, style));
             }

@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn telemetry_without_an_application_passes_where_the_documents_rule() {
         let telemetry = point("telemetry", &[("service", "browser-rum-sdk")]);
-        let batch = [telemetry.clone(), point("view", &[("app_id", "a")])].concat();
+        let batch = [telemetry, point("view", &[("app_id", "a")])].concat();
         let mut documented = options(Compat::Documented);
         assert_eq!(check(&batch, &documented), Ok(()));
         assert!(check(&batch, &options(Compat::Datakit184)).is_err());

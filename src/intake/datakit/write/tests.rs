@@ -128,12 +128,13 @@ fn content_types_choose_the_format() {
     assert_eq!(format("application/pbjson"), BodyFormat::LineProtocol);
     assert_eq!(format("application/protobuf; proto=com.guance.Point"), BodyFormat::Protobuf);
     assert_eq!(format("application/protobuf"), BodyFormat::LineProtocol);
-    for (value, expected) in [
-        ("application/json", "datakit.invalidJsonPoint"),
-        ("application/protobuf; proto=com.guance.Point", "datakit.invalidProtobufPoint"),
+    for (value, body, expected) in [
+        ("application/json", "{}", "datakit.invalidJsonPoint"),
+        ("application/json", "[]", "datakit.noPoints"),
+        ("application/protobuf; proto=com.guance.Point", "[]", "datakit.invalidProtobufPoint"),
     ] {
         let plan = planned("/v1/write/metric", &format!("Content-Type: {value}\r\n"), &settings).unwrap();
-        let (result, batch) = decoded(&plan, b"[]", &settings);
+        let (result, batch) = decoded(&plan, body.as_bytes(), &settings);
         assert_eq!(code(&result.unwrap_err()), expected);
         assert!(batch.is_empty());
     }

@@ -225,8 +225,7 @@ fn what_is_not_ordinary_is_left_alone() {
     }
     let strings = r#"[{"measurement":"m","fields":{"a":"x"}}]"#;
     assert_eq!(taken(strings, &plain_rules(Category::Metric)), (0, Stop::Before));
-    let invalid = [b"[{\"measurement\":\"m\",\"fields\":{\"a\":\"".as_slice(), b"\xff", b"\"}}]"].concat();
-    let mut buffer = invalid.clone();
+    let mut buffer = [b"[{\"measurement\":\"m\",\"fields\":{\"a\":\"".as_slice(), b"\xff", b"\"}}]"].concat();
     let body = Padded::pad(&mut buffer);
     let mut batch = Batch::default();
     let (mut keys, rules) = (Keys::default(), plain_rules(Category::Tracing));
