@@ -72,6 +72,8 @@ pub async fn write(core: Rc<Core>, plan: Box<WritePlan>, body: OwnedBody) -> Rep
         if wanted(plan.ack) == Progress::Delivered {
             ticket.want_delivery();
         }
+        // Decoding took its time, and each block sent is progress: the wait begins anew.
+        let deadline = time::Instant::now() + ROOM_WAIT;
         if !send(&core, &lane, batch, &ticket, deadline).await {
             // What went before stays: the sender, told 503, sends all of it again.
             core.lanes.drop_unsent(plan.category, batches.map(|batch| u64::from(batch.points)).sum());
@@ -130,7 +132,7 @@ async fn decode_elsewhere(
                 Ok(Step::More) => {}
                 Ok(Step::Done(written)) => return Ok((written, decoder.into_batches())),
                 Err(Stop::Refused(error)) => return Err(error),
-                Err(Stop::Bad | Stop::TooMuch) => return Err(decoder.explain(&its_plan, &body.padded())),
+                Err(Stop::Bad | Stop::TooMuch) => return Err(decoder.explain(&body.padded())),
             }
         }
     };
@@ -142,8 +144,7 @@ async fn decode_elsewhere(
 
 async fn explain_elsewhere(core: &Rc<Core>, plan: &WritePlan, body: OwnedBody, decoder: Decoder) -> Reply {
     let (body, _held) = body.detach();
-    let its_plan = plan.clone();
-    match blocking::run_long(move || decoder.explain(&its_plan, &body.padded())).await {
+    match blocking::run_long(move || decoder.explain(&body.padded())).await {
         Ok(error) => core.refuse_write(plan, &error),
         Err(error) => broken(core, &error),
     }

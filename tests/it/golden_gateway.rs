@@ -137,7 +137,7 @@ fn in_steps(
                 return Ok(written);
             }
             Err(Stop::Refused(error)) => return Err(error),
-            Err(Stop::Bad) => return Err(decoder.explain(plan, &body)),
+            Err(Stop::Bad) => return Err(decoder.explain(&body)),
             Err(Stop::TooMuch) => panic!("a decoder has room for everything"),
         }
     }

@@ -182,11 +182,11 @@ fn what_is_refused_for_ever_is_kept_and_the_rest_goes_on() {
     let dataway = Dataway::start();
     dataway.always(Step::Status(400));
     let gateway = Gateway::start("", &dataway.table());
-    assert_eq!(gateway.post("/v1/write/rum", b"poison f=1i").status, 200);
+    assert_eq!(gateway.post("/v1/write/rum", b"view,app_id=poison f=1i").status, 200);
     gateway.await_metric("kitgate_points_dead_total{category=\"rum\"}", 1.0);
     dataway.always(Step::Take);
-    assert_eq!(gateway.post("/v1/write/rum", b"good f=1i").status, 200);
-    assert_eq!(dataway.await_points(1)[0].name, "good");
+    assert_eq!(gateway.post("/v1/write/rum", b"action,app_id=good f=1i").status, 200);
+    assert_eq!(dataway.await_points(1)[0].name, "action");
     gateway.await_metric("kitgate_points_spooled{category=\"rum\"}", 0.0);
     assert_balanced(&gateway, "rum");
     let kept = fs::read_dir(gateway.data_dir().join("dead")).expect("data_dir/dead").count();

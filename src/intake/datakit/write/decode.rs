@@ -102,12 +102,13 @@ fn read_whole(
     let mut echo = std::mem::take(&mut scratch.echo);
     echo.clear();
     let mut reader = Reader::new(plan, settings, now_ns);
+    reader.look(plan, settings, &body);
     let mut one = One { batch, bytes_max };
     let result = match reader.read(plan, body, settings, scratch, &mut echo, &mut one, usize::MAX) {
         Ok(true) => reader.finish(plan, settings, &echo).map_err(Stop::Refused),
         Ok(false) => Err(Stop::TooMuch),
         // Small enough to be read again at once.
-        Err(Stop::Bad) => Err(Stop::Refused(explain(plan.format, &body))),
+        Err(Stop::Bad) => Err(Stop::Refused(explain(reader.format(), &body))),
         Err(stop) => Err(stop),
     };
     scratch.echo = echo;

@@ -56,6 +56,16 @@ enum At {
     Points(Elements),
 }
 
+impl At {
+    fn start(format: BodyFormat) -> At {
+        match format {
+            BodyFormat::LineProtocol | BodyFormat::Text | BodyFormat::Firelens => At::Lines(0),
+            BodyFormat::Json => At::Points(Elements::Json(JsonAt::default())),
+            BodyFormat::Protobuf => At::Points(Elements::Protobuf(0)),
+        }
+    }
+}
+
 /// A format whose points are encoded straight from the body.
 #[derive(Clone, Copy, Debug)]
 enum Elements {
@@ -100,6 +110,7 @@ impl Elements {
 /// One body being read.
 #[derive(Debug)]
 pub(super) struct Reader {
+    format: BodyFormat,
     at: At,
     now_ns: i64,
     points: u32,
@@ -116,11 +127,8 @@ impl Reader {
     pub fn new(plan: &WritePlan, settings: &Settings, now_ns: i64) -> Reader {
         let global_tags = plan.global_tags(settings);
         Reader {
-            at: match plan.format {
-                BodyFormat::LineProtocol | BodyFormat::Text | BodyFormat::Firelens => At::Lines(0),
-                BodyFormat::Json => At::Points(Elements::Json(JsonAt::default())),
-                BodyFormat::Protobuf => At::Points(Elements::Protobuf(0)),
-            },
+            format: plan.format,
+            at: At::start(plan.format),
             now_ns,
             points: 0,
             lost_points: 0,
@@ -130,6 +138,22 @@ impl Reader {
                 Some(global_tags) if !plan.own_tags.is_empty() => Some(plan.own_tags.joined(global_tags)),
                 _ => None,
             },
+        }
+    }
+
+    /// What the body is read as: what its head says, unless a browser sends JSON under another name.
+    pub fn format(&self) -> BodyFormat {
+        self.format
+    }
+
+    /// Looks at a decompressed body before its first stretch is read.
+    pub fn look(&mut self, plan: &WritePlan, settings: &Settings, body: &[u8]) {
+        let from_browsers = matches!(plan.category, Category::Rum | Category::Logging)
+            && plan.stream.is_none()
+            && settings.options.compat == Compat::Documented;
+        if from_browsers && self.format == BodyFormat::LineProtocol && rum::looks_like_json(body) {
+            self.format = BodyFormat::Json;
+            self.at = At::start(self.format);
         }
     }
 

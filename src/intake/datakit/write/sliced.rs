@@ -104,6 +104,7 @@ impl Decoder {
                 self.stage = match plan.encoding {
                     ContentEncoding::Identity => {
                         check_body(plan, &body).map_err(Stop::Refused)?;
+                        self.reader.look(plan, settings, &body);
                         Stage::Read(false)
                     }
                     ContentEncoding::Coded(encoding) => {
@@ -122,6 +123,7 @@ impl Decoder {
                     .map_err(|error| Stop::Refused(decode_error(error, settings)))?;
                 if whole {
                     check_body(plan, &self.decoded).map_err(Stop::Refused)?;
+                    self.reader.look(plan, settings, &self.decoded);
                     self.decoded.resize(self.decoded.len() + PADDING, 0);
                     self.stage = Stage::Read(true);
                 }
@@ -147,16 +149,19 @@ impl Decoder {
     }
 
     /// What is wrong with the body: see [`explain`].
-    pub fn explain(&self, plan: &WritePlan, body: &[u8]) -> ApiError {
+    pub fn explain(&self, body: &[u8]) -> ApiError {
         match self.stage {
-            Stage::Read(true) => explain(plan.format, &self.decoded[..self.decoded.len() - PADDING]),
-            _ => explain(plan.format, body),
+            Stage::Read(true) => explain(self.reader.format(), &self.decoded[..self.decoded.len() - PADDING]),
+            _ => explain(self.reader.format(), body),
         }
     }
 
-    /// The points, in order.
+    /// The points, in order; no batch is empty.
     pub fn into_batches(self) -> Vec<Batch> {
-        self.batches.0
+        let mut batches = self.batches.0;
+        // The last one may have been begun for points that did not come.
+        batches.retain(|batch| !batch.is_empty());
+        batches
     }
 
     fn read(
