@@ -13,8 +13,9 @@
 //! answer ←───────────────────── ticket ←──────────── report ←──────┴─ ack=memory └─ ack=disk, ack=upstream
 //! ```
 //!
-//! **Parsed once, encoded once, compressed once.** A body is read into a flat tape, each point is checked and written
-//! from the tape straight into its lane's open block as the protobuf bytes that will be uploaded. A sealed block is
+//! **Parsed once, encoded once, compressed once.** Lines are read into a flat tape, each point is checked and written
+//! from the tape straight into its lane's open block as the protobuf bytes that will be uploaded; JSON and protobuf
+//! bodies are written there as they are read. A sealed block is
 //! compressed once and never looked into again: it is a frame on disk and a part of an upload body, by its bytes.
 //!
 //! **What is to be passed on as it came is not parsed at all.** A session replay is a *raw package*: its request is the
@@ -33,8 +34,8 @@
 //! | 1 | accept | [`net::accept`] | a socket | a connection | 503, too many connections |
 //! | 2 | parse request | [`net::conn`], [`http1::head`], [`http1::body`] | bytes | a head, a whole body | 400, 408, 413, 414, 417, 431, 501, 505, and the connection ends |
 //! | 3 | admit, route | [`intake::access`], [`intake::route`] | a head | what is to be done | 403, 429, 503 before the body is read; the protocol's own answer |
-//! | 4 | decode | [`codec::line_protocol`] | a body | a tape of views into it | 400, every bad line named |
-//! | 5 | check, encode | [`point::encode`] | the tape | protobuf in the open block | 400 in strict mode |
+//! | 4 | decode | [`codec::content_encoding`], [`codec::line_protocol`], [`codec::json`] | a body | lines: a tape of views into it | 413 for a bomb; 400, every bad line named |
+//! | 5 | check, encode | [`point::encode`] | the tape, or the JSON or protobuf itself | protobuf in the open block | 400 in strict mode |
 //! | 6 | seal, push | [`shard::lanes`] | the open block | a block in its category's ring | 503 when there is no room for some seconds |
 //! | 7 | commit | [`shard::home`], [`spool`] | blocks | frames on disk, tickets | 503 when the spool is full or the disk fails |
 //! | 8 | package, send | [`upload`] | frames | requests, and the cursor moves behind their answers | nothing: retry, pause, split, dead letter |

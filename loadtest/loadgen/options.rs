@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::shared::Outcome;
 use crate::shared::corpus::Corpus;
+use crate::shared::format::Format;
 
 /// How bodies are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -30,6 +31,9 @@ pub struct Options {
     /// Which points.
     #[arg(long, value_enum, default_value = "metrics")]
     pub corpus: Corpus,
+    /// In which form.
+    #[arg(long, value_enum, default_value = "lines")]
+    pub format: Format,
     /// Whole points until a body has this many bytes.
     #[arg(long, default_value_t = 2048)]
     pub body_bytes: usize,
@@ -76,6 +80,7 @@ impl Options {
             target: "/v1/write/metric".into(),
             headers: Vec::new(),
             corpus: Corpus::Metrics,
+            format: Format::Lines,
             body_bytes: 2048,
             bodies: 0,
             encoding: Encoding::Identity,

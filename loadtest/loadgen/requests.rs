@@ -20,7 +20,7 @@ pub struct Request {
 pub fn build(options: &Options) -> Outcome<Vec<Request>> {
     options.check()?;
     let count_max = if options.bodies == 0 { usize::MAX } else { options.bodies };
-    let bodies = corpus::bodies(options.corpus, options.body_bytes, count_max);
+    let bodies = corpus::bodies(options.corpus, options.format, options.body_bytes, count_max);
     if bodies.is_empty() {
         return Err("the corpus is smaller than one body".into());
     }
@@ -39,6 +39,9 @@ pub fn build(options: &Options) -> Outcome<Vec<Request>> {
             write!(bytes, "POST {} HTTP/1.1\r\nHost: {}\r\n", options.target, options.address)?;
             if options.encoding == Encoding::Gzip {
                 bytes.extend_from_slice(b"Content-Encoding: gzip\r\n");
+            }
+            if let Some(content_type) = options.format.content_type() {
+                write!(bytes, "Content-Type: {content_type}\r\n")?;
             }
             for header in &options.headers {
                 write!(bytes, "{header}\r\n")?;

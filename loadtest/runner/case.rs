@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::shared::Outcome;
 use crate::shared::corpus::Corpus;
+use crate::shared::format::Format;
 
 /// `case.toml`.
 #[derive(Clone, Debug, Deserialize)]
@@ -86,6 +87,9 @@ pub struct ServerSpec {
     /// Query of the requests.
     #[serde(default)]
     pub query: String,
+    /// How the bodies it gets say their points.
+    #[serde(default)]
+    pub format: Format,
     /// Replaces `${NAME}` in `gateway.toml`.
     #[serde(default)]
     pub set: BTreeMap<String, String>,

@@ -39,6 +39,7 @@ pub fn run(
     let options = loadgen::Options {
         target: server.target.clone(),
         corpus: case.load.corpus,
+        format: spec.format,
         body_bytes: case.load.body_bytes,
         connections,
         duration: Duration::from_secs_f64(case.load.seconds),

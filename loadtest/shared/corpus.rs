@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 
+use super::format::Format;
 use super::mt19937::Mt19937;
 
 /// The seed of the published corpora.
@@ -58,7 +59,7 @@ pub enum Corpus {
 /// A request body and the points in it.
 #[derive(Clone, Debug)]
 pub struct Body {
-    /// Line protocol (or what it was compressed to).
+    /// In the format that was asked for (or what that was compressed to).
     pub bytes: Vec<u8>,
     /// Points in it.
     pub points: u32,
@@ -84,14 +85,15 @@ fn generate(corpus: Corpus, metrics: usize, short: usize, logs: usize) -> Vec<St
 }
 
 /// Cuts a corpus into bodies: whole points until `bytes_min` is reached, at most `count_max` bodies.
-pub fn bodies(corpus: Corpus, bytes_min: usize, count_max: usize) -> Vec<Body> {
+pub fn bodies(corpus: Corpus, format: Format, bytes_min: usize, count_max: usize) -> Vec<Body> {
     let mut out = Vec::new();
     let mut open = Body { bytes: Vec::with_capacity(bytes_min + 4096), points: 0 };
     for point in points(corpus) {
-        open.bytes.extend_from_slice(point.as_bytes());
-        open.bytes.push(b'\n');
+        format.join(&mut open.bytes);
+        format.write(&point, &mut open.bytes);
         open.points += 1;
         if open.bytes.len() >= bytes_min {
+            format.end(&mut open.bytes);
             out.push(std::mem::replace(
                 &mut open,
                 Body { bytes: Vec::with_capacity(bytes_min + 4096), points: 0 },
@@ -259,9 +261,9 @@ mod tests {
 
     #[test]
     fn ready_made_bodies_have_the_published_counts() {
-        let body = &bodies(Corpus::Metrics, 2048, 1)[0];
+        let body = &bodies(Corpus::Metrics, Format::Lines, 2048, 1)[0];
         assert_eq!((body.bytes.len(), body.points), (2277, 10));
-        let body = &bodies(Corpus::Metrics, 65536, 1)[0];
+        let body = &bodies(Corpus::Metrics, Format::Lines, 65536, 1)[0];
         assert_eq!((body.bytes.len(), body.points), (65683, 298));
     }
 

@@ -2,6 +2,7 @@
 
 pub mod child;
 pub mod corpus;
+pub mod format;
 pub mod http;
 pub mod mt19937;
 pub mod random;
