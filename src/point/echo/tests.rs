@@ -156,8 +156,13 @@ proptest! {
     ) {
         // The format has no way to write a backslash before a byte that is escaped outside strings: `\\\\,` reads as
         // an escaped comma behind a backslash, and where the comma stands alone it ends the value.
-        let writable = |text: &String| !text.as_bytes().windows(2).any(|pair| pair[0] == b'\\' && b" ,=".contains(&pair[1]));
-        prop_assume!(tags.values().all(writable));
+        let writable = |mut text: String| {
+            while let Some(at) = text.as_bytes().windows(2).position(|pair| pair[0] == b'\\' && b" ,=".contains(&pair[1])) {
+                text.remove(at);
+            }
+            text
+        };
+        let tags: Vec<(String, String)> = tags.into_iter().map(|(key, value)| (key, writable(value))).collect();
         let mut kvs: Vec<DraftKv<'_>> = tags.iter().map(|(key, value)| tag(key, value)).collect();
         kvs.extend(strings.iter().map(|(key, value)| field(key, Value::Str(value.as_bytes().into()))));
         kvs.push(field("0ints", array(&ints.iter().copied().map(PbValue::Int).collect::<Vec<_>>())));
