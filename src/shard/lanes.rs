@@ -334,23 +334,33 @@ impl Lanes {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod testing {
     use super::*;
     use crate::shard::exchange::wire;
 
-    fn lanes() -> Rc<Lanes> {
-        let ends = wire(1).unwrap().remove(0);
-        Lanes::new(LanesParts {
+    /// The lanes of a single shard, whose blocks nobody takes, and what they count.
+    pub fn lanes() -> (Rc<Lanes>, std::sync::Arc<ShardCounters>) {
+        let ends = wire(1).expect("BUG: no wires for one shard").remove(0);
+        // The far ends stay, or the rings would be closed.
+        let ends = Box::leak(Box::new(ends));
+        let counters = std::sync::Arc::<ShardCounters>::default();
+        let lanes = Lanes::new(LanesParts {
             index: 0,
             shards: 1,
-            rings: ends.blocks_out,
-            wakers: ends.wakers,
+            rings: std::mem::take(&mut ends.blocks_out),
+            wakers: std::mem::take(&mut ends.wakers),
             local: Rc::new(Category::ALL.map(|_| Notify::new()).into()),
             tickets: Rc::default(),
             compression: Compression::Identity,
-            counters: std::sync::Arc::default(),
-        })
+            counters: std::sync::Arc::clone(&counters),
+        });
+        (lanes, counters)
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     fn route(n: usize) -> Route {
         Route { storage_index: Some(n.to_string().into()), token: None }
@@ -358,7 +368,7 @@ mod tests {
 
     #[test]
     fn lanes_are_bounded_and_an_idle_one_makes_room() {
-        let lanes = lanes();
+        let (lanes, _) = testing::lanes();
         let held: Vec<Rc<Lane>> = (0..LANES_MAX)
             .map(|n| {
                 let lane = lanes.lane(Category::Metric, &route(n)).unwrap();

@@ -15,7 +15,7 @@ use crate::net::OwnedBody;
 use crate::rt::{time, yield_now};
 
 use super::ingest::{Core, wanted};
-use super::slow::{ROOM_WAIT, room};
+use super::slow::{ROOM_WAIT, sent};
 use super::ticket::{Progress, Ticket};
 
 /// What is copied and checksummed between two yields: about 50 µs.
@@ -47,13 +47,9 @@ async fn keep(core: &Rc<Core>, plan: RawPlan, body: OwnedBody) -> Reply {
         ticket.want_delivery();
     }
     let deadline = time::Instant::now() + ROOM_WAIT;
-    let mut sent = core.lanes.send_raw(&lane, payload, crc, &ticket);
-    while let Err(sealed) = sent {
-        if !room(core, deadline).await {
-            core.lanes.give_up(sealed);
-            return core.refuse(Refusal::Overload, "the gateway is busy");
-        }
-        sent = core.lanes.resend(&lane, sealed);
+    let refused = core.lanes.send_raw(&lane, payload, crc, &ticket);
+    if !sent(core, &lane, refused, deadline).await {
+        return core.refuse(Refusal::Overload, "the gateway is busy");
     }
     let reached = std::future::poll_fn(|cx| ticket.poll(wanted(plan.ack), cx)).await;
     // Not before: the bound on receive buffers bounds the copies too, for as long as they wait for the disk.

@@ -13,12 +13,13 @@ use crate::intake::Reply;
 use crate::intake::datakit::write::{Decoder, Scratch, Step, Stop, WritePlan, Written};
 use crate::metrics::counters::Refusal;
 use crate::net::OwnedBody;
-use crate::point::Batch;
+use crate::point::{Batch, Category};
 use crate::rt::{blocking, time, yield_now};
 
 use super::common::Common;
+use super::exchange::Sealed;
 use super::ingest::{Core, is_direct, wanted};
-use super::lanes::Lane;
+use super::lanes::{Lane, Lanes};
 use super::ticket::{Progress, Ticket};
 
 /// How long a request waits for room in the rings before its sender is told to come again.
@@ -34,6 +35,13 @@ const BIG_BODIES_MAX: usize = 4;
 
 /// How often a body looks whether it is its turn.
 const PERMIT_PAUSE: Duration = Duration::from_millis(2);
+
+/// Nor may the points of a body that is decoded in slices take more: many such bodies are decoded at once, and the
+/// smallest of points grow fiftyfold.
+const SLICED_POINTS_BYTES_MAX: usize = 2 << 20;
+
+/// What a body came to, and the leave to hold it if it is big.
+type Decoded = (Written, Vec<Batch>, Option<Permit>);
 
 /// Handles one write whose body is kept.
 pub async fn write(core: Rc<Core>, plan: Box<WritePlan>, body: OwnedBody) -> Reply {
@@ -55,9 +63,7 @@ pub async fn write(core: Rc<Core>, plan: Box<WritePlan>, body: OwnedBody) -> Rep
             Ok(None) => {}
         }
     }
-    // Held until all of the body is sent.
-    let mut permit = None;
-    let (written, batches) = match decode(&core, &plan, body, deadline, &mut permit).await {
+    let (written, batches, permit) = match decode(&core, &plan, body, deadline).await {
         Ok(decoded) => decoded,
         Err(reply) => return reply,
     };
@@ -65,23 +71,28 @@ pub async fn write(core: Rc<Core>, plan: Box<WritePlan>, body: OwnedBody) -> Rep
         return plan.reply(written);
     }
     core.accepted(&plan, written.points);
+    let mut unsent =
+        Unsent { lanes: &core.lanes, category: plan.category, points: u64::from(written.points) };
     let mut tickets = Vec::with_capacity(batches.len());
-    let mut batches = batches.into_iter();
-    while let Some(batch) = batches.next() {
+    for batch in batches {
         let ticket = Ticket::new();
         if wanted(plan.ack) == Progress::Delivered {
             ticket.want_delivery();
         }
         // Decoding took its time, and each block sent is progress: the wait begins anew.
         let deadline = time::Instant::now() + ROOM_WAIT;
-        if !send(&core, &lane, batch, &ticket, deadline).await {
+        unsent.points -= u64::from(batch.points);
+        let sealed = core.lanes.send(&lane, &batch, &ticket);
+        drop(batch);
+        if !sent(&core, &lane, sealed, deadline).await {
             // What went before stays: the sender, told 503, sends all of it again.
-            core.lanes.drop_unsent(plan.category, batches.map(|batch| u64::from(batch.points)).sum());
             return core.refuse(Refusal::Overload, "the gateway is busy");
         }
         tickets.push(ticket);
         yield_now().await;
     }
+    // All of the body is sent: nothing of it is held here any more.
+    drop(permit);
     finish(&core, &plan, written, &tickets).await
 }
 
@@ -92,17 +103,18 @@ async fn decode(
     plan: &WritePlan,
     body: OwnedBody,
     deadline: time::Instant,
-    permit: &mut Option<Permit>,
-) -> Result<(Written, Vec<Batch>), Reply> {
+) -> Result<Decoded, Reply> {
     let settings = &core.common.intake;
     let mut decoder = Decoder::new(plan, settings, time::wall_ns());
     loop {
-        if decoder.body_bytes(&body.padded()) > SLICED_BODY_BYTES_MAX {
+        if decoder.body_bytes(&body.padded()) > SLICED_BODY_BYTES_MAX
+            || decoder.points_bytes() > SLICED_POINTS_BYTES_MAX
+        {
             break;
         }
         let step = decoder.step(plan, body.padded(), settings, &mut core.scratch.borrow_mut());
         match step {
-            Ok(Step::Done(written)) => return Ok((written, decoder.into_batches())),
+            Ok(Step::Done(written)) => return Ok((written, decoder.into_batches(), None)),
             Ok(Step::More) => yield_now().await,
             Err(Stop::Refused(error)) => return Err(core.refuse_write(plan, &error)),
             // To say what is wrong takes long: not here.
@@ -110,11 +122,10 @@ async fn decode(
             Err(Stop::TooMuch) => return Err(core.refuse(Refusal::Overload, "the body holds too much")),
         }
     }
-    *permit = Permit::wait(core, deadline).await;
-    if permit.is_none() {
-        return Err(core.refuse(Refusal::Overload, "the gateway is busy with other large bodies"));
+    match Permit::wait(core, deadline).await {
+        Some(permit) => decode_elsewhere(core, plan, body, decoder, permit).await,
+        None => Err(core.refuse(Refusal::Overload, "the gateway is busy with other large bodies")),
     }
-    decode_elsewhere(core, plan, body, decoder).await
 }
 
 async fn decode_elsewhere(
@@ -122,15 +133,17 @@ async fn decode_elsewhere(
     plan: &WritePlan,
     body: OwnedBody,
     mut decoder: Decoder,
-) -> Result<(Written, Vec<Batch>), Reply> {
+    permit: Permit,
+) -> Result<Decoded, Reply> {
     let (body, _held) = body.detach();
     let (common, its_plan) = (Arc::clone(&core.common), plan.clone());
+    // The permit goes with the job: a request that is given up leaves it running, with all its memory.
     let job = move || {
         let mut scratch = Scratch::default();
         loop {
             match decoder.step(&its_plan, body.padded(), &common.intake, &mut scratch) {
                 Ok(Step::More) => {}
-                Ok(Step::Done(written)) => return Ok((written, decoder.into_batches())),
+                Ok(Step::Done(written)) => return Ok((written, decoder.into_batches(), Some(permit))),
                 Err(Stop::Refused(error)) => return Err(error),
                 Err(Stop::Bad | Stop::TooMuch) => return Err(decoder.explain(&body.padded())),
             }
@@ -183,28 +196,57 @@ impl Drop for Permit {
 }
 
 /// Waits until a block has gone. False once the deadline has passed.
-pub(super) async fn room(core: &Rc<Core>, deadline: time::Instant) -> bool {
+async fn room(core: &Rc<Core>, deadline: time::Instant) -> bool {
     let left = deadline.saturating_duration_since(time::Instant::now());
     !left.is_zero() && time::timeout(left, core.lanes.room.notified()).await.is_ok()
 }
 
-async fn send(
+/// Sees to it that a block is in its ring: `false` if there is no room until the deadline. Whoever stops waiting, a
+/// request that is given up too, leaves the block accounted for.
+pub(super) async fn sent(
     core: &Rc<Core>,
     lane: &Rc<Lane>,
-    batch: Batch,
-    ticket: &Rc<Ticket>,
+    mut refused: Result<(), Sealed>,
     deadline: time::Instant,
 ) -> bool {
-    let mut refused = core.lanes.send(lane, &batch, ticket);
-    drop(batch);
     while let Err(sealed) = refused {
+        let mut waiting = Waiting { lanes: &core.lanes, sealed: Some(sealed) };
         if !room(core, deadline).await {
-            core.lanes.give_up(sealed);
             return false;
         }
-        refused = core.lanes.resend(lane, sealed);
+        match waiting.sealed.take() {
+            Some(sealed) => refused = core.lanes.resend(lane, sealed),
+            None => return false,
+        }
     }
     true
+}
+
+/// A block that waits for room.
+struct Waiting<'a> {
+    lanes: &'a Lanes,
+    sealed: Option<Sealed>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(sealed) = self.sealed.take() {
+            self.lanes.give_up(sealed);
+        }
+    }
+}
+
+/// Points that are counted as taken and are in no block yet.
+struct Unsent<'a> {
+    lanes: &'a Lanes,
+    category: Category,
+    points: u64,
+}
+
+impl Drop for Unsent<'_> {
+    fn drop(&mut self) {
+        self.lanes.drop_unsent(self.category, self.points);
+    }
 }
 
 /// Waits until every block is where the sender wants it.
@@ -217,4 +259,33 @@ async fn finish(core: &Rc<Core>, plan: &WritePlan, written: Written, tickets: &[
         }
     }
     core.outcome(plan, written, worst)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::counters::DropReason;
+    use crate::shard::lanes::testing::lanes;
+
+    /// A request that was given up while it waited for room left its points neither sent nor dropped.
+    #[test]
+    fn a_request_that_is_given_up_leaves_its_points_accounted_for() {
+        let (lanes, counters) = lanes();
+        let lane = lanes.lane(Category::Metric, &crate::point::Route::default()).unwrap();
+        let batch = Batch { bytes: vec![0; 1 << 20], points: 3 };
+        // Nobody takes blocks from this ring: it fills.
+        let refused = loop {
+            if let Err(sealed) = lanes.send(&lane, &batch, &Ticket::new()) {
+                break sealed;
+            }
+        };
+        let dropped = || counters.categories[Category::Metric.index()].dropped(DropReason::Overload);
+        assert_eq!(dropped(), 0);
+        let mut unsent = Unsent { lanes: &lanes, category: Category::Metric, points: 10 };
+        unsent.points -= 3;
+        drop(Waiting { lanes: &lanes, sealed: Some(refused) });
+        assert_eq!(dropped(), 3);
+        drop(unsent);
+        assert_eq!(dropped(), 10);
+    }
 }

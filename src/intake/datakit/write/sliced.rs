@@ -148,6 +148,11 @@ impl Decoder {
         body.len().max(self.decoded.len())
     }
 
+    /// How much its points take so far.
+    pub fn points_bytes(&self) -> usize {
+        self.echo.bytes.len() + self.batches.0.iter().map(|batch| batch.bytes.len()).sum::<usize>()
+    }
+
     /// What is wrong with the body: see [`explain`].
     pub fn explain(&self, body: &[u8]) -> ApiError {
         match self.stage {
