@@ -8,6 +8,7 @@
 //!   it), and the connection ends.
 //! - Every wait has a deadline of its own; the socket driver checks them, no timer a connection.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
@@ -56,7 +57,8 @@ pub struct ConnLimits {
 pub struct ConnContext {
     pub buffers: Rc<Buffers>,
     pub gate: Rc<Gate>,
-    pub limits: ConnLimits,
+    /// A reload may change them under open connections.
+    pub limits: Cell<ConnLimits>,
 }
 
 /// An answer of the pipeline, in the order of the requests.
@@ -169,7 +171,7 @@ impl<S: Service> Conn<S> {
         if self.context.gate.is_stopping() {
             return Ok(false);
         }
-        self.stream.set_idle_deadline(self.context.limits.idle_timeout);
+        self.stream.set_idle_deadline(self.context.limits.get().idle_timeout);
         match self.stream.readable().await {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::TimedOut => return Ok(false),
@@ -207,11 +209,11 @@ impl<S: Service> Conn<S> {
             {
                 break Next::Read { wanted };
             }
-            if self.admitted.is_none() && !self.scan.worth_parsing(input, &self.context.limits.head) {
+            if self.admitted.is_none() && !self.scan.worth_parsing(input, &self.context.limits.get().head) {
                 break Next::Read { wanted: 0 };
             }
             let mut slots = HeaderSlots::new();
-            let (head, head_bytes) = match parse_head(input, &mut slots, &self.context.limits.head) {
+            let (head, head_bytes) = match parse_head(input, &mut slots, &self.context.limits.get().head) {
                 Ok(HeadOutcome::Partial) => break Next::Read { wanted: 0 },
                 Ok(HeadOutcome::Complete { head, len }) => (head, len),
                 Err(error) => {
@@ -328,7 +330,7 @@ impl<S: Service> Conn<S> {
     async fn skip(&mut self, mut left: u64) -> io::Result<()> {
         let mut buffer = self.context.buffers.borrow().await;
         // Once for all of it: there is not much that may be skipped.
-        self.stream.set_deadline(Some(self.context.limits.body_timeout));
+        self.stream.set_deadline(Some(self.context.limits.get().body_timeout));
         while left > 0 {
             let space = buffer.space(0);
             let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(space.len());
@@ -351,7 +353,7 @@ impl<S: Service> Conn<S> {
     /// Receives more of the request at the front: once for a head, all of it for a body. False when it has been
     /// refused: too slow, or more than the shard has room for.
     async fn read_more(&mut self, wanted: usize) -> io::Result<bool> {
-        let limits = self.context.limits;
+        let limits = self.context.limits.get();
         let in_body = wanted > 0;
         if in_body {
             self.stream.set_deadline(Some(limits.body_timeout));
@@ -396,7 +398,7 @@ impl<S: Service> Conn<S> {
 
     /// Reads a chunked body behind the head at the front of the buffer, and hands the request over.
     async fn read_chunked(&mut self, head_bytes: usize, body_bytes_max: usize) -> io::Result<bool> {
-        let limits = self.context.limits;
+        let limits = self.context.limits.get();
         let Some(mut buffer) = self.buffer.take() else { return Ok(true) };
         let mut decoder = ChunkedDecoder::new();
         let mut body: Vec<u8> = Vec::new();
@@ -511,7 +513,7 @@ impl<S: Service> Conn<S> {
     }
 
     async fn send_rest(&mut self, sent: usize) -> io::Result<()> {
-        self.stream.set_deadline(Some(self.context.limits.write_timeout));
+        self.stream.set_deadline(Some(self.context.limits.get().write_timeout));
         self.stream.send_all(&self.out[sent..]).await
     }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::Full;
+use crate::config::{Full, SpoolSettings};
 use crate::metrics::counters::{CategoryCounters, DropReason, ShardCounters};
 use crate::point::Category;
 use crate::rt::time;
@@ -20,6 +20,7 @@ use crate::upload::source::{Source, Window};
 use crate::upload::{Ledger, Uploads};
 
 use super::Common;
+use super::control::Held;
 use super::home::{Deliveries, Reporter};
 use super::ticket::Progress;
 
@@ -38,6 +39,20 @@ const SPARES_MAX: usize = 2;
 /// What a stored byte was before compression, about: for the backlog found at start, of which only the stored size is
 /// known.
 const RAW_BYTES_PER_STORED: u64 = 3;
+
+/// How a category's log is opened.
+pub fn log_config(settings: &SpoolSettings, category: Category) -> LogConfig {
+    LogConfig {
+        segment_bytes: settings.segment_bytes,
+        capacity_bytes: settings.capacity_bytes(category.name()),
+        when_full: match settings.full {
+            Full::Refuse => WhenFull::Refuse,
+            Full::EvictOldest => WhenFull::EvictOldest,
+        },
+        tail_bytes_max: settings.tail_cache_bytes,
+        spares_max: SPARES_MAX,
+    }
+}
 
 /// One category's log, where it lives.
 pub struct HomeLog {
@@ -59,19 +74,10 @@ impl HomeLog {
         counters: &Arc<ShardCounters>,
         reporter: &Rc<Reporter>,
     ) -> io::Result<Rc<HomeLog>> {
-        let settings = &common.settings.spool;
+        let live = common.live_owned();
+        let settings = &live.settings.spool;
         let disk = DirectDisk::open(&settings.dir.join(category.name())).await?;
-        let config = LogConfig {
-            segment_bytes: settings.segment_bytes,
-            capacity_bytes: settings.capacity_bytes(category.name()),
-            when_full: match settings.full {
-                Full::Refuse => WhenFull::Refuse,
-                Full::EvictOldest => WhenFull::EvictOldest,
-            },
-            tail_bytes_max: settings.tail_cache_bytes,
-            spares_max: SPARES_MAX,
-        };
-        let opened = Log::open(disk, category as u8, fresh_id()?, config).await;
+        let opened = Log::open(disk, category as u8, fresh_id()?, log_config(settings, category)).await;
         let (log, report) =
             opened.map_err(|error| io::Error::other(format!("{}: {error}", category.name())))?;
         if report != spool::RecoveryReport::default() {
@@ -128,6 +134,11 @@ impl HomeLog {
             }
             self.publish();
         }
+    }
+
+    /// The uploads have stopped: nobody need wait for deliveries any more.
+    pub fn leave_deliveries(&self) {
+        self.deliveries.settle(0, u64::MAX, Progress::Left, &self.reporter);
     }
 
     /// The uploads have stopped: what was completed becomes durable.
@@ -219,6 +230,21 @@ impl HomeLog {
         let counted = cells.damaged_frames.get();
         cells.damaged_frames.add(stats.lost_frames.saturating_sub(counted));
         self.common.set_full(self.category, stats.full != FullState::Room);
+    }
+}
+
+impl Held for HomeLog {
+    fn category(&self) -> Category {
+        self.category
+    }
+
+    fn log(&self) -> &Log<DirectDisk> {
+        &self.log
+    }
+
+    fn ordered(&self, blocks: &[Block], started: time::Instant, outcome: &Result<Range<u64>, CommitError>) {
+        self.cells().points_in.add(blocks.iter().map(|block| u64::from(block.points)).sum());
+        self.committed(blocks, started, outcome);
     }
 }
 
