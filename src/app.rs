@@ -49,9 +49,15 @@ pub struct Source {
 enum Event {
     Signal(i32),
     Ready,
-    Ended { shard: usize, result: io::Result<()> },
+    Ended {
+        shard: usize,
+        result: io::Result<()>,
+    },
     /// From the control socket.
-    Asked { request: Request, reply: flume::Sender<Answer> },
+    Asked {
+        request: Request,
+        reply: flume::Sender<Answer>,
+    },
     /// A new process could take over, or could not.
     Prepared(Result<Successor, String>),
 }
@@ -60,7 +66,10 @@ enum Event {
 enum End {
     Stopped,
     /// For a new process, and for whoever asked for it.
-    HandOver { successor: Successor, reply: flume::Sender<Answer> },
+    HandOver {
+        successor: Successor,
+        reply: flume::Sender<Answer>,
+    },
 }
 
 /// Runs the gateway until a signal or a failure.
@@ -95,7 +104,8 @@ fn serve(settings: Settings, source: &Source) -> io::Result<()> {
     }
     // Now: after an upgrade something else may lie there.
     let program = std::env::current_exe()?;
-    let names: Vec<&'static str> = Settings::default().http.listen.iter().map(|listener| listener.name).collect();
+    let names: Vec<&'static str> =
+        Settings::default().http.listen.iter().map(|listener| listener.name).collect();
     let (mut predecessor, before) = match Predecessor::find(&names)? {
         Some((predecessor, before)) => (Some(predecessor), before),
         None => (None, Vec::new()),

@@ -77,7 +77,12 @@ pub struct Successor {
 
 impl Successor {
     /// Starts `program` and hands it the sockets. Returns when it says that it could take over. Blocks.
-    pub fn prepare(program: &Path, arguments: &[String], data_dir: &Path, bound: &[Bound]) -> Result<Successor, String> {
+    pub fn prepare(
+        program: &Path,
+        arguments: &[String],
+        data_dir: &Path,
+        bound: &[Bound],
+    ) -> Result<Successor, String> {
         let path = data_dir.join(SOCKET_NAME);
         let _ = std::fs::remove_file(&path);
         let told = |error: io::Error| format!("{}: {error}", path.display());

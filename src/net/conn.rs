@@ -28,6 +28,10 @@ use super::accept::{Gate, Pass};
 use super::buffers::{Buffer, Buffers};
 use super::service::{Admission, Answer, Incoming, OwnedBody, Service, Storage, padded};
 
+/// How long a stop waits for the first request of a connection: its client has connected and sends in this moment, or is
+/// one that keeps connections in reserve.
+const FIRST_REQUEST_PATIENCE: Duration = Duration::from_millis(500);
+
 /// Requests of one connection in work at once. Pipelining clients are rare; this keeps one of them from owning a
 /// shard.
 const PIPELINE_MAX: usize = 64;
@@ -95,6 +99,8 @@ struct Conn<S: Service> {
     admitted: Option<usize>,
     out: Vec<u8>,
     queue: VecDeque<Queued<S::Pending>>,
+    /// A request has come on it.
+    used: bool,
     close: bool,
 }
 
@@ -118,6 +124,7 @@ pub(super) async fn serve<S: Service>(
         admitted: None,
         out: Vec::new(),
         queue: VecDeque::new(),
+        used: false,
         close: false,
     };
     // An error here means that the client is gone or too slow: there is nobody to tell.
@@ -168,27 +175,41 @@ impl<S: Service> Conn<S> {
     async fn wait_for_request(&mut self) -> io::Result<bool> {
         self.buffer = None;
         self.out = Vec::new();
-        if self.context.gate.is_stopping() {
-            return Ok(false);
-        }
-        self.stream.set_idle_deadline(self.context.limits.get().idle_timeout);
-        match self.stream.readable().await {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Ok(false),
-            Err(error) => return Err(error),
-        }
-        let mut buffer = self.context.buffers.borrow().await;
-        match self.stream.try_recv(buffer.space(0)) {
-            Ok(0) => Ok(false),
-            Ok(received) => {
-                self.filled = received;
-                self.buffer = Some(buffer);
-                self.scan = HeadScan::default();
-                Ok(true)
+        let gate = Rc::clone(&self.context.gate);
+        let mut last = false;
+        loop {
+            let mut patience = self.context.limits.get().idle_timeout;
+            if gate.is_stopping() {
+                if self.used || last {
+                    return Ok(false);
+                }
+                // Its client has come to send something, and to hear an answer.
+                last = true;
+                patience = FIRST_REQUEST_PATIENCE;
             }
-            // A wake-up without data: the next round waits again.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
-            Err(error) => Err(error),
+            self.stream.set_idle_deadline(patience);
+            let expired = match self.stream.readable().await {
+                Ok(()) => false,
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => true,
+                Err(error) => return Err(error),
+            };
+            let mut buffer = self.context.buffers.borrow().await;
+            match self.stream.try_recv(buffer.space(0)) {
+                Ok(0) => return Ok(false),
+                Ok(received) => {
+                    self.filled = received;
+                    self.buffer = Some(buffer);
+                    self.scan = HeadScan::default();
+                    self.used = true;
+                    return Ok(true);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            // Its time is over, or it is the gateway's. Else it was a wake-up without data.
+            if expired && !gate.is_stopping() {
+                return Ok(false);
+            }
         }
     }
 

@@ -134,7 +134,13 @@ fn with_server(connections_max: usize, client: impl FnOnce(SocketAddr) + Send + 
             }),
         });
         let listener = Listener::new(fd).unwrap();
-        crate::rt::spawn(accept(listener, "test", Rc::new(Echo::default()), Rc::clone(&context), Rc::default()));
+        crate::rt::spawn(accept(
+            listener,
+            "test",
+            Rc::new(Echo::default()),
+            Rc::clone(&context),
+            Rc::default(),
+        ));
         let thread = std::thread::spawn(move || client(address));
         while !thread.is_finished() {
             time::sleep(Duration::from_millis(5)).await;

@@ -1,8 +1,8 @@
 //! What the shards of a process share: settings and counters to read, and a few flags. Nothing on the path of a point.
 
 use std::io;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};

@@ -56,7 +56,8 @@ pub async fn drain(core: &Rc<Core>, front: &Rc<Front>) {
     })
     .await;
     if !uploads_at_once {
-        let left = (budget + delay).saturating_sub(begun.elapsed()).max(budget.mul_f64(1.0 - 2.0 * ANSWER_SHARE));
+        let left =
+            (budget + delay).saturating_sub(begun.elapsed()).max(budget.mul_f64(1.0 - 2.0 * ANSWER_SHARE));
         spawn(Rc::clone(&uploads).end(Rc::clone(front), left));
     }
     uploads.ended().await;

@@ -31,9 +31,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::http1::DateCache;
+use crate::net::Gate;
 use crate::net::buffers::Buffers;
 use crate::net::conn::ConnContext;
-use crate::net::Gate;
 use crate::point::CATEGORY_COUNT;
 use crate::ring::Consumer;
 use crate::rt::net::Driver;
@@ -42,9 +42,9 @@ use crate::rt::sync::Notify;
 use crate::rt::wake::WakeListener;
 
 pub use change::{Change, Opened};
+use change::{Front, conn_limits};
 pub use common::Common;
 pub use control::{Order, Orders};
-use change::{Front, conn_limits};
 use exchange::{Ends, Report};
 use geo::Watcher;
 use home::{Home, Reporter};

@@ -14,7 +14,7 @@ use crate::metrics::counters::Refusal;
 use crate::net::OwnedBody;
 use crate::rt::{time, yield_now};
 
-use super::ingest::{Core, wanted, LEFT};
+use super::ingest::{Core, LEFT, wanted};
 use super::slow::{ROOM_WAIT, sent};
 use super::ticket::{Progress, Ticket};
 

@@ -28,7 +28,10 @@ pub enum Progress {
 impl Progress {
     /// Nothing better can follow.
     fn is_final(self) -> bool {
-        matches!(self, Progress::Delivered | Progress::Full | Progress::TooLarge | Progress::Failed | Progress::Left)
+        matches!(
+            self,
+            Progress::Delivered | Progress::Full | Progress::TooLarge | Progress::Failed | Progress::Left
+        )
     }
 }
 
