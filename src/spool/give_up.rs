@@ -5,7 +5,7 @@ use super::account::LaneKey;
 use super::config::{Completion, Fate};
 use super::file::Disk;
 use super::format::FrameHeader;
-use super::ledger::{Segment, Share};
+use super::ledger::Share;
 use super::log::Log;
 use super::place::Place;
 use super::pool::segment_name;
@@ -18,17 +18,19 @@ const WALKS_MAX: usize = 3;
 
 impl<D: Disk> Log<D> {
     /// Gives up the oldest segment to make room, and says what is lost by it. False: there is none but the one that is
-    /// written to. The policies of [`super::policy`] and of a log's own capacity ask for it.
+    /// written to, or it could not be noted in the cursor. The policies of [`super::policy`] and of a log's own capacity
+    /// ask for it. Windows that are out stay out, as their frames are in memory; when such a one comes back after all,
+    /// what it had here counts as lost.
     pub async fn evict_oldest(&self) -> bool {
-        let Some((segment, points)) = self.give_up_oldest(Fate::Evicted).await else { return false };
-        let name = segment_name(segment.id);
-        tracing::error!(
-            category = self.category,
-            segment = name,
-            points,
-            "no room; dropped the oldest segment"
-        );
-        self.put_behind(segment).await;
+        let Some((id, noted)) = self.give_up_oldest(Fate::Evicted).await else { return false };
+        if let Err(error) = noted {
+            tracing::warn!(category = self.category, %error, "cannot note an eviction");
+            return false;
+        }
+        // Done with, it has been retired, unless a window holds it.
+        let held = self.ledger.borrow_mut().take_oldest(id);
+        self.pool.borrow_mut().retired.extend(held);
+        self.work.notify_all();
         true
     }
 
@@ -63,18 +65,16 @@ impl<D: Disk> Log<D> {
                 writer.active = None;
                 self.ledger.borrow_mut().active = false;
             }
-            let Some((segment, points)) = self.give_up_oldest(Fate::Expired).await else { return expired };
-            expired += points;
-            if points > 0 {
-                let name = segment_name(segment.id);
-                tracing::error!(
-                    category = self.category,
-                    segment = name,
-                    points,
-                    "too old; dropped a segment"
-                );
+            let before = self.totals().expired;
+            let Some((id, noted)) = self.give_up_oldest(Fate::Expired).await else { return expired };
+            expired += self.totals().expired - before;
+            if let Err(error) = noted {
+                tracing::warn!(category = self.category, %error, "cannot note what was too old");
+                return expired;
             }
-            self.put_behind(segment).await;
+            if self.ledger.borrow().segments.front().is_some_and(|front| front.id == id) {
+                return expired; // a window that begins in it waits to go out again
+            }
         }
     }
 
@@ -88,16 +88,25 @@ impl<D: Disk> Log<D> {
         Ok(points)
     }
 
-    /// Gives up the oldest segment and its points; none if only the active one is there.
-    async fn give_up_oldest(&self, fate: Fate) -> Option<(Segment, u64)> {
+    /// Gives up what nobody has taken of the oldest segment; none if only the active one is there. Gives the segment's
+    /// id, and whether that is durable: only then is the segment gone.
+    async fn give_up_oldest(&self, fate: Fate) -> Option<(u64, io::Result<()>)> {
         let unsent = || {
             let ledger = self.ledger.borrow();
             ledger.oldest_sealed().map(|(_, end)| ledger.unsent_before(end)).unwrap_or_default()
         };
         let shares = self.shares(unsent).await;
-        let (segment, stretches) = self.ledger.borrow_mut().give_up_oldest(fate, &shares)?;
+        let (id, stretches) = {
+            let mut ledger = self.ledger.borrow_mut();
+            let (id, end) = ledger.oldest_sealed()?;
+            (id, ledger.give_up(end, fate, &shares))
+        };
         let points = self.told_gone(&stretches, fate);
-        Some((segment, points))
+        if points > 0 {
+            let segment = segment_name(id);
+            tracing::error!(category = self.category, segment, points, ?fate, "gave up the oldest segment");
+        }
+        Some((id, self.flush().await))
     }
 
     fn told_gone(&self, stretches: &[(Place, Place)], fate: Fate) -> u64 {
@@ -111,15 +120,6 @@ impl<D: Disk> Log<D> {
         }
         self.completed();
         points
-    }
-
-    async fn put_behind(&self, segment: Segment) {
-        // So that after a crash these frames count as given up and not as missing. If it fails they count as missing.
-        if let Err(error) = self.flush().await {
-            tracing::warn!(category = self.category, %error, "cannot note what was given up");
-        }
-        self.pool.borrow_mut().retired.push_back(segment);
-        self.work.notify_all();
     }
 
     /// Whose the points in these stretches are, as far as it can be read.
@@ -177,7 +177,7 @@ impl<D: Disk> Log<D> {
     }
 
     /// Shows the headers of the frames between two places, until that says false. What cannot be read is passed over.
-    async fn walk(
+    pub(super) async fn walk(
         &self,
         from: Place,
         to: Place,

@@ -447,20 +447,15 @@ impl Ledger {
         self.spans.iter().any(|span| span.state == SpanState::Open && span.start.seq < to.seq)
     }
 
-    /// Gives up the oldest segment. Windows that are out stay out: their frames are in memory.
-    pub(super) fn give_up_oldest(
-        &mut self,
-        fate: Fate,
-        shares: &[Share],
-    ) -> Option<(Segment, Vec<(Place, Place)>)> {
-        let (_, end) = self.oldest_sealed()?;
+    /// Takes out the oldest segment, if it is this one: all that is spooled in it is out.
+    pub(super) fn take_oldest(&mut self, id: u64) -> Option<Segment> {
+        self.oldest_sealed().filter(|(oldest, _)| *oldest == id)?;
         let segment = self.segments.pop_front()?;
-        let stretches = self.give_up(end, fate, shares);
-        // One that loses only its beginning keeps its boundaries, and says what it lost when it is read.
-        for span in self.spans.iter_mut().filter(|span| span.start.seq < end.seq) {
+        // What loses only its beginning keeps its boundaries, and says what it lost when it is read.
+        for span in self.spans.iter_mut().filter(|span| span.start.seq < segment.end.seq) {
             span.loss_told &= span.state != SpanState::Replay;
         }
-        Some((segment, stretches))
+        Some(segment)
     }
 
     /// What is spooled and not done: frames, points, bytes.
