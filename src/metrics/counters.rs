@@ -125,6 +125,8 @@ reasons! {
         DiskError => "disk_error",
         /// The ring or the spool was full when their block was to be stored.
         Overload => "overload",
+        /// A collector's settings do not let them pass: a sampler, a closed resource, a trace its sender gave up.
+        Filtered => "filtered",
     }
 }
 

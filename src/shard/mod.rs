@@ -1,7 +1,8 @@
 //! One core: builds its stages, joins them, and waits. Does no work of its own.
 //!
 //! - [`ingest`]: the path of one request
-//! - [`slow`]: the same for large bodies and full lanes; [`raw`]: for requests that are kept as they came
+//! - [`slow`]: the same for large bodies and full lanes; [`raw`]: for requests that are kept as they came; [`convert`]: for
+//!   bodies of other protocols
 //! - [`geo`]: watches the databases that say where clients are
 //! - [`lanes`], [`seal`], [`ticket`]: open blocks, and how requests hear of them
 //! - [`exchange`]: what crosses shards; [`placement`]: which core runs what
@@ -12,6 +13,7 @@
 pub mod change;
 pub mod common;
 pub mod control;
+pub mod convert;
 pub mod drain;
 pub mod exchange;
 pub mod geo;
@@ -112,6 +114,7 @@ pub async fn run(parts: ShardParts) -> io::Result<()> {
         common: Arc::clone(&common),
         counters,
         scratch: RefCell::default(),
+        convert_scratch: RefCell::default(),
         draining: Cell::new(false),
     });
     let service = Rc::new(Ingest { core: Rc::clone(&core), date: RefCell::new(DateCache::new()) });
