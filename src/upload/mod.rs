@@ -40,14 +40,18 @@
 pub mod archive;
 pub mod batcher;
 pub mod body;
+pub mod breaker;
 pub mod carrier;
+pub mod concurrency;
 pub mod dead;
 pub mod dns;
 pub mod env;
+pub mod failover;
 pub mod gate;
 pub mod pool;
 mod race;
 pub mod retry;
+pub mod slots;
 pub mod source;
 pub mod tls;
 pub mod worker;

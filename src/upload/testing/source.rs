@@ -39,6 +39,31 @@ pub fn seqs(body: &[u8]) -> Vec<u64> {
     text.split(';').filter(|part| !part.is_empty()).map(|part| part.parse().unwrap()).collect()
 }
 
+/// Points that are named by their numbers, as a destination gets them.
+pub fn numbered_points(numbers: std::ops::Range<u64>) -> Vec<u8> {
+    let mut raw = Vec::new();
+    for number in numbers {
+        let name = number.to_string();
+        raw.extend_from_slice(&[0x0a, name.len() as u8 + 2, 0x0a, name.len() as u8]);
+        raw.extend_from_slice(name.as_bytes());
+    }
+    raw
+}
+
+/// The numbers of such points.
+pub fn numbers(points: &[u8]) -> Vec<u64> {
+    let names = crate::point::pb::points(points).map(|point| point.unwrap().name.to_vec());
+    names.map(|name| String::from_utf8(name).unwrap().parse().unwrap()).collect()
+}
+
+/// A frame of such points.
+pub fn numbered_frame(seq: u64, route: &str, numbers: std::ops::Range<u64>) -> Frame {
+    let points = (numbers.end - numbers.start) as u32;
+    let payload = numbered_points(numbers);
+    let (raw_bytes, payload_crc) = (payload.len() as u32, crc32c::crc32c(&payload));
+    Frame { seq, block: Block { payload: payload.into(), raw_bytes, payload_crc, ..block(route, points) } }
+}
+
 /// A window of exactly these frames.
 pub fn window(frames: Vec<Frame>) -> Window {
     let (first_seq, last_seq) = (frames.first().unwrap().seq, frames.last().unwrap().seq);

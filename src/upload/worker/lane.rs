@@ -392,6 +392,7 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
         let note = Note {
             package: death.package.clone(),
             seq: death.frame.seq,
+            first_point: 0,
             category: self.category.name().to_owned(),
             route,
             token,
@@ -410,6 +411,7 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
             reason: death.refusal.name().to_owned(),
             status: death.status,
             answer: death.text.clone(),
+            history: Vec::new(),
         };
         DeadLetter { note, data: block.payload.clone() }
     }
