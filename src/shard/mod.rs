@@ -5,7 +5,8 @@
 //! - [`geo`]: watches the databases that say where clients are
 //! - [`lanes`], [`seal`], [`ticket`]: open blocks, and how requests hear of them
 //! - [`exchange`]: what crosses shards; [`placement`]: which core runs what
-//! - [`home`]: commits of the categories at home here; [`uploads`]: their logs, and what is taken from them
+//! - [`home`]: commits of the categories at home here; [`uploads`]: their logs, and what is taken from them; [`side`]:
+//!   the small logs beside them
 //! - [`drain`]: stop in order
 
 pub mod common;
@@ -18,6 +19,7 @@ pub mod lanes;
 pub mod placement;
 pub mod raw;
 pub mod seal;
+pub mod side;
 pub mod slow;
 pub mod ticket;
 pub mod uploads;

@@ -39,7 +39,7 @@ const SLOW_MIN: Duration = Duration::from_millis(500);
 const BEST_SPAN: Duration = Duration::from_secs(60);
 
 /// Failures in a row after which a lane that fails while others succeed is taken for sick.
-const SICK_FAILURES: u32 = 3;
+const SICK_FAILURES: u32 = 1;
 
 /// Bodies of a kind are compared with each other: a mebibyte takes longer than a kibibyte on any link.
 const SIZE_CLASSES: usize = 4;

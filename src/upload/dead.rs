@@ -68,6 +68,11 @@ pub struct History {
 }
 
 impl History {
+    /// As it was kept.
+    pub fn of(tries: &[Tried], count: u32) -> History {
+        History { tries: tries.iter().take(HISTORY_MAX).copied().collect(), count }
+    }
+
     /// Notes one more.
     pub fn add(&mut self, tried: Tried) {
         self.count = self.count.saturating_add(1);

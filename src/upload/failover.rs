@@ -60,8 +60,8 @@ impl Failover {
         if let Some(better) = returned {
             self.go(better);
         }
-        let is_left = down_since(self.active)
-            .is_some_and(|since| now.saturating_duration_since(since) >= LEAVE_AFTER);
+        let is_left =
+            down_since(self.active).is_some_and(|since| now.saturating_duration_since(since) >= LEAVE_AFTER);
         if is_left && let Some(next) = (0..self.targets.len()).find(|target| down_since(*target).is_none()) {
             self.go(next);
         }

@@ -45,8 +45,7 @@ impl Parked {
         let first = &self.frames.first()?.block;
         let head = serde_json::to_vec(&self.head).ok()?;
         let payloads: usize = self.frames.iter().map(|frame| frame.block.payload.len()).sum();
-        let mut payload =
-            Vec::with_capacity(8 + head.len() + self.frames.len() * BLOCK_BYTES + payloads);
+        let mut payload = Vec::with_capacity(8 + head.len() + self.frames.len() * BLOCK_BYTES + payloads);
         payload.extend_from_slice(&u32::try_from(head.len()).ok()?.to_le_bytes());
         payload.extend_from_slice(&head);
         payload.extend_from_slice(&u32::try_from(self.frames.len()).ok()?.to_le_bytes());
