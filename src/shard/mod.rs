@@ -6,7 +6,8 @@
 //! - [`geo`]: watches the databases that say where clients are
 //! - [`lanes`], [`seal`], [`ticket`]: open blocks, and how requests hear of them
 //! - [`exchange`]: what crosses shards; [`placement`]: which core runs what
-//! - [`home`]: commits of the categories at home here; [`uploads`]: their logs, and what is taken from them
+//! - [`home`]: commits of the categories at home here; [`uploads`]: their logs, and what is taken from them; [`side`]:
+//!   the small logs beside them
 //! - [`control`]: orders from tools; [`change`]: what a reload changes
 //! - [`drain`]: stop in order
 
@@ -23,6 +24,7 @@ pub mod lanes;
 pub mod placement;
 pub mod raw;
 pub mod seal;
+pub mod side;
 pub mod slow;
 pub mod ticket;
 pub mod uploads;
