@@ -12,6 +12,7 @@ use std::{
 
 use crossbeam::utils::CachePadded;
 
+use super::books::Books;
 use super::names::{APIS, CATEGORIES, METHODS, STATUSES, TARGETS};
 
 /// Only ever grows. To be changed by one thread; a second writer would lose counts, nothing worse.
@@ -279,6 +280,7 @@ pub struct CategoryCounters {
     /// What of the spooled points waits behind fresh ones, and for how long.
     pub backlog_points: Gauge,
     pub backlog_eta_s: Gauge,
+    pub books: Books,
 }
 
 impl Default for CategoryCounters {
@@ -301,6 +303,7 @@ impl Default for CategoryCounters {
             parked_points: Gauge::default(),
             backlog_points: Gauge::default(),
             backlog_eta_s: Gauge::default(),
+            books: Books::default(),
         }
     }
 }

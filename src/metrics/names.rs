@@ -163,6 +163,8 @@ pub static METRICS: &[Metric] = &[
     row("kitgate_points_delivered_total", Counter, &["category"], "Points the destination took.", expose::points_delivered),
     row("kitgate_points_dead_total", Counter, &["category"], "Points the destination refused for ever, kept in the dead-letter files.", expose::points_dead),
     row("kitgate_points_dropped_total", Counter, &["category", "reason"], "Accepted points that will not be delivered.", expose::points_dropped),
+    row("kitgate_ledger_points", Gauge, &["category", "state"], "Points ever made durable in this data directory, over all restarts: taken + copied = the sum of the others.", expose::ledger_points),
+    row("kitgate_ledger_lane_points", Gauge, &["category", "lane", "state"], "The same for each token that came with points, by a number that stands for it.", expose::ledger_lane_points),
     row("kitgate_points_warned_total", Counter, &["category"], "Points that a check changed.", expose::points_warned),
 
     row("kitgate_connections_open", Gauge, &[], "Open client connections.", expose::connections_open),

@@ -8,9 +8,10 @@
 //! - [`exchange`]: what crosses shards; [`placement`]: which core runs what
 //! - [`home`]: commits of the categories at home here; [`uploads`]: their logs, and what is taken from them; [`side`]:
 //!   the small logs beside them
-//! - [`control`]: orders from tools; [`change`]: what a reload changes
+//! - [`books`]: where every point is that was ever made durable; [`control`]: orders from tools; [`change`]: what a reload changes
 //! - [`drain`]: stop in order
 
+pub mod books;
 pub mod change;
 pub mod common;
 pub mod control;

@@ -23,6 +23,7 @@ use crate::upload::source::{Backlog, Source, Window};
 use crate::upload::{Ledger, Standing, Uploads};
 
 use super::Common;
+use super::books;
 use super::control::Held;
 use super::home::{Deliveries, Reporter};
 use super::side::{SIDE_DIR, SideFolders};
@@ -55,6 +56,7 @@ pub fn log_config(settings: &SpoolSettings, category: Category) -> LogConfig {
         },
         tail_bytes_max: settings.tail_cache_bytes,
         spares_max: SPARES_MAX,
+        lane_of: books::lane_of,
         ..LogConfig::default()
     }
 }
@@ -128,6 +130,7 @@ impl HomeLog {
         }));
         home.sides.disks().counted_by(&home);
         home.publish();
+        home.publish_lanes();
         Ok(home)
     }
 
@@ -171,6 +174,7 @@ impl HomeLog {
                 time::sleep(MAINTAIN_RETRY).await;
             }
             self.publish();
+            self.publish_lanes();
         }
     }
 
@@ -266,7 +270,10 @@ impl HomeLog {
     pub fn publish(&self) {
         let stats = self.log.stats();
         let cells = self.cells();
-        let sides: Vec<_> = self.sides.logs().into_iter().map(|(_, log)| log.stats()).collect();
+        let logs = self.sides.logs();
+        let totals: Vec<_> = logs.iter().map(|(_, log)| log.totals()).collect();
+        cells.books.set(books::all(&self.log.totals(), &totals));
+        let sides: Vec<_> = logs.into_iter().map(|(_, log)| log.stats()).collect();
         let parked: u64 = sides.iter().map(|side| side.spooled_points).sum();
         cells.parked_points.set(parked);
         // What waits in side lanes is spooled as well.
@@ -279,6 +286,14 @@ impl HomeLog {
         let counted = cells.damaged_frames.get();
         cells.damaged_frames.add(stats.lost_frames.saturating_sub(counted));
         self.common.set_full(self.category, stats.full != FullState::Room);
+    }
+}
+
+impl HomeLog {
+    /// The same by lanes: more to write, and so not at every turn.
+    fn publish_lanes(&self) {
+        let sides: Vec<_> = self.sides.logs().into_iter().map(|(_, log)| log.lanes()).collect();
+        self.cells().books.set_lanes(books::lanes(&self.log.lanes(), &sides));
     }
 }
 
