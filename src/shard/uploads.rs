@@ -70,6 +70,8 @@ impl HomeLog {
             },
             tail_bytes_max: settings.tail_cache_bytes,
             spares_max: SPARES_MAX,
+            max_age: settings.max_age(category.name()),
+            reserve_bytes: settings.reserve_bytes,
             ..LogConfig::default()
         };
         let opened = Log::open(disk, category as u8, fresh_id()?, config).await;
