@@ -42,6 +42,8 @@ pub struct Faults {
     pub operations_left: Option<u64>,
     /// Bytes that may still be reserved or written beyond what is reserved.
     pub room_bytes: Option<u64>,
+    /// What is said when there is none of it left: by default that the disk is full.
+    pub no_room: Option<io::ErrorKind>,
     /// Reserving room does nothing: files grow when they are written, as on a file system that copies on write.
     pub lazy_room: bool,
     pub syncs_failing: u32,
@@ -52,6 +54,8 @@ pub struct Faults {
     pub writes_failing: u32,
     pub reads_failing: u32,
     pub creates_failing: u32,
+    /// Files of which nothing can be read.
+    pub unreadable: Vec<String>,
     /// Openings, renamings and removals.
     pub names_failing: u32,
     /// Every operation gives way this many times more, and by chance ten times as many.
@@ -275,8 +279,9 @@ impl State {
     /// Takes room for a file to hold `bytes`.
     fn reserve(&mut self, file: usize, bytes: usize) -> io::Result<()> {
         let more = bytes.saturating_sub(self.files[file].reserved) as u64;
+        let kind = self.faults.no_room.unwrap_or(io::ErrorKind::StorageFull);
         if let Some(room) = &mut self.faults.room_bytes {
-            *room = room.checked_sub(more).ok_or_else(|| io::Error::from(io::ErrorKind::StorageFull))?;
+            *room = room.checked_sub(more).ok_or_else(|| io::Error::from(kind))?;
         }
         self.files[file].reserved = self.files[file].reserved.max(bytes);
         Ok(())
@@ -446,6 +451,9 @@ impl SegmentFile for MemoryFile {
         self.disk.operation().await?;
         self.disk.fail(|faults| &mut faults.reads_failing)?;
         let mut state = self.disk.state.borrow_mut();
+        if state.faults.unreadable.iter().any(|name| state.names.get(name) == Some(&self.file)) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
         let contents = &state.files[self.file];
         let visible = &contents.visible;
         let start = (offset as usize).min(visible.len());

@@ -1,5 +1,6 @@
 //! The promises of the spool, each in a file named after it, on a disk that behaves as badly as it may.
 
+mod accounts;
 mod books;
 mod capacity;
 mod crashes;

@@ -223,7 +223,7 @@ fn live(disk: &MemoryDisk, plan: &Plan, books: &Rc<RefCell<Books>>, random: &mut
 }
 
 fn arm(disk: &MemoryDisk, faults: bool, forgets: bool, random: &mut Random) {
-    let operations = if random.chance(3) { random.below(30) } else { random.below(600) };
+    let operations = if random.chance(3) { random.below(40) } else { random.below(600) };
     disk.faults(|armed| {
         armed.operations_left = Some(operations);
         armed.random = Random(random.draw());
