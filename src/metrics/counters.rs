@@ -12,6 +12,7 @@ use std::{
 
 use crossbeam::utils::CachePadded;
 
+use super::books::Books;
 use super::names::{APIS, CATEGORIES, METHODS, STATUSES, TARGETS};
 
 /// Only ever grows. To be changed by one thread; a second writer would lose counts, nothing worse.
@@ -125,6 +126,8 @@ reasons! {
         DiskError => "disk_error",
         /// The ring or the spool was full when their block was to be stored.
         Overload => "overload",
+        /// A collector's settings do not let them pass: a sampler, a closed resource, a trace its sender gave up.
+        Filtered => "filtered",
     }
 }
 
@@ -277,6 +280,7 @@ pub struct CategoryCounters {
     /// What of the spooled points waits behind fresh ones, and for how long.
     pub backlog_points: Gauge,
     pub backlog_eta_s: Gauge,
+    pub books: Books,
 }
 
 impl Default for CategoryCounters {
@@ -299,6 +303,7 @@ impl Default for CategoryCounters {
             parked_points: Gauge::default(),
             backlog_points: Gauge::default(),
             backlog_eta_s: Gauge::default(),
+            books: Books::default(),
         }
     }
 }

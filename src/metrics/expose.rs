@@ -6,6 +6,7 @@
 use std::{fmt::Write, sync::Arc};
 
 use super::{
+    books::{self, STATES},
     counters::{
         BUCKETS_US, Counter, DropReason, Histogram, Refusal, ShardCounters, TargetCounters, UPLOAD_ANSWERS,
     },
@@ -53,6 +54,12 @@ impl Registry {
     /// The points of one category, by its index.
     pub fn account(&self, category: usize) -> Account {
         Account::of(&self.shards, category)
+    }
+
+    /// The books of one category, by its index: those of its home shard.
+    pub fn books(&self, category: usize) -> books::Page {
+        let pages = self.shards.iter().map(|shard| shard.categories[category].books.read());
+        pages.max_by_key(|page| page.all.taken).unwrap_or_default()
     }
 
     /// The whole page.
@@ -254,6 +261,24 @@ pub(super) fn points_in_flight(page: &mut Page<'_>) {
     for (index, name) in CATEGORIES.iter().enumerate() {
         let in_flight = page.registry.account(index).in_flight();
         page.line("", &[name], None, in_flight);
+    }
+}
+
+pub(super) fn ledger_points(page: &mut Page<'_>) {
+    for (index, name) in CATEGORIES.iter().enumerate() {
+        for (state, points) in STATES.iter().zip(page.registry.books(index).all.values()) {
+            page.line("", &[name, state], None, points);
+        }
+    }
+}
+
+pub(super) fn ledger_lane_points(page: &mut Page<'_>) {
+    for (index, name) in CATEGORIES.iter().enumerate() {
+        for (lane, sums) in page.registry.books(index).lanes {
+            for (state, points) in STATES.iter().zip(sums.values()) {
+                page.line("", &[name, &lane, state], None, points);
+            }
+        }
     }
 }
 

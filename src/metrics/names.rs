@@ -22,7 +22,7 @@ pub const CATEGORIES: [&str; 11] = [
 ];
 
 /// The `api` label. Writes come first, by category, so that a write's index is its category's.
-pub const APIS: [&str; 20] = [
+pub const APIS: [&str; 26] = [
     "/v1/write/metric",
     "/v1/write/network",
     "/v1/write/keyevent",
@@ -41,6 +41,12 @@ pub const APIS: [&str; 20] = [
     "/readyz",
     "/v1/ntp",
     "/v1/check/token/:token",
+    "datadog", // all routes of a protocol
+    "skywalking",
+    "otlp",
+    "zipkin",
+    "/prom_remote_write",
+    "influxdb",
     "404-page", // as DataKit calls it
     "other",    // refused before it had a route
 ];
@@ -52,8 +58,14 @@ pub const API_LIVEZ: usize = 14;
 pub const API_READYZ: usize = 15;
 pub const API_NTP: usize = 16;
 pub const API_CHECK_TOKEN: usize = 17;
-pub const API_404: usize = 18;
-pub const API_OTHER: usize = 19;
+pub const API_DATADOG: usize = 18;
+pub const API_SKYWALKING: usize = 19;
+pub const API_OTLP: usize = 20;
+pub const API_ZIPKIN: usize = 21;
+pub const API_PROMETHEUS: usize = 22;
+pub const API_INFLUXDB: usize = 23;
+pub const API_404: usize = 24;
+pub const API_OTHER: usize = 25;
 const _: () = assert!(API_WRITE_UNKNOWN == CATEGORIES.len() && API_OTHER == APIS.len() - 1);
 
 /// The `method` label; the last one is for all others.
@@ -151,6 +163,8 @@ pub static METRICS: &[Metric] = &[
     row("kitgate_points_delivered_total", Counter, &["category"], "Points the destination took.", expose::points_delivered),
     row("kitgate_points_dead_total", Counter, &["category"], "Points the destination refused for ever, kept in the dead-letter files.", expose::points_dead),
     row("kitgate_points_dropped_total", Counter, &["category", "reason"], "Accepted points that will not be delivered.", expose::points_dropped),
+    row("kitgate_ledger_points", Gauge, &["category", "state"], "Points ever made durable in this data directory, over all restarts: taken + copied = the sum of the others.", expose::ledger_points),
+    row("kitgate_ledger_lane_points", Gauge, &["category", "lane", "state"], "The same for each token that came with points, by a number that stands for it.", expose::ledger_lane_points),
     row("kitgate_points_warned_total", Counter, &["category"], "Points that a check changed.", expose::points_warned),
 
     row("kitgate_connections_open", Gauge, &[], "Open client connections.", expose::connections_open),

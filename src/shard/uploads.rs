@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::Full;
+use crate::config::{Full, SpoolSettings};
 use crate::metrics::counters::{CategoryCounters, DropReason, ShardCounters};
 use crate::point::Category;
 use crate::rt::time;
@@ -23,6 +23,8 @@ use crate::upload::source::{Backlog, Source, Window};
 use crate::upload::{Ledger, Standing, Uploads};
 
 use super::Common;
+use super::books;
+use super::control::Held;
 use super::home::{Deliveries, Reporter};
 use super::side::{SIDE_DIR, SideFolders};
 use super::ticket::Progress;
@@ -42,6 +44,22 @@ const SPARES_MAX: usize = 2;
 /// What a stored byte was before compression, about: for the backlog found at start, of which only the stored size is
 /// known.
 const RAW_BYTES_PER_STORED: u64 = 3;
+
+/// How a category's log is opened.
+pub fn log_config(settings: &SpoolSettings, category: Category) -> LogConfig {
+    LogConfig {
+        segment_bytes: settings.segment_bytes,
+        capacity_bytes: settings.capacity_bytes(category.name()),
+        when_full: match settings.full {
+            Full::Refuse => WhenFull::Refuse,
+            Full::EvictOldest => WhenFull::EvictOldest,
+        },
+        tail_bytes_max: settings.tail_cache_bytes,
+        spares_max: SPARES_MAX,
+        lane_of: books::lane_of,
+        ..LogConfig::default()
+    }
+}
 
 /// What is shown where a backlog does not move: a year.
 const BACKLOG_ETA_MAX_S: u64 = 365 * 86_400;
@@ -67,20 +85,11 @@ impl HomeLog {
         counters: &Arc<ShardCounters>,
         reporter: &Rc<Reporter>,
     ) -> io::Result<Rc<HomeLog>> {
-        let settings = &common.settings.spool;
+        let live = common.live_owned();
+        let settings = &live.settings.spool;
         let disk = DirectDisk::open(&settings.dir.join(category.name())).await?;
-        let config = LogConfig {
-            segment_bytes: settings.segment_bytes,
-            capacity_bytes: settings.capacity_bytes(category.name()),
-            when_full: match settings.full {
-                Full::Refuse => WhenFull::Refuse,
-                Full::EvictOldest => WhenFull::EvictOldest,
-            },
-            tail_bytes_max: settings.tail_cache_bytes,
-            spares_max: SPARES_MAX,
-            ..LogConfig::default()
-        };
-        let sides = SideFolders::new(common.settings.data_dir.join(SIDE_DIR).join(category.name()));
+        let config = log_config(settings, category);
+        let sides = SideFolders::new(live.settings.data_dir.join(SIDE_DIR).join(category.name()));
         let sides = SideLogs::new(sides, RtEnv, category as u8, &config);
         let opened = Log::open(disk, category as u8, fresh_id()?, config).await;
         let (log, report) =
@@ -121,6 +130,7 @@ impl HomeLog {
         }));
         home.sides.disks().counted_by(&home);
         home.publish();
+        home.publish_lanes();
         Ok(home)
     }
 
@@ -164,7 +174,13 @@ impl HomeLog {
                 time::sleep(MAINTAIN_RETRY).await;
             }
             self.publish();
+            self.publish_lanes();
         }
+    }
+
+    /// The uploads have stopped: nobody need wait for deliveries any more.
+    pub fn leave_deliveries(&self) {
+        self.deliveries.settle(0, u64::MAX, Progress::Left, &self.reporter);
     }
 
     /// The uploads have stopped: what was completed becomes durable.
@@ -254,7 +270,10 @@ impl HomeLog {
     pub fn publish(&self) {
         let stats = self.log.stats();
         let cells = self.cells();
-        let sides: Vec<_> = self.sides.logs().into_iter().map(|(_, log)| log.stats()).collect();
+        let logs = self.sides.logs();
+        let totals: Vec<_> = logs.iter().map(|(_, log)| log.totals()).collect();
+        cells.books.set(books::all(&self.log.totals(), &totals));
+        let sides: Vec<_> = logs.into_iter().map(|(_, log)| log.stats()).collect();
         let parked: u64 = sides.iter().map(|side| side.spooled_points).sum();
         cells.parked_points.set(parked);
         // What waits in side lanes is spooled as well.
@@ -267,6 +286,29 @@ impl HomeLog {
         let counted = cells.damaged_frames.get();
         cells.damaged_frames.add(stats.lost_frames.saturating_sub(counted));
         self.common.set_full(self.category, stats.full != FullState::Room);
+    }
+}
+
+impl HomeLog {
+    /// The same by lanes: more to write, and so not at every turn.
+    fn publish_lanes(&self) {
+        let sides: Vec<_> = self.sides.logs().into_iter().map(|(_, log)| log.lanes()).collect();
+        self.cells().books.set_lanes(books::lanes(&self.log.lanes(), &sides));
+    }
+}
+
+impl Held for HomeLog {
+    fn category(&self) -> Category {
+        self.category
+    }
+
+    fn log(&self) -> &Log<DirectDisk> {
+        &self.log
+    }
+
+    fn ordered(&self, blocks: &[Block], started: time::Instant, outcome: &Result<Range<u64>, CommitError>) {
+        self.cells().points_in.add(blocks.iter().map(|block| u64::from(block.points)).sum());
+        self.committed(blocks, started, outcome);
     }
 }
 

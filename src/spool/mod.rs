@@ -71,11 +71,13 @@
 //! apart: it is reported as lost if something whole follows it, and cut otherwise.
 
 mod account;
+mod age;
 mod block;
 mod config;
 mod cursor;
 pub mod file;
 mod format;
+mod give_up;
 mod ledger;
 mod log;
 mod owner;
@@ -98,9 +100,10 @@ pub use config::{
     Backlog, COMMIT_BYTES_TARGET, CommitError, CommitFailure, Completion, Fate, FullState, LogConfig,
     LogStats, Settled, WRITE_BYTES_MAX, WhenFull, WindowLimits,
 };
+pub use file::Durability;
 pub use file::direct::DirectDisk;
 pub use format::{LogId, PAYLOAD_BYTES_MAX, ROUTE_BYTES_MAX};
-pub use ledger::WINDOWS_OPEN_MAX;
+pub use ledger::{DEFERRED_MAX, WINDOWS_DEFERRED_MAX, WINDOWS_OPEN_MAX};
 pub use log::{Log, Observer};
 pub use owner::{OwnError, Owner, fresh_id};
 pub use place::package_id;

@@ -1,11 +1,10 @@
 //! The end of windows: what became of their frames, in the sums of the log and of its lanes.
 
 use super::account::{LaneKey, Totals};
-use super::config::{Backlog, Completion, Fate, Settled, WindowLimits};
+use super::config::{Backlog, Completion, Fate, Settled};
 use super::file::Disk;
 use super::log::Log;
 use super::window::{Frame, Window};
-use std::io;
 
 /// What became of one frame.
 fn outcome(frame: &Frame, settled: Settled) -> Completion {
@@ -43,14 +42,27 @@ impl<D: Disk> Log<D> {
     }
 
     fn complete_as(&self, window: Window, mut outcome: impl FnMut(&Frame) -> Completion) {
-        if !self.ledger.borrow_mut().complete(window.first_seq) {
-            return; // given back before, or evicted while it waited
+        let ended: Vec<Completion> = window.frames.iter().map(&mut outcome).collect();
+        let parts = window.frames.iter().zip(&ended).flat_map(|(frame, ended)| {
+            let lane = LaneKey((self.config.lane_of)(&frame.block.route));
+            let other = ended.points - ended.delivered_points - ended.dead_points - ended.parked_points;
+            [
+                (frame.seq, lane, Fate::Delivered, ended.delivered_points),
+                (frame.seq, lane, Fate::Dead, ended.dead_points),
+                (frame.seq, lane, Fate::Parked, ended.parked_points),
+                (frame.seq, lane, ended.fate, other),
+            ]
+            .into_iter()
+            .filter(|(.., points)| *points > 0)
+        });
+        if !self.ledger.borrow_mut().settle(window.first_seq, parts) {
+            return; // given back before, or given up while it waited
         }
         // In runs: what was lost between the frames has been told of.
         let mut runs: Vec<Completion> = Vec::new();
-        for frame in &window.frames {
-            let ended = outcome(frame);
-            match runs.last_mut().filter(|run| run.last_seq + 1 == frame.seq && run.fate == ended.fate) {
+        for ended in ended {
+            match runs.last_mut().filter(|run| run.last_seq + 1 == ended.first_seq && run.fate == ended.fate)
+            {
                 Some(run) => {
                     run.last_seq = ended.last_seq;
                     run.points += ended.points;
@@ -70,43 +82,26 @@ impl<D: Disk> Log<D> {
 
     /// What became of every point of this log, over all its restarts.
     pub fn totals(&self) -> Totals {
-        Totals::default()
+        self.ledger.borrow().totals()
     }
 
     /// The same for each lane that has been seen.
     pub fn lanes(&self) -> Vec<(LaneKey, Totals)> {
-        Vec::new()
+        self.ledger.borrow().lanes.totals()
     }
 
     /// Puts everything that nobody has taken aside, so that [`Log::next_window`] goes on with what is committed from now
-    /// on. Gives the points put aside: 0 if there is nothing, or if too many stretches lie aside already.
+    /// on, and [`Log::next_deferred_window`] gives the rest. Durable with the next window. Gives the points put aside:
+    /// 0 if there is nothing, or if [`super::DEFERRED_MAX`] stretches lie aside already.
     pub fn defer(&self) -> u64 {
-        0
+        let points = self.ledger.borrow_mut().defer(self.readable.get());
+        self.tail.borrow_mut().drop_before(self.ledger.borrow().read.seq);
+        self.changed.notify_all();
+        points
     }
 
-    /// What lies aside.
+    /// What lies aside and nobody has taken.
     pub fn deferred(&self) -> Backlog {
-        Backlog::default()
-    }
-
-    /// The oldest of what lies aside; otherwise like [`Log::next_window`].
-    pub async fn next_deferred_window(&self, limits: &WindowLimits) -> io::Result<Option<Window>> {
-        let _ = limits;
-        while !self.closed.get() {
-            self.changed.notified().await;
-        }
-        Ok(None)
-    }
-
-    /// An operator gives up what is spooled before this number; windows that are out stay out. Gives the points.
-    pub async fn drop_before(&self, seq: u64) -> io::Result<u64> {
-        let _ = seq;
-        Ok(0)
-    }
-
-    /// Gives up what is older than [`super::LogConfig::max_age`]. Gives the points.
-    pub async fn expire(&self, now_ms: u64) -> io::Result<u64> {
-        let _ = now_ms;
-        Ok(0)
+        self.ledger.borrow().deferred()
     }
 }

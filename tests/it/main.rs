@@ -2,6 +2,7 @@
 //! other files are named after what they prove.
 
 mod access;
+mod captured;
 mod cli;
 mod config;
 mod golden_document;
@@ -11,5 +12,6 @@ mod harness;
 mod hostile;
 mod http_framing;
 mod layout;
+mod lifecycle;
 mod rum;
 mod smoke;
