@@ -14,7 +14,7 @@ use super::{
     secret::{Endpoint, Secret},
     settings::{
         Ack, ArchiveSettings, BodyFormat, Compat, Compression, DATA_DIR, DatawaySettings, Destination, Full,
-        Listener, LogFormat, RateLimit, SESSION_REPLAY, Settings,
+        Listener, LogFormat, RateLimit, SESSION_REPLAY, Settings, UrlsMode,
     },
     units,
 };
@@ -470,6 +470,10 @@ impl Resolver<'_> {
             self.problem("dataway.retry_delay_max", "must not be less than dataway.retry_delay");
         }
         set(&mut dataway.workers, written.integer("dataway.workers").map(to_usize));
+        if written.text("dataway.mode").as_deref() == Some("failover") {
+            dataway.mode = UrlsMode::Failover;
+        }
+        set(&mut dataway.backlog_bytes_per_s, written.size("dataway.backlog_rate"));
         set(
             &mut dataway.max_idle_conns_per_host,
             written.integer("dataway.max_idle_conns_per_host").map(to_usize),

@@ -264,6 +264,20 @@ pub static TABLES: &[Table] = &[
             ),
             key("workers", Kind::Integer { min: 1, max: 64 }, "4", "Requests in flight per category."),
             key(
+                "mode",
+                Kind::Word(&["replicate", "failover"]),
+                "\"replicate\"",
+                "With several urls: \"replicate\" sends every package to each of them; one that is down gets its packages\n\
+             later and does not hold up the others. \"failover\" sends to the first one, and to the next while that is down.",
+            ),
+            key(
+                "backlog_rate",
+                size(0),
+                "\"32MiB\"",
+                "Bytes a second, as spooled, at which what has piled up during an outage is sent, behind fresh data.\n\
+             0: as fast as a quarter of the workers can.",
+            ),
+            key(
                 "max_idle_conns_per_host",
                 Kind::Integer { min: 0, max: COUNT_MAX },
                 "64",

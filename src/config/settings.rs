@@ -56,6 +56,16 @@ pub enum Compression {
     Identity,
 }
 
+/// What several addresses of a destination are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UrlsMode {
+    /// Each gets everything.
+    #[default]
+    Replicate,
+    /// One is enough: the first that takes data.
+    Failover,
+}
+
 /// What an upload body holds before compression.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BodyFormat {
@@ -251,8 +261,10 @@ impl fmt::Display for Destination {
 /// How points are uploaded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DatawaySettings {
-    /// Every package goes to all of them; never empty.
+    /// Never empty.
     pub urls: Vec<Endpoint>,
+    /// Whether a package goes to all of them or to one.
+    pub mode: UrlsMode,
     pub format: BodyFormat,
     pub compression: Compression,
     /// Whether the destination reads several gzip members or zstd frames one behind another.
@@ -266,6 +278,8 @@ pub struct DatawaySettings {
     pub retry_delay_max: Duration,
     /// Requests in flight per category.
     pub workers: usize,
+    /// Spooled bytes a second of what waits behind fresh data; 0: no bound.
+    pub backlog_bytes_per_s: u64,
     pub max_idle_conns_per_host: usize,
     pub idle_timeout: Duration,
     /// Certificates are not checked.
@@ -277,6 +291,7 @@ impl DatawaySettings {
     pub fn new(urls: Vec<Endpoint>) -> DatawaySettings {
         DatawaySettings {
             urls,
+            mode: UrlsMode::Replicate,
             format: BodyFormat::Protobuf,
             compression: Compression::Gzip,
             joined_members: true,
@@ -285,6 +300,7 @@ impl DatawaySettings {
             retry_delay: Duration::from_secs(1),
             retry_delay_max: Duration::from_secs(30),
             workers: 4,
+            backlog_bytes_per_s: 32 << 20,
             max_idle_conns_per_host: 64,
             idle_timeout: Duration::from_secs(90),
             tls_insecure: false,

@@ -154,6 +154,15 @@ fn datakit_keys_keep_their_meaning() {
 }
 
 #[test]
+fn several_urls_get_everything_or_take_over_from_each_other() {
+    let of = |keys: &str| dataway(&format!("[dataway]\nurls = [\"http://h\", \"http://i\"]\n{keys}"));
+    assert_eq!((of("").mode, of("").backlog_bytes_per_s), (UrlsMode::Replicate, 32 << 20));
+    let other = of("mode = \"failover\"\nbacklog_rate = \"1MiB\"");
+    assert_eq!((other.mode, other.backlog_bytes_per_s), (UrlsMode::Failover, 1 << 20));
+    assert_eq!(of("backlog_rate = 0").backlog_bytes_per_s, 0);
+}
+
+#[test]
 fn both_body_formats_have_two_names() {
     for (word, format) in [
         ("v1", BodyFormat::LineProtocol),
