@@ -12,10 +12,13 @@ pub mod access;
 pub mod convert;
 pub mod datadog;
 pub mod datakit;
+pub mod otlp;
+mod protobuf;
 pub mod raw;
 mod reply;
 mod request;
 mod settings;
+pub mod skywalking;
 pub mod tracing;
 
 pub use reply::{ContentType, Cors, Envelope, Reply};
@@ -49,9 +52,11 @@ pub struct Protocol {
 }
 
 /// The protocols, in the order in which they are asked.
-pub static PROTOCOLS: [Protocol; 2] = [
+pub static PROTOCOLS: [Protocol; 4] = [
     Protocol { name: "datakit", public: &[], route: datakit::route },
     Protocol { name: "datadog", public: &datadog::PATHS, route: datadog::route },
+    Protocol { name: "skywalking", public: &skywalking::PATHS, route: skywalking::route },
+    Protocol { name: "otlp", public: &otlp::PATHS, route: otlp::route },
 ];
 
 /// The refusal of a request by its head alone, before its body is read. For what is too large to be received at all;
