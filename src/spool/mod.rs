@@ -75,6 +75,7 @@ mod config;
 mod cursor;
 pub mod file;
 mod format;
+pub mod inspect;
 mod ledger;
 mod log;
 mod owner;
