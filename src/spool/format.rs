@@ -4,7 +4,7 @@
 //! segment header, one sector, the rest of it zero      frame header, then route, payload, zeros up to 8
 //!   0  8  magic "KITGSEG\n"                               0  4  magic "KGF1"
 //!   8  4  version                                         4  1  version
-//!  12  1  category, then 3 zero                           5  1  codec
+//!  12  1  category; 13 1  1: mended; then 2 zero           5  1  codec
 //!  16 16  log id                                          6  1  kind
 //!  32  8  segment id                                      7  1  category
 //!  40  8  salt                                            8  8  salt of the segment
@@ -65,6 +65,8 @@ pub struct SegmentHeader {
     pub first: Place,
     pub opened_ms: u64,
     pub file_bytes: u64,
+    /// Written by a repair: frames that are missing in it, also at its end, were damaged and are in quarantine.
+    pub mended: bool,
 }
 
 /// Why a first sector is not a segment header.
@@ -141,7 +143,7 @@ impl SegmentHeader {
         let mut out = [0; Self::CRC_AT + 4];
         put(&mut out, 0, &SEGMENT_MAGIC);
         put(&mut out, 8, &VERSION.to_le_bytes());
-        put(&mut out, 12, &[self.category]);
+        put(&mut out, 12, &[self.category, u8::from(self.mended)]);
         put(&mut out, 16, &self.log_id);
         put(&mut out, 32, &self.segment_id.to_le_bytes());
         put(&mut out, 40, &self.salt.to_le_bytes());
@@ -175,6 +177,7 @@ impl SegmentHeader {
             first: Place { seq: u64_at(body, 48), points: u64_at(body, 56), bytes: u64_at(body, 64) },
             opened_ms: u64_at(body, 72),
             file_bytes: u64_at(body, 80),
+            mended: body[13] != 0,
         })
     }
 }
@@ -415,6 +418,7 @@ mod tests {
             first: PLACE,
             opened_ms: 5,
             file_bytes: 32 << 20,
+            mended: true,
         };
         let bytes = header.encode();
         assert_eq!(SegmentHeader::decode(&bytes), Ok(header));

@@ -324,6 +324,7 @@ async fn salvage<D: Disk>(
                 first: frame.place,
                 opened_ms: frame.sealed_ms,
                 file_bytes: candidate.file_bytes,
+                mended: false,
             }));
         }
         scan.step();

@@ -300,6 +300,7 @@ impl<D: Disk> Log<D> {
             first,
             opened_ms,
             file_bytes,
+            mended: false,
         };
         Ok(Active { id, salt, first, opened_ms, file, file_bytes, position: 0, header: Some(header) })
     }

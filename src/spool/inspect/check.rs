@@ -22,7 +22,7 @@ pub enum DamageKind {
     Payload,
     /// A whole frame of a sort that this version does not know.
     Unknown,
-    /// Not damage any more: frames that were taken out by a repair, and are in quarantine as far as they are anywhere.
+    /// Not damage any more: frames that were taken out by a repair. What there was of them is in quarantine.
     Missing,
 }
 
@@ -49,8 +49,9 @@ pub struct SegmentCheck {
     /// The first [`DAMAGES_NAMED_MAX`] damaged spots.
     pub damages: Vec<Damage>,
     pub damages_count: u64,
+    /// What is gone and was neither delivered nor given up, whether or not a repair took it out.
     pub lost: Sums,
-    /// What a repair took out.
+    /// What a repair took out, delivered or not.
     pub missing: Sums,
     /// At the end of the last segment, behind the last whole frame: a commit that was cut off, or is under way. Offset,
     /// and bytes as far as they can be told.
@@ -72,8 +73,8 @@ impl SegmentCheck {
             self.missing.add(Sums { frames: damage.frames, points: damage.points, bytes: 0 });
         } else {
             self.damages_count += 1;
-            self.lost.add(damage.lost);
         }
+        self.lost.add(damage.lost);
         if self.damages.len() < DAMAGES_NAMED_MAX {
             self.damages.push(damage);
         }
@@ -109,6 +110,19 @@ impl LogView {
             return Ok(SegmentCheck { vanished: true, ..SegmentCheck::default() });
         }
         checked
+    }
+
+    /// Frames that the cursor waits for and that are older than any segment: their segments are gone. Of no meaning while
+    /// the log is in use, when windows that are out may have outlived their segments in memory.
+    pub fn front_gap(&self) -> io::Result<Option<Damage>> {
+        let first = self.segments.iter().find(|segment| segment.header != HeaderState::Nothing);
+        let to = match first {
+            Some(segment) => segment.first,
+            None => self.end()?,
+        };
+        let from = self.acked();
+        let missing = self.has_cursor() && to.seq > from.seq;
+        Ok(missing.then(|| self.damage(DamageKind::Frames, 0, 0, from, to)))
     }
 
     fn check_now(&self, segment: &SegmentView, live: bool) -> io::Result<SegmentCheck> {
@@ -157,8 +171,10 @@ impl LogView {
             open.clear();
             if live {
                 let synced = walk.synced_below();
-                let unsettled = |damage: &Damage| damage.first_seq >= synced && damage.kind != DamageKind::Header;
-                let (unsettled, settled) = std::mem::take(&mut check.damages).into_iter().partition(unsettled);
+                let unsettled =
+                    |damage: &Damage| damage.first_seq >= synced && damage.kind != DamageKind::Header;
+                let (unsettled, settled) =
+                    std::mem::take(&mut check.damages).into_iter().partition(unsettled);
                 check.damages = settled;
                 let unsettled: Vec<Damage> = unsettled;
                 for damage in &unsettled {
@@ -173,9 +189,8 @@ impl LogView {
     }
 
     fn gap(&self, segment: &SegmentView, gap: Gap) -> Damage {
-        let to_the_end = segment.next == Some(gap.to);
-        let taken_out = gap.bytes == 0 && (!to_the_end || segment.is_as_long_as_it_says());
-        let kind = if taken_out { DamageKind::Missing } else { DamageKind::Frames };
+        let kind =
+            if gap.bytes == 0 && segment.is_mended() { DamageKind::Missing } else { DamageKind::Frames };
         self.damage(kind, gap.offset, gap.bytes, gap.from, gap.to)
     }
 
@@ -185,8 +200,6 @@ impl LogView {
     }
 
     fn damage(&self, kind: DamageKind, offset: u64, bytes: u64, from: Place, to: Place) -> Damage {
-        let lost =
-            if kind == DamageKind::Missing { Sums::default() } else { self.not_done(from, to) };
         Damage {
             kind,
             offset,
@@ -194,7 +207,7 @@ impl LogView {
             first_seq: from.seq,
             frames: to.frames_since(from),
             points: to.points_since(from),
-            lost,
+            lost: self.not_done(from, to),
         }
     }
 }

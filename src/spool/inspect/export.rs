@@ -1,6 +1,6 @@
 //! Frames taken out into one stream that is itself a segment: what reads segments reads it, wherever it goes.
 
-use super::super::format::{FrameHeader, LogId, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::super::format::{FrameHeader, LogId, SECTOR_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::super::place::Place;
 use std::io::{self, Write};
 
@@ -13,11 +13,12 @@ pub struct Export<W: Write> {
     began: bool,
     category: u8,
     log_id: LogId,
+    bytes: usize,
 }
 
 impl<W: Write> Export<W> {
     pub fn new(out: W, category: u8, log_id: Option<LogId>) -> Export<W> {
-        Export { out, began: false, category, log_id: log_id.unwrap_or_default() }
+        Export { out, began: false, category, log_id: log_id.unwrap_or_default(), bytes: 0 }
     }
 
     /// Appends a frame, given as it lies in its segment.
@@ -28,6 +29,7 @@ impl<W: Write> Export<W> {
         self.begin(header.place, header.sealed_ms)?;
         let head = FrameHeader { salt: SALT, ..header.clone() }.encode(route);
         self.out.write_all(&head)?;
+        self.bytes += bytes.len();
         self.out.write_all(bytes.get(head.len()..).unwrap_or(&[]))
     }
 
@@ -43,14 +45,17 @@ impl<W: Write> Export<W> {
             first,
             opened_ms,
             file_bytes: 0,
+            mended: false,
         };
         let mut sector = header.encode().to_vec();
         sector.resize(SEGMENT_HEADER_BYTES, 0);
         self.out.write_all(&sector)
     }
 
-    /// Writes what is still held back.
+    /// Writes what is still held back, and fills the last sector: segments are read in whole ones.
     pub fn finish(mut self) -> io::Result<()> {
+        let fill = self.bytes.next_multiple_of(SECTOR_BYTES) - self.bytes;
+        self.out.write_all(&[0; SECTOR_BYTES][..fill])?;
         self.out.flush()
     }
 }

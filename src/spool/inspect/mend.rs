@@ -13,7 +13,7 @@
 //! the next start of the log, or used by the next repair.
 
 use super::super::file::SegmentFile;
-use super::super::format::{LogId, SEGMENT_HEADER_BYTES, SECTOR_BYTES, SegmentHeader};
+use super::super::format::{LogId, SECTOR_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::super::owner::fresh_id;
 use super::super::place::Place;
 use super::plain::{PlainFile, now};
@@ -145,6 +145,7 @@ fn rewrite(
         first,
         opened_ms: segment.opened_ms,
         file_bytes,
+        mended: true,
     };
     let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.set_len(file_bytes)?;

@@ -15,9 +15,6 @@ mod mend;
 mod plain;
 mod walk;
 
-#[cfg(test)]
-mod tests;
-
 pub use super::format::{FrameHeader, SECTOR_BYTES, SegmentHeader};
 pub use super::place::Place;
 pub use check::{Damage, DamageKind, SegmentCheck};
@@ -63,10 +60,9 @@ pub struct SegmentView {
 }
 
 impl SegmentView {
-    /// Whether nothing will be added to it and nothing is missing at its end by its own account: [`mend`] writes
-    /// segments that are exactly as long as they say, where a cut one is shorter.
-    fn is_as_long_as_it_says(&self) -> bool {
-        matches!(&self.header, HeaderState::Intact(header) if header.file_bytes == self.file_bytes)
+    /// Whether a repair wrote it and nothing was cut off since: what is missing is known.
+    fn is_mended(&self) -> bool {
+        matches!(&self.header, HeaderState::Intact(header) if header.mended && header.file_bytes == self.file_bytes)
     }
 }
 
@@ -335,9 +331,11 @@ impl LogView {
 
     /// Where the log ends: behind the last whole frame. Reads the last segment, without its payloads.
     pub fn end(&self) -> io::Result<Place> {
-        let read = self.cursor.as_ref().map(|cursor| cursor.spans.last().map_or(cursor.acked, |span| span.end));
+        let read =
+            self.cursor.as_ref().map(|cursor| cursor.spans.last().map_or(cursor.acked, |span| span.end));
         let mut end = read.unwrap_or(Place::BIRTH);
-        if let Some(last) = self.segments.iter().rev().find(|segment| segment.header != HeaderState::Nothing) {
+        if let Some(last) = self.segments.iter().rev().find(|segment| segment.header != HeaderState::Nothing)
+        {
             let mut walk = self.walk(last, false)?;
             while walk.next_found()?.is_some() {}
             end = later(end, walk.place());
@@ -355,7 +353,8 @@ impl LogView {
             from = stretch.end;
         }
         for segment in &self.segments {
-            if segment.next.is_some_and(|next| next.seq <= from.seq) || segment.header == HeaderState::Nothing {
+            if segment.next.is_some_and(|next| next.seq <= from.seq) || segment.header == HeaderState::Nothing
+            {
                 continue;
             }
             let mut walk = self.walk(segment, false)?;

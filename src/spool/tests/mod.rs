@@ -8,6 +8,7 @@ mod direct;
 mod durability;
 mod executor;
 mod faults;
+mod inspect;
 
 use super::file::memory::MemoryDisk;
 use super::{Block, Codec, CommitError, Fate, Kind, Log, LogConfig, RecoveryReport, Window, WindowLimits};
