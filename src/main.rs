@@ -2,11 +2,19 @@
 //!
 //! Exit codes: 0 ended or good, 1 failed, 2 wrong arguments, 78 bad configuration (before any port is opened).
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use kitgate::{
-    admin::{check, logging, process},
+    admin::{
+        check,
+        control::{self, Request},
+        logging, process,
+    },
     app,
     config::{Resolved, Surroundings, resolve},
     rt,
@@ -42,6 +50,18 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Have the running gateway read its configuration again: all of it is applied, or nothing.
+    Reload {
+        /// The configuration of that gateway.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Have the running gateway hand over to a new process of the program that now lies at its path.
+    Upgrade {
+        /// The configuration of that gateway.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
     /// Print every option with its default.
     Reference,
     /// Say which version this is.
@@ -50,6 +70,9 @@ enum Verb {
         format: Format,
     },
 }
+
+/// An upgrade waits for requests in work and for the new process to recover the spool.
+const ASK_PATIENCE: Duration = Duration::from_secs(180);
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Format {
@@ -60,14 +83,16 @@ enum Format {
 fn main() -> ExitCode {
     process::started_ms();
     match Arguments::parse().verb.unwrap_or(Verb::Run { config: None }) {
-        Verb::Run { config } => match load(config) {
+        Verb::Run { config } => match loaded(config.as_deref()) {
             Ok(Resolved { settings, .. }) => {
                 logging::init(&settings.log);
-                app::run(settings)
+                app::run(settings, &app::Source { file: config, load })
             }
             Err(code) => code,
         },
-        Verb::Check { config } => match load(config) {
+        Verb::Reload { config } => ask(config.as_deref(), &Request::Reload),
+        Verb::Upgrade { config } => ask(config.as_deref(), &Request::Upgrade),
+        Verb::Check { config } => match loaded(config.as_deref()) {
             Ok(Resolved { settings, .. }) => {
                 let existed = settings.data_dir.exists();
                 let findings = app::probe(&settings);
@@ -95,15 +120,51 @@ fn main() -> ExitCode {
     }
 }
 
-/// The settings in `file`; problems go to standard error as `file:line: what`.
-fn load(file: Option<PathBuf>) -> Result<Resolved, ExitCode> {
-    let name = file.as_ref().map_or_else(|| "embedded default".to_owned(), |file| file.display().to_string());
+/// Asks the gateway that runs on the data directory of a configuration.
+fn ask(config: Option<&Path>, request: &Request) -> ExitCode {
+    let data_dir = match loaded(config) {
+        Ok(resolved) => resolved.settings.data_dir,
+        Err(code) => return code,
+    };
+    match control::call(&data_dir, request, ASK_PATIENCE) {
+        Ok(answer) if answer.ok => {
+            println!("{}", answer.text);
+            ExitCode::SUCCESS
+        }
+        Ok(answer) => {
+            eprintln!("kitgate: {}", answer.text);
+            EXIT_FAILED.into()
+        }
+        Err(error) => {
+            eprintln!("kitgate: {}: {error}", data_dir.display());
+            EXIT_FAILED.into()
+        }
+    }
+}
+
+/// The settings in `file`; problems go to standard error.
+fn loaded(file: Option<&Path>) -> Result<Resolved, ExitCode> {
+    let resolved = load(file).map_err(|problems| {
+        problems.iter().for_each(|problem| eprintln!("kitgate: {problem}"));
+        ExitCode::from(EXIT_CONFIG)
+    })?;
+    let name = shown(file);
+    resolved.warnings.iter().for_each(|warning| eprintln!("kitgate: warning: {name}:{warning}"));
+    Ok(resolved)
+}
+
+fn shown(file: Option<&Path>) -> String {
+    file.map_or_else(|| "embedded default".to_owned(), |file| file.display().to_string())
+}
+
+/// The settings in `file`, or what is wrong with it, as `file:line: what`.
+fn load(file: Option<&Path>) -> Result<Resolved, Vec<String>> {
+    let name = shown(file);
     let text = match file {
         None => String::new(),
-        Some(file) => std::fs::read_to_string(&file).map_err(|error| {
-            eprintln!("kitgate: cannot read {name}: {error}");
-            ExitCode::from(EXIT_CONFIG)
-        })?,
+        Some(file) => {
+            std::fs::read_to_string(file).map_err(|error| vec![format!("cannot read {name}: {error}")])?
+        }
     };
     let around = Surroundings {
         var: &|name| std::env::var(name).ok(),
@@ -111,10 +172,6 @@ fn load(file: Option<PathBuf>) -> Result<Resolved, ExitCode> {
         ip: &process::outbound_ip,
         cores: &rt::shard::allowed_cores(),
     };
-    let resolved = resolve(&text, &around).map_err(|problems| {
-        problems.iter().for_each(|problem| eprintln!("kitgate: {name}:{problem}"));
-        ExitCode::from(EXIT_CONFIG)
-    })?;
-    resolved.warnings.iter().for_each(|warning| eprintln!("kitgate: warning: {name}:{warning}"));
-    Ok(resolved)
+    resolve(&text, &around)
+        .map_err(|problems| problems.iter().map(|problem| format!("{name}:{problem}")).collect())
 }

@@ -107,6 +107,8 @@ impl Resolver<'_> {
         set(&mut settings.auto_timestamp_correction, written.bool("io.auto_timestamp_correction"));
         self.spool(&mut settings);
         self.rum(&mut settings);
+        set(&mut settings.shutdown.delay, written.time("shutdown.delay"));
+        set(&mut settings.shutdown.budget, written.time("shutdown.budget"));
         settings.destination = self.destination(&settings.data_dir);
         self.log(&mut settings);
         settings

@@ -444,6 +444,24 @@ pub static TABLES: &[Table] = &[
         ],
     ),
     table(
+        "shutdown",
+        "How SIGTERM ends it: requests are served for the delay, then for what is in work there is the budget.",
+        &[
+            key(
+                "delay",
+                TIME,
+                "\"0s\"",
+                "Not ready any more, and still serving: for load balancers to notice before connections are refused.",
+            ),
+            key(
+                "budget",
+                TIME,
+                "\"25s\"",
+                "For answers, commits and uploads; what is left then stays on disk for the next start.",
+            ),
+        ],
+    ),
+    table(
         "log",
         "What is written to standard error.",
         &[

@@ -87,6 +87,7 @@ pub struct Settings {
     pub spool: SpoolSettings,
     pub rum: RumSettings,
     pub destination: Destination,
+    pub shutdown: ShutdownSettings,
     pub log: LogSettings,
 }
 
@@ -274,6 +275,15 @@ pub struct ArchiveSettings {
     pub rotate_bytes: u64,
 }
 
+/// How a stop goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShutdownSettings {
+    /// Still serving, no longer ready.
+    pub delay: Duration,
+    /// For everything after that.
+    pub budget: Duration,
+}
+
 /// What is written to standard error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {
@@ -361,6 +371,7 @@ impl Default for Settings {
                 dir: data_dir.join("archive"),
                 rotate_bytes: 64 << 20,
             }),
+            shutdown: ShutdownSettings { delay: Duration::ZERO, budget: Duration::from_secs(25) },
             log: LogSettings { level: "info".to_owned(), format: LogFormat::Text },
             data_dir,
         }

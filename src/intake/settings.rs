@@ -1,6 +1,7 @@
 //! What intakes need of the configuration, checked and derived once a start or reload.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use crate::config::secret::Secret;
 pub use crate::config::{Ack, Compat};
@@ -82,7 +83,7 @@ pub struct Settings {
     pub options: Options,
     pub envelope: Envelope,
     /// Where clients are: empty until somebody puts databases in.
-    pub geo: LiveGeo,
+    pub geo: Arc<LiveGeo>,
     pub public_apis: PublicApis,
     /// Tokens that are served; empty: every well-formed one.
     pub tokens: HashSet<Secret>,
@@ -94,7 +95,7 @@ impl Settings {
         let access = &options.access;
         let public_apis = PublicApis::new(&access.public_apis, access.token_routing);
         let tokens = access.tokens.iter().cloned().collect();
-        Settings { options, envelope, geo: LiveGeo::default(), public_apis, tokens }
+        Settings { options, envelope, geo: Arc::default(), public_apis, tokens }
     }
 }
 

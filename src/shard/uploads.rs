@@ -7,19 +7,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::Full;
+use crate::config::{Full, SpoolSettings};
 use crate::metrics::counters::{CategoryCounters, DropReason, ShardCounters};
 use crate::point::Category;
 use crate::rt::time;
 use crate::sink::Refusal;
 use crate::spool::{
     self, Block, CommitError, CommitFailure, Completion, DirectDisk, Fate, FullState, Log, LogConfig,
-    WhenFull, WindowLimits, fresh_id, package_id,
+    Settled, WhenFull, WindowLimits, fresh_id, package_id,
 };
 use crate::upload::source::{Source, Window};
 use crate::upload::{Ledger, Uploads};
 
 use super::Common;
+use super::control::Held;
 use super::home::{Deliveries, Reporter};
 use super::ticket::Progress;
 
@@ -38,6 +39,21 @@ const SPARES_MAX: usize = 2;
 /// What a stored byte was before compression, about: for the backlog found at start, of which only the stored size is
 /// known.
 const RAW_BYTES_PER_STORED: u64 = 3;
+
+/// How a category's log is opened.
+pub fn log_config(settings: &SpoolSettings, category: Category) -> LogConfig {
+    LogConfig {
+        segment_bytes: settings.segment_bytes,
+        capacity_bytes: settings.capacity_bytes(category.name()),
+        when_full: match settings.full {
+            Full::Refuse => WhenFull::Refuse,
+            Full::EvictOldest => WhenFull::EvictOldest,
+        },
+        tail_bytes_max: settings.tail_cache_bytes,
+        spares_max: SPARES_MAX,
+        ..LogConfig::default()
+    }
+}
 
 /// One category's log, where it lives.
 pub struct HomeLog {
@@ -59,19 +75,10 @@ impl HomeLog {
         counters: &Arc<ShardCounters>,
         reporter: &Rc<Reporter>,
     ) -> io::Result<Rc<HomeLog>> {
-        let settings = &common.settings.spool;
+        let live = common.live_owned();
+        let settings = &live.settings.spool;
         let disk = DirectDisk::open(&settings.dir.join(category.name())).await?;
-        let config = LogConfig {
-            segment_bytes: settings.segment_bytes,
-            capacity_bytes: settings.capacity_bytes(category.name()),
-            when_full: match settings.full {
-                Full::Refuse => WhenFull::Refuse,
-                Full::EvictOldest => WhenFull::EvictOldest,
-            },
-            tail_bytes_max: settings.tail_cache_bytes,
-            spares_max: SPARES_MAX,
-        };
-        let opened = Log::open(disk, category as u8, fresh_id()?, config).await;
+        let opened = Log::open(disk, category as u8, fresh_id()?, log_config(settings, category)).await;
         let (log, report) =
             opened.map_err(|error| io::Error::other(format!("{}: {error}", category.name())))?;
         if report != spool::RecoveryReport::default() {
@@ -130,6 +137,11 @@ impl HomeLog {
         }
     }
 
+    /// The uploads have stopped: nobody need wait for deliveries any more.
+    pub fn leave_deliveries(&self) {
+        self.deliveries.settle(0, u64::MAX, Progress::Left, &self.reporter);
+    }
+
     /// The uploads have stopped: what was completed becomes durable.
     pub async fn close(&self) {
         self.log.close();
@@ -186,8 +198,8 @@ impl HomeLog {
     fn completed(&self, completion: Completion) {
         let progress = match completion.fate {
             Fate::Delivered => Progress::Delivered,
-            Fate::Dead => Progress::Failed,
-            Fate::Evicted => {
+            Fate::Dead | Fate::Parked => Progress::Failed,
+            Fate::Evicted | Fate::Expired | Fate::Dropped => {
                 self.cells().drop_points(DropReason::Evicted, completion.points);
                 Progress::Failed
             }
@@ -219,6 +231,21 @@ impl HomeLog {
         let counted = cells.damaged_frames.get();
         cells.damaged_frames.add(stats.lost_frames.saturating_sub(counted));
         self.common.set_full(self.category, stats.full != FullState::Room);
+    }
+}
+
+impl Held for HomeLog {
+    fn category(&self) -> Category {
+        self.category
+    }
+
+    fn log(&self) -> &Log<DirectDisk> {
+        &self.log
+    }
+
+    fn ordered(&self, blocks: &[Block], started: time::Instant, outcome: &Result<Range<u64>, CommitError>) {
+        self.cells().points_in.add(blocks.iter().map(|block| u64::from(block.points)).sum());
+        self.committed(blocks, started, outcome);
     }
 }
 
@@ -282,8 +309,10 @@ impl Source for LogSource {
     }
 
     fn complete(&self, window: Window, dead: &[u64]) {
-        let fate_of = |seq| if dead.binary_search(&seq).is_ok() { Fate::Dead } else { Fate::Delivered };
-        self.home.log.complete_each(window, fate_of);
+        self.home.log.complete_each(window, |seq| match dead.binary_search(&seq) {
+            Ok(_) => Settled { dead_points: u32::MAX, parked_points: 0 },
+            Err(_) => Settled::default(),
+        });
     }
 
     fn give_back(&self, window: Window) {

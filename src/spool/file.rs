@@ -42,6 +42,37 @@ pub trait Disk: 'static {
 
     /// Makes created, renamed and removed names durable.
     fn sync_dir(&self) -> impl Future<Output = io::Result<()>>;
+
+    /// Bytes that can still be had from the file system; none if that cannot be told.
+    fn free_bytes(&self) -> impl Future<Output = io::Result<Option<u64>>>;
+
+    /// What a sync is worth here.
+    fn durability(&self) -> impl Future<Output = io::Result<Durability>>;
+}
+
+/// What a successful sync is worth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Survives a power cut, as far as the device keeps its word.
+    #[default]
+    Disk,
+    /// The same, but through the page cache: after a failed sync less is known.
+    Buffered,
+    /// A layer over other file systems, as containers have: goes with the container.
+    Layer,
+    /// Memory: survives a kill of the process and nothing more.
+    Memory,
+}
+
+impl std::fmt::Display for Durability {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Durability::Disk => "a disk with direct I/O",
+            Durability::Buffered => "a file system without direct I/O",
+            Durability::Layer => "a container's own layer, which goes with the container",
+            Durability::Memory => "memory, which a restart of the machine clears",
+        })
+    }
 }
 
 /// An open file. Dropping it closes it.
@@ -59,6 +90,9 @@ pub trait SegmentFile: 'static {
     /// Makes everything written so far durable. After an error nothing is known about any of it, and a later success
     /// says nothing either.
     fn sync(&self) -> impl Future<Output = io::Result<()>>;
+
+    /// Whether the file still has a name. Syncing one that has none succeeds and means nothing.
+    fn is_linked(&self) -> bool;
 }
 
 /// Whether an error says that there is no room, which is a state that ends, and not a defect.

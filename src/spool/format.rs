@@ -14,6 +14,8 @@
 //!  72  8  opened, ms since 1970                          40  8  bytes before this frame
 //!  80  8  length of the file                             48  8  synced: every seq below was synced before this write
 //!  88  4  CRC32C of 0..88                                56  4  points
+//!  92  4  CRC32C of 96..104: without it, 96 says nothing
+//!  96  8  the log's own time at opening, ms (`age`)
 //!                                                        60  4  payload bytes before compression
 //!                                                        64  4  payload bytes
 //!                                                        68  2  route bytes, then 2 zero
@@ -67,6 +69,8 @@ pub struct SegmentHeader {
     pub file_bytes: u64,
     /// Written by a repair: frames that are missing in it, also at its end, were damaged and are in quarantine.
     pub mended: bool,
+    /// The log's own time. None: from before segments had it.
+    pub opened_lived_ms: Option<u64>,
 }
 
 /// Why a first sector is not a segment header.
@@ -137,10 +141,13 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
 
 impl SegmentHeader {
     const CRC_AT: usize = 88;
+    const LIVED_CRC_AT: usize = 92;
+    const LIVED_AT: usize = 96;
+    const BYTES: usize = 104;
 
     /// The header's bytes; the rest of the sector is zero.
-    pub fn encode(&self) -> [u8; Self::CRC_AT + 4] {
-        let mut out = [0; Self::CRC_AT + 4];
+    pub fn encode(&self) -> [u8; Self::BYTES] {
+        let mut out = [0; Self::BYTES];
         put(&mut out, 0, &SEGMENT_MAGIC);
         put(&mut out, 8, &VERSION.to_le_bytes());
         put(&mut out, 12, &[self.category, u8::from(self.mended)]);
@@ -154,6 +161,11 @@ impl SegmentHeader {
         put(&mut out, 80, &self.file_bytes.to_le_bytes());
         let crc = crc32c::crc32c(&out[..Self::CRC_AT]);
         put(&mut out, Self::CRC_AT, &crc.to_le_bytes());
+        if let Some(lived_ms) = self.opened_lived_ms {
+            put(&mut out, Self::LIVED_AT, &lived_ms.to_le_bytes());
+            let crc = crc32c::crc32c(&lived_ms.to_le_bytes());
+            put(&mut out, Self::LIVED_CRC_AT, &crc.to_le_bytes());
+        }
         out
     }
 
@@ -169,7 +181,11 @@ impl SegmentHeader {
         if version > VERSION {
             return Err(HeaderError::Newer(version));
         }
+        // Zeros, as the first segments have there, are not their own CRC.
+        let lived: [u8; 8] = field(sector, Self::LIVED_AT);
+        let lived_known = u32_at(sector, Self::LIVED_CRC_AT) == crc32c::crc32c(&lived);
         Ok(SegmentHeader {
+            opened_lived_ms: lived_known.then(|| u64::from_le_bytes(lived)),
             category: body[12],
             log_id: field(body, 16),
             segment_id: u64_at(body, 32),
@@ -419,15 +435,22 @@ mod tests {
             opened_ms: 5,
             file_bytes: 32 << 20,
             mended: true,
+            opened_lived_ms: Some(77),
         };
         let bytes = header.encode();
-        assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
+        assert_eq!(SegmentHeader::decode(&bytes), Ok(header.clone()));
         assert_eq!(SegmentHeader::decode(&[0; SECTOR_BYTES]), Err(HeaderError::Blank));
         assert_eq!(SegmentHeader::decode(&[]), Err(HeaderError::Damaged));
         for bit in 0..bytes.len() * 8 {
             let mut damaged = bytes;
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(SegmentHeader::decode(&damaged), Err(HeaderError::Damaged), "bit {bit}");
+            let expected = if bit / 8 < SegmentHeader::LIVED_CRC_AT {
+                Err(HeaderError::Damaged)
+            } else {
+                // What the first version did not have is missed, and nothing else.
+                Ok(SegmentHeader { opened_lived_ms: None, ..header.clone() })
+            };
+            assert_eq!(SegmentHeader::decode(&damaged), expected, "bit {bit}");
         }
         let mut newer = bytes;
         put(&mut newer, 8, &2u32.to_le_bytes());

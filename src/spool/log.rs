@@ -1,6 +1,7 @@
 //! A category's log: what its parts share, and the questions it answers. Committing is in `writer`, reading in
 //! `window`, background work in `pool`.
 
+use super::age::Age;
 use super::config::{Completion, FullState, LogConfig, LogStats};
 use super::cursor::Journal;
 use super::file::Disk;
@@ -34,6 +35,8 @@ pub struct Log<D: Disk> {
     pub(super) pool: RefCell<Pool<D>>,
     pub(super) writer: Turn<Writer<D>>,
     pub(super) reader: Turn<Reader<D>>,
+    /// Of what lies aside: it stands elsewhere in the log.
+    pub(super) deferred_reader: Turn<Reader<D>>,
     pub(super) journal: Turn<Journal<D>>,
     pub(super) maintaining: Turn<()>,
     /// There may be something to read, or room for another window, or the log is closed.
@@ -42,6 +45,7 @@ pub struct Log<D: Disk> {
     pub(super) delivered: Notify,
     /// There may be something to maintain.
     pub(super) work: Notify,
+    pub(super) age: Cell<Age>,
     pub(super) full: Cell<FullState>,
     pub(super) closed: Cell<bool>,
     counters: RefCell<LogStats>,
@@ -73,6 +77,8 @@ impl<D: Disk> Log<D> {
             pool: RefCell::new(found.pool),
             writer: Turn::new(Writer::new()),
             reader: Turn::new(Reader::new()),
+            deferred_reader: Turn::new(Reader::new()),
+            age: Cell::new(found.age),
             journal: Turn::new(found.journal),
             maintaining: Turn::new(()),
             changed: Notify::new(),
@@ -171,6 +177,7 @@ impl<D: Disk> Log<D> {
             windows_open: ledger.open_count() as u64,
             oldest_ms,
             full,
+            deferred: ledger.deferred(),
             ..self.counters.borrow().clone()
         }
     }

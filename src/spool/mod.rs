@@ -70,11 +70,14 @@
 //! window that never completes. With a frame lost in the last commit before a crash, torn and damaged cannot be told
 //! apart: it is reported as lost if something whole follows it, and cut otherwise.
 
+mod account;
+mod age;
 mod block;
 mod config;
 mod cursor;
 pub mod file;
 mod format;
+mod give_up;
 pub mod inspect;
 mod ledger;
 mod log;
@@ -83,6 +86,7 @@ mod place;
 mod pool;
 mod recover;
 mod scan;
+mod settle;
 mod tail;
 mod turn;
 mod window;
@@ -91,14 +95,16 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use account::{LANES_MAX, LaneKey, Totals};
 pub use block::{Block, Codec, Kind};
 pub use config::{
-    COMMIT_BYTES_TARGET, CommitError, CommitFailure, Completion, Fate, FullState, LogConfig, LogStats,
-    WRITE_BYTES_MAX, WhenFull, WindowLimits,
+    Backlog, COMMIT_BYTES_TARGET, CommitError, CommitFailure, Completion, Fate, FullState, LogConfig,
+    LogStats, Settled, WRITE_BYTES_MAX, WhenFull, WindowLimits,
 };
+pub use file::Durability;
 pub use file::direct::DirectDisk;
 pub use format::{LogId, PAYLOAD_BYTES_MAX, ROUTE_BYTES_MAX};
-pub use ledger::WINDOWS_OPEN_MAX;
+pub use ledger::{DEFERRED_MAX, WINDOWS_DEFERRED_MAX, WINDOWS_OPEN_MAX};
 pub use log::{Log, Observer};
 pub use owner::{OwnError, Owner, fresh_id};
 pub use place::package_id;

@@ -162,6 +162,12 @@ impl<F: SegmentFile> Scan<F> {
         self.buf.get(self.at..self.at + header.frame_bytes()).unwrap_or(&[])
     }
 
+    /// Its route.
+    pub(super) fn route(&self, header: &FrameHeader) -> &[u8] {
+        let route_end = format::FRAME_HEADER_BYTES + usize::from(header.route_bytes);
+        self.frame(header).get(format::FRAME_HEADER_BYTES..route_end).unwrap_or(&[])
+    }
+
     /// Where the frame that `peek` gave ends.
     pub(super) fn frame_end(&self, header: &FrameHeader) -> u64 {
         self.offset() + header.frame_bytes() as u64

@@ -102,6 +102,7 @@ pub fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Points => "points",
         Kind::Raw => "raw",
+        Kind::Parked => "parked",
     }
 }
 

@@ -11,5 +11,6 @@ mod harness;
 mod hostile;
 mod http_framing;
 mod layout;
+mod lifecycle;
 mod rum;
 mod smoke;

@@ -6,7 +6,7 @@
 //! loses nothing that was written. Faults are armed by the test: run out of room, fail the next sync, write or read,
 //! die before the n-th operation. Every operation gives way once, so that tasks interleave.
 
-use super::{Disk, SegmentFile};
+use super::{Disk, Durability, SegmentFile};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
@@ -52,6 +52,8 @@ pub struct Faults {
     /// One operation in so many fails, by chance; 0: none.
     pub one_in_fails: u64,
     pub random: Random,
+    /// What the disk says of itself.
+    pub durability: Durability,
 }
 
 #[derive(Clone, Default)]
@@ -374,6 +376,16 @@ impl Disk for MemoryDisk {
         state.names_pending.clear();
         Ok(())
     }
+
+    async fn free_bytes(&self) -> io::Result<Option<u64>> {
+        pend().await;
+        self.operation()?;
+        Ok(self.state.borrow().faults.room_bytes)
+    }
+
+    async fn durability(&self) -> io::Result<Durability> {
+        Ok(self.state.borrow().faults.durability)
+    }
 }
 
 impl SegmentFile for MemoryFile {
@@ -432,5 +444,9 @@ impl SegmentFile for MemoryFile {
             }
         }
         Ok(())
+    }
+
+    fn is_linked(&self) -> bool {
+        self.disk.state.borrow().names.values().any(|file| *file == self.file)
     }
 }

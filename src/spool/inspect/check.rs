@@ -1,7 +1,7 @@
 //! Every checksum of a segment, and what is wrong where.
 
 use super::super::block::{Codec, Kind};
-use super::super::format::SEGMENT_HEADER_BYTES;
+use super::super::format::{SECTOR_BYTES, SEGMENT_HEADER_BYTES};
 use super::{Found, FoundFrame, Gap, HeaderState, LogView, Place, SegmentView, Sums};
 use std::io;
 
@@ -92,6 +92,22 @@ impl SegmentCheck {
     }
 }
 
+impl SegmentCheck {
+    /// Takes what nobody can have been told of for a commit under way.
+    fn withdraw_unsettled(&mut self, settled_below: u64) {
+        let unsettled =
+            |damage: &Damage| damage.first_seq >= settled_below && damage.kind != DamageKind::Header;
+        let (unsettled, settled) = std::mem::take(&mut self.damages).into_iter().partition(unsettled);
+        self.damages = settled;
+        let unsettled: Vec<Damage> = unsettled;
+        for damage in &unsettled {
+            self.damages_count = self.damages_count.saturating_sub(1);
+            self.lost.take_off(damage.lost);
+            self.tail = self.tail.or(Some((damage.offset, damage.bytes)));
+        }
+    }
+}
+
 impl Sums {
     pub fn add(&mut self, more: Sums) {
         self.frames = self.frames.saturating_add(more.frames);
@@ -138,13 +154,11 @@ impl LogView {
         let mut walk = self.walk(segment, true)?;
         // Spots with nothing whole behind them so far: in the last segment they may be its torn end.
         let mut open: Vec<Damage> = Vec::new();
-        let mut whole_end = SEGMENT_HEADER_BYTES as u64;
         let mut whole_place = segment.first;
         while let Some(found) = walk.next_found()? {
             match found {
                 Found::Frame(frame) if frame.is_whole => {
                     open.drain(..).for_each(|damage| check.name(damage));
-                    whole_end = frame.offset + frame.header.frame_bytes() as u64;
                     whole_place = frame.header.end();
                     check.take(self, &frame);
                     if Codec::from_byte(frame.header.codec).is_none()
@@ -164,28 +178,35 @@ impl LogView {
         check.sectors_unreadable = walk.sectors_unreadable();
         check.end = Some(whole_place);
         if self.is_last(segment) {
-            // What recovery would cut: nobody was told of it, or it is damaged beyond telling the two apart.
-            if let Some(first) = open.first() {
-                check.tail = Some((whole_end, walk.offset().saturating_sub(first.offset)));
-            }
-            open.clear();
+            self.check_end(segment, &walk, &mut open, &mut check);
             if live {
-                let synced = walk.synced_below();
-                let unsettled =
-                    |damage: &Damage| damage.first_seq >= synced && damage.kind != DamageKind::Header;
-                let (unsettled, settled) =
-                    std::mem::take(&mut check.damages).into_iter().partition(unsettled);
-                check.damages = settled;
-                let unsettled: Vec<Damage> = unsettled;
-                for damage in &unsettled {
-                    check.damages_count = check.damages_count.saturating_sub(1);
-                    check.lost.take_off(damage.lost);
-                    check.tail = check.tail.or(Some((damage.offset, damage.bytes)));
-                }
+                check.withdraw_unsettled(walk.synced_below().max(self.known_end().seq));
             }
         }
         open.into_iter().for_each(|damage| check.name(damage));
         Ok(check)
+    }
+
+    /// The end of the last segment: what is missing before the place that is known to have been on disk is lost. The rest
+    /// is what recovery would cut: nobody was told of it, or it is damaged beyond telling the two apart.
+    fn check_end(
+        &self,
+        segment: &SegmentView,
+        walk: &super::Walk,
+        open: &mut Vec<Damage>,
+        check: &mut SegmentCheck,
+    ) {
+        let (known, seen) = (self.known_end(), walk.place());
+        if known.seq > seen.seq && known.follows(seen) {
+            let bytes =
+                segment.file_bytes.saturating_sub(walk.offset().next_multiple_of(SECTOR_BYTES as u64));
+            open.push(self.gap(segment, Gap { from: seen, to: known, offset: walk.offset(), bytes }));
+        }
+        let torn = open.iter().position(|damage| damage.first_seq >= known.seq).unwrap_or(open.len());
+        let torn = open.split_off(torn);
+        if let (Some(first), Some(last)) = (torn.first(), torn.last()) {
+            check.tail = Some((first.offset, (last.offset + last.bytes).saturating_sub(first.offset)));
+        }
     }
 
     fn gap(&self, segment: &SegmentView, gap: Gap) -> Damage {

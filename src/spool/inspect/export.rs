@@ -46,6 +46,7 @@ impl<W: Write> Export<W> {
             opened_ms,
             file_bytes: 0,
             mended: false,
+            opened_lived_ms: None,
         };
         let mut sector = header.encode().to_vec();
         sector.resize(SEGMENT_HEADER_BYTES, 0);

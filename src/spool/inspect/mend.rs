@@ -146,6 +146,7 @@ fn rewrite(
         opened_ms: segment.opened_ms,
         file_bytes,
         mended: true,
+        opened_lived_ms: segment.opened_lived_ms(),
     };
     let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.set_len(file_bytes)?;

@@ -60,6 +60,13 @@ pub struct SegmentView {
 }
 
 impl SegmentView {
+    fn opened_lived_ms(&self) -> Option<u64> {
+        match &self.header {
+            HeaderState::Intact(header) => header.opened_lived_ms,
+            HeaderState::Lost | HeaderState::Nothing => None,
+        }
+    }
+
     /// Whether a repair wrote it and nothing was cut off since: what is missing is known.
     fn is_mended(&self) -> bool {
         matches!(&self.header, HeaderState::Intact(header) if header.mended && header.file_bytes == self.file_bytes)
@@ -73,8 +80,20 @@ pub enum Stand {
     Done,
     /// In a window whose boundaries are fixed; it goes out under them, again if need be.
     Out,
+    /// Put aside, so that what is fresh goes first.
+    Aside,
     /// Nobody has taken it.
     Waiting,
+}
+
+impl Stand {
+    fn of(state: SpanState) -> Stand {
+        match state {
+            SpanState::Done => Stand::Done,
+            SpanState::Open | SpanState::Replay => Stand::Out,
+            SpanState::Deferred => Stand::Aside,
+        }
+    }
 }
 
 /// Frames from `start` on, up to `end`.
@@ -97,6 +116,8 @@ pub struct LogView {
     pub segments: Vec<SegmentView>,
     /// Segments that the cursor has left behind and that are still there.
     pub left_behind: Vec<String>,
+    /// Copies of damaged segments that the log itself keeps for a while.
+    pub quarantined: Vec<String>,
     /// Files that are not ours, or of another log.
     pub ignored: Vec<String>,
     pub spares: u64,
@@ -123,6 +144,7 @@ impl LogView {
             cursor: None,
             segments: Vec::new(),
             left_behind: Vec::new(),
+            quarantined: Vec::new(),
             ignored: Vec::new(),
             spares: 0,
             disk_bytes: 0,
@@ -133,6 +155,7 @@ impl LogView {
             match pool::parse_name(&name) {
                 Some(Name::Segment(id)) => found.extend(read_header(dir, id, name, bytes)?),
                 Some(Name::Spare(_) | Name::Unfinished(_)) => view.spares += 1,
+                Some(Name::Quarantined(_)) => view.quarantined.push(name),
                 Some(Name::Cursor) => {}
                 None => view.ignored.push(name),
             }
@@ -163,6 +186,7 @@ impl LogView {
             cursor: None,
             segments: Vec::new(),
             left_behind: Vec::new(),
+            quarantined: Vec::new(),
             ignored: Vec::new(),
             spares: 0,
             disk_bytes: about.len(),
@@ -295,12 +319,7 @@ impl LogView {
     /// What becomes of the frames behind [`LogView::acked`], up to where they are taken; what follows waits.
     pub fn stretches(&self) -> Vec<Stretch> {
         let spans = self.cursor.iter().flat_map(|cursor| &cursor.spans);
-        let stretch = |span: &super::ledger::Span| Stretch {
-            start: span.start,
-            end: span.end,
-            stand: if span.state == SpanState::Done { Stand::Done } else { Stand::Out },
-        };
-        spans.map(stretch).collect()
+        spans.map(|span| Stretch { start: span.start, end: span.end, stand: Stand::of(span.state) }).collect()
     }
 
     /// What becomes of a frame.
@@ -310,11 +329,7 @@ impl LogView {
         }
         let spans = self.cursor.iter().flat_map(|cursor| &cursor.spans);
         let mut holding = spans.filter(|span| (span.start.seq..span.end.seq).contains(&seq));
-        match holding.next() {
-            Some(span) if span.state == SpanState::Done => Stand::Done,
-            Some(_) => Stand::Out,
-            None => Stand::Waiting,
-        }
+        holding.next().map_or(Stand::Waiting, |span| Stand::of(span.state))
     }
 
     /// What of the frames from `from` up to `to` is not done with.
@@ -327,6 +342,19 @@ impl LogView {
             sums.bytes = sums.bytes.saturating_sub(done.bytes);
         }
         sums
+    }
+
+    /// All before this was on disk when the cursor was written.
+    fn known_end(&self) -> Place {
+        let Some(cursor) = &self.cursor else { return Place::BIRTH };
+        let read = cursor.spans.last().map_or(cursor.acked, |span| span.end);
+        cursor.sums.as_ref().map_or(read, |sums| later(read, sums.end))
+    }
+
+    /// What became of the points of this log since its birth, as far as the cursor knows.
+    pub fn totals(&self) -> Option<super::Totals> {
+        let sums = self.cursor.as_ref()?.sums.as_ref()?;
+        Some(sums.account.totals(sums.end.points))
     }
 
     /// Where the log ends: behind the last whole frame. Reads the last segment, without its payloads.

@@ -1,10 +1,10 @@
 //! A directory read with plain files and without a runtime, so that the spool's own readers work in a tool. It cannot be
 //! written to, and nothing in it waits: a future over it is ready when it is first polled.
 
-use super::super::file::{Disk, SegmentFile};
+use super::super::file::{Disk, Durability, SegmentFile};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -89,6 +89,14 @@ impl Disk for PlainDir {
     async fn sync_dir(&self) -> io::Result<()> {
         read_only()
     }
+
+    async fn free_bytes(&self) -> io::Result<Option<u64>> {
+        Ok(None)
+    }
+
+    async fn durability(&self) -> io::Result<Durability> {
+        Ok(Durability::default())
+    }
 }
 
 impl SegmentFile for PlainFile {
@@ -116,5 +124,9 @@ impl SegmentFile for PlainFile {
 
     async fn sync(&self) -> io::Result<()> {
         read_only()
+    }
+
+    fn is_linked(&self) -> bool {
+        self.file.metadata().is_ok_and(|about| about.nlink() > 0)
     }
 }

@@ -197,6 +197,7 @@ fn schedule(seed: u64, faults: bool) {
         when_full: WhenFull::Refuse,
         tail_bytes_max: [0, 4 << 10, 1 << 20][random.below(3) as usize],
         spares_max: random.below(3) as usize,
+        ..LogConfig::default()
     };
     let books = Rc::new(RefCell::new(Books::default()));
     let mut disk = MemoryDisk::default();

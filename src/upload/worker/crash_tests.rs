@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::sink::{Accepts, Coding, Format};
 use crate::spool::file::memory::{MemoryDisk, Random};
-use crate::spool::{Block, Fate, Log, LogConfig, WindowLimits, package_id};
+use crate::spool::{Block, Log, LogConfig, Settled, WindowLimits, package_id};
 use crate::upload::source::Window;
 use crate::upload::testing::Sim;
 use crate::upload::testing::destination::{Say, Scripted as Destination, Seen};
@@ -41,8 +41,10 @@ impl Source for LogSource {
     }
 
     fn complete(&self, window: Window, dead: &[u64]) {
-        let fate_of = |seq| if dead.binary_search(&seq).is_ok() { Fate::Dead } else { Fate::Delivered };
-        self.log.complete_each(window, fate_of);
+        self.log.complete_each(window, |seq| match dead.binary_search(&seq) {
+            Ok(_) => Settled { dead_points: u32::MAX, parked_points: 0 },
+            Err(_) => Settled::default(),
+        });
     }
 
     fn give_back(&self, window: Window) {
