@@ -68,6 +68,12 @@ pub struct SegmentCheck {
 }
 
 impl SegmentCheck {
+    /// Whether a repair changes anything: a frame of an unknown sort stays what it is.
+    pub fn is_mendable(&self) -> bool {
+        let unknown = self.damages.iter().filter(|damage| damage.kind == DamageKind::Unknown).count();
+        self.damages_count > unknown as u64
+    }
+
     fn name(&mut self, damage: Damage) {
         if damage.kind == DamageKind::Missing {
             self.missing.add(Sums { frames: damage.frames, points: damage.points, bytes: 0 });

@@ -1,6 +1,7 @@
 //! Frames taken out into one stream that is itself a segment: what reads segments reads it, wherever it goes.
 
-use super::super::format::{FrameHeader, LogId, SECTOR_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::super::block::Block;
+use super::super::format::{FRAME_ALIGN_BYTES, FrameHeader, LogId, SECTOR_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::super::place::Place;
 use std::io::{self, Write};
 
@@ -14,11 +15,32 @@ pub struct Export<W: Write> {
     category: u8,
     log_id: LogId,
     bytes: usize,
+    /// Where the next block goes that has no place yet.
+    next: Place,
 }
 
 impl<W: Write> Export<W> {
     pub fn new(out: W, category: u8, log_id: Option<LogId>) -> Export<W> {
-        Export { out, began: false, category, log_id: log_id.unwrap_or_default(), bytes: 0 }
+        Export { out, began: false, category, log_id: log_id.unwrap_or_default(), bytes: 0, next: Place::BIRTH }
+    }
+
+    /// What is written to, for who writes something else than frames.
+    pub fn out(&mut self) -> &mut W {
+        &mut self.out
+    }
+
+    /// Appends a block as a frame of its own.
+    pub fn block(&mut self, block: &Block) -> io::Result<()> {
+        let header = FrameHeader::of(block, self.next, SALT, 0);
+        self.begin(header.place, block.sealed_ms)?;
+        self.next = header.end();
+        let head = header.encode(&block.route);
+        let filled = head.len() + block.route.len() + block.payload.len();
+        self.bytes += header.frame_bytes();
+        self.out.write_all(&head)?;
+        self.out.write_all(&block.route)?;
+        self.out.write_all(&block.payload)?;
+        self.out.write_all(&[0; FRAME_ALIGN_BYTES][..header.frame_bytes() - filled])
     }
 
     /// Appends a frame, given as it lies in its segment.
