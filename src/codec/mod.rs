@@ -4,4 +4,5 @@ pub mod compress;
 pub mod content_encoding;
 pub mod json;
 pub mod line_protocol;
+pub mod msgpack;
 pub mod raw_package;

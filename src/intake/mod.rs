@@ -9,11 +9,14 @@
 //! exchanges in `tests/golden/<name>/`. Nothing between changes.
 
 pub mod access;
+pub mod convert;
+pub mod datadog;
 pub mod datakit;
 pub mod raw;
 mod reply;
 mod request;
 mod settings;
+pub mod tracing;
 
 pub use reply::{ContentType, Cors, Envelope, Reply};
 pub use request::{Clock, Peer, Request};
@@ -30,6 +33,8 @@ pub enum Action {
     Write(Box<datakit::write::WritePlan>),
     /// A request that is kept and passed on as it came: the body is awaited.
     Raw(Box<raw::RawPlan>),
+    /// Anything else that becomes points: the body is awaited, then [`convert::run`] takes it.
+    Convert(Box<convert::ConvertPlan>),
     /// `GET /metrics`: the shard has the page. [`Reply::page`] frames it.
     Metrics(Cors),
 }
@@ -37,12 +42,17 @@ pub enum Action {
 /// A protocol: its name in metrics, and its routes.
 pub struct Protocol {
     pub name: &'static str,
+    /// Paths that others than this machine may always ask for: what is there is there for agents elsewhere.
+    pub public: &'static [&'static str],
     /// `None`: not a route of this protocol.
     pub route: fn(&Head<'_>, &[u8], &Peer, &Clock, &Settings) -> Option<Action>,
 }
 
 /// The protocols, in the order in which they are asked.
-pub static PROTOCOLS: [Protocol; 1] = [Protocol { name: "datakit", route: datakit::route }];
+pub static PROTOCOLS: [Protocol; 2] = [
+    Protocol { name: "datakit", public: &[], route: datakit::route },
+    Protocol { name: "datadog", public: &datadog::PATHS, route: datadog::route },
+];
 
 /// The refusal of a request by its head alone, before its body is read. For what is too large to be received at all;
 /// everything else has time until [`route`].

@@ -8,6 +8,7 @@ pub use crate::config::{Ack, Compat};
 use crate::point::GlobalTags;
 
 use super::access::{self, PublicApis};
+use super::datadog;
 use super::datakit::rum::{RumOptions, geo::LiveGeo};
 use super::reply::Envelope;
 
@@ -23,6 +24,9 @@ pub fn ack_name(ack: Ack) -> &'static str {
 pub fn ack_from_name(name: &str) -> Option<Ack> {
     ACKS.into_iter().find(|(_, word)| *word == name).map(|(ack, _)| ack)
 }
+
+/// Says which gateway a span came by: DataKit's name for it.
+pub const FINGERPRINT_KEY: &str = "dk_fingerprint";
 
 /// What an intake is configured with.
 #[derive(Clone, Debug)]
@@ -42,6 +46,7 @@ pub struct Options {
     /// Empty: every origin.
     pub allowed_cors_origins: Vec<String>,
     pub rum: RumOptions,
+    pub datadog: datadog::Options,
     pub hostname: String,
     pub version: String,
     /// The commit the binary was built from, for `/v1/ping`.
@@ -64,6 +69,7 @@ impl Default for Options {
             disable_404page: false,
             allowed_cors_origins: Vec::new(),
             rum: RumOptions::default(),
+            datadog: datadog::Options::default(),
             hostname: "localhost".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: "unknown".to_owned(),
@@ -85,6 +91,9 @@ pub struct Settings {
     /// Where clients are: empty until somebody puts databases in.
     pub geo: Arc<LiveGeo>,
     pub public_apis: PublicApis,
+    pub datadog: datadog::Collector,
+    /// The tags that points of traces get: the host tags, and which gateway they came by.
+    pub tracing_tags: GlobalTags,
     /// Tokens that are served; empty: every well-formed one.
     pub tokens: HashSet<Secret>,
 }
@@ -95,7 +104,11 @@ impl Settings {
         let access = &options.access;
         let public_apis = PublicApis::new(&access.public_apis, access.token_routing);
         let tokens = access.tokens.iter().cloned().collect();
-        Settings { options, envelope, geo: Arc::default(), public_apis, tokens }
+        let datadog = datadog::Collector::new(options.datadog.clone());
+        // One tag is always few enough.
+        let own = GlobalTags::own([(FINGERPRINT_KEY, options.hostname.as_str())]).unwrap_or_default();
+        let tracing_tags = own.joined(&options.host_tags);
+        Settings { options, envelope, geo: Arc::default(), public_apis, datadog, tracing_tags, tokens }
     }
 }
 

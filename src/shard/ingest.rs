@@ -18,6 +18,7 @@ use crate::http1::target::decode_path;
 use crate::http1::{Connection, DateCache, Head, HeadError, Method, response};
 use crate::intake::access::public::CHECK_TOKEN_PREFIX;
 use crate::intake::access::{self, RateHeaders};
+use crate::intake::convert::ConvertPlan;
 use crate::intake::datakit::error::{ApiError, overloaded};
 use crate::intake::datakit::write::{self, ContentEncoding, Decoded, Scratch, WritePlan, Written};
 use crate::intake::raw::RawPlan;
@@ -32,6 +33,7 @@ use crate::net::{Admission, Answer, Incoming, OwnedBody, Service};
 use crate::rt::time;
 
 use super::Common;
+use super::convert::{self, Direct};
 use super::lanes::{Lane, Lanes};
 use super::raw;
 use super::slow;
@@ -50,6 +52,7 @@ pub struct Core {
     pub common: Arc<Common>,
     pub counters: Arc<ShardCounters>,
     pub scratch: RefCell<Scratch>,
+    pub convert_scratch: RefCell<intake::convert::Scratch>,
     pub draining: Cell<bool>,
 }
 
@@ -65,6 +68,14 @@ pub struct Pending {
     about: About,
     /// Where requests are counted: what every answer says about it.
     rate: Option<RateHeaders>,
+    /// Who says no in the words of another protocol than DataKit's.
+    dialect: Option<Arc<ConvertPlan>>,
+}
+
+impl Pending {
+    fn new(state: State, about: About) -> Pending {
+        Pending { state, about, rate: None, dialect: None }
+    }
 }
 
 /// What is needed to answer and to count.
@@ -74,6 +85,7 @@ struct About {
     connection: Connection,
     started: time::Instant,
     body_bytes: usize,
+    method: &'static str,
 }
 
 enum State {
@@ -81,6 +93,10 @@ enum State {
     Planned(Box<WritePlan>),
     /// The same, of a raw package.
     PlannedRaw(Box<RawPlan>),
+    /// The same, of a body of another protocol.
+    PlannedConvert(Arc<ConvertPlan>),
+    /// Converted; the blocks that hold it are on their way.
+    Converted(convert::Sent, Arc<ConvertPlan>),
     /// Decoded; the block that holds it is on its way.
     Sent {
         ticket: Rc<Ticket>,
@@ -196,27 +212,55 @@ impl Ingest {
             return Answer::Done;
         };
         if !is_direct(&plan, request.body.len()) || !lane.has_room() {
-            return Answer::KeepBody(Pending { state: State::Planned(plan), about, rate: None });
+            return Answer::KeepBody(Pending::new(State::Planned(plan), about));
         }
         match core.decode(&plan, request.body, &lane) {
             Err(reply) => {
                 self.reply(&reply, about, false, out);
                 Answer::Done
             }
-            Ok(None) => Answer::KeepBody(Pending { state: State::Planned(plan), about, rate: None }),
+            Ok(None) => Answer::KeepBody(Pending::new(State::Planned(plan), about)),
             Ok(Some((written, _))) if plan.dry || written.points == 0 || plan.ack == Ack::Memory => {
                 self.reply(&plan.reply(written), about, false, out);
                 Answer::Done
             }
             Ok(Some((written, ticket))) => {
-                Answer::Later(Pending { state: State::Sent { ticket, plan, written }, about, rate: None })
+                Answer::Later(Pending::new(State::Sent { ticket, plan, written }, about))
+            }
+        }
+    }
+
+    fn convert(
+        &self,
+        plan: Arc<ConvertPlan>,
+        request: &Incoming<'_>,
+        about: About,
+        out: &mut Vec<u8>,
+    ) -> Answer<Pending> {
+        let dialect = Some(Arc::clone(&plan));
+        match self.core.convert(&plan, request.body) {
+            Direct::Answer(reply) => {
+                self.reply(&reply, about, false, out);
+                Answer::Done
+            }
+            Direct::Sent(sent) => {
+                let state = State::Converted(sent, plan);
+                Answer::Later(Pending { dialect, ..Pending::new(state, about) })
+            }
+            Direct::Converted(reply, converted) => {
+                let sending = convert::send(Rc::clone(&self.core), plan, reply, converted);
+                Answer::Later(Pending { dialect, ..Pending::new(State::Slow(Box::pin(sending)), about) })
+            }
+            Direct::Keep => {
+                let state = State::PlannedConvert(plan);
+                Answer::KeepBody(Pending { dialect, ..Pending::new(state, about) })
             }
         }
     }
 
     /// Writes an answer and counts the request.
     fn reply(&self, reply: &Reply, about: About, head_only: bool, out: &mut Vec<u8>) {
-        self.reply_to("POST", reply, about, head_only, out);
+        self.reply_to(about.method, reply, about, head_only, out);
     }
 
     fn reply_to(&self, method: &str, reply: &Reply, about: About, head_only: bool, out: &mut Vec<u8>) {
@@ -258,7 +302,8 @@ impl Ingest {
     fn turn_away(&self, reply: &Reply, head: &Head<'_>, peer: SocketAddr, out: &mut Vec<u8>) -> Admission {
         let skip = access::may_skip(head) && !self.core.draining.get();
         let connection = if skip { head.connection() } else { Connection::Close };
-        let about = About { api: API_OTHER, connection, started: time::Instant::now(), body_bytes: 0 };
+        let started = time::Instant::now();
+        let about = About { api: API_OTHER, connection, started, body_bytes: 0, method: "POST" };
         let start = out.len();
         self.reply_to(head.method_text, reply, about, head.method == Method::Head, out);
         if let Some(rate) = self.rate_headers(head, peer) {
@@ -282,8 +327,14 @@ impl Ingest {
         let clock = Clock { now_ns: time::wall_ns(), uptime: self.core.common.uptime() };
         let peer = Peer::Ip(request.peer.ip());
         let head_only = head.method == Method::Head;
-        let mut about =
-            About { api: API_OTHER, connection: request.connection, started, body_bytes: request.body.len() };
+        let mut about = About {
+            api: API_OTHER,
+            connection: request.connection,
+            started,
+            body_bytes: request.body.len(),
+            // Nothing that waits for an answer has another method.
+            method: if head.method == Method::Put { "PUT" } else { "POST" },
+        };
         if head.method == Method::Get
             && let Some(question @ (Question::Livez | Question::Readyz)) = Question::at(head.path)
         {
@@ -300,8 +351,9 @@ impl Ingest {
         match action {
             Action::Write(plan) => return self.write(plan, &request, about, out),
             Action::Raw(plan) => {
-                return Answer::KeepBody(Pending { state: State::PlannedRaw(plan), about, rate: None });
+                return Answer::KeepBody(Pending::new(State::PlannedRaw(plan), about));
             }
+            Action::Convert(plan) => return self.convert(Arc::from(plan), &request, about, out),
             Action::Reply(reply) => {
                 if reply.status == 403 {
                     self.core.counters.refuse(Refusal::Token);
@@ -322,6 +374,7 @@ fn api_of(action: &Action, path: &str) -> usize {
     match action {
         Action::Write(plan) => API_WRITE + plan.category.index(),
         Action::Raw(plan) => API_WRITE + plan.category.index(),
+        Action::Convert(plan) => plan.api,
         Action::Metrics(_) => API_METRICS,
         Action::Reply(reply) => match (path, reply.status) {
             ("/v1/ping", _) => API_PING,
@@ -368,7 +421,10 @@ impl Service for Ingest {
         pending.state = match &pending.state {
             State::Planned(plan) => State::Slow(Box::pin(slow::write(core, plan.clone(), body))),
             State::PlannedRaw(plan) => State::Slow(Box::pin(raw::store(core, plan.clone(), body))),
-            State::Sent { .. } | State::Slow(_) => return,
+            State::PlannedConvert(plan) => {
+                State::Slow(Box::pin(convert::store(core, Arc::clone(plan), body)))
+            }
+            State::Sent { .. } | State::Converted(..) | State::Slow(_) => return,
         };
     }
 
@@ -383,7 +439,11 @@ impl Service for Ingest {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(reply) => reply,
             },
-            State::Planned(_) | State::PlannedRaw(_) => {
+            State::Converted(sent, plan) => match sent.poll(&self.core, plan, cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(reply) => reply,
+            },
+            State::Planned(_) | State::PlannedRaw(_) | State::PlannedConvert(_) => {
                 self.core.refuse(Refusal::Overload, "the body was lost on the way")
             }
         };
@@ -402,7 +462,11 @@ impl Service for Ingest {
 
     fn give_up(&self, pending: &mut Pending, out: &mut Vec<u8>) {
         // What was written stays written and may yet become durable: the sender, told 503, sends it again.
-        let reply = self.core.refuse(Refusal::Timeout, "the points could not be stored in time");
+        let reason = "the points could not be stored in time";
+        let reply = match &pending.dialect {
+            Some(plan) => self.core.busy(plan, Refusal::Timeout, reason),
+            None => self.core.refuse(Refusal::Timeout, reason),
+        };
         let start = out.len();
         self.reply(&reply, pending.about, false, out);
         if let Some(rate) = &pending.rate {

@@ -1,17 +1,21 @@
 //! One core: builds its stages, joins them, and waits. Does no work of its own.
 //!
 //! - [`ingest`]: the path of one request
-//! - [`slow`]: the same for large bodies and full lanes; [`raw`]: for requests that are kept as they came
+//! - [`slow`]: the same for large bodies and full lanes; [`raw`]: for requests that are kept as they came; [`convert`]: for
+//!   bodies of other protocols
 //! - [`geo`]: watches the databases that say where clients are
 //! - [`lanes`], [`seal`], [`ticket`]: open blocks, and how requests hear of them
 //! - [`exchange`]: what crosses shards; [`placement`]: which core runs what
-//! - [`home`]: commits of the categories at home here; [`uploads`]: their logs, and what is taken from them
-//! - [`control`]: orders from tools; [`change`]: what a reload changes
+//! - [`home`]: commits of the categories at home here; [`uploads`]: their logs, and what is taken from them; [`side`]:
+//!   the small logs beside them
+//! - [`books`]: where every point is that was ever made durable; [`control`]: orders from tools; [`change`]: what a reload changes
 //! - [`drain`]: stop in order
 
+pub mod books;
 pub mod change;
 pub mod common;
 pub mod control;
+pub mod convert;
 pub mod drain;
 pub mod exchange;
 pub mod geo;
@@ -21,6 +25,7 @@ pub mod lanes;
 pub mod placement;
 pub mod raw;
 pub mod seal;
+pub mod side;
 pub mod slow;
 pub mod ticket;
 pub mod uploads;
@@ -112,6 +117,7 @@ pub async fn run(parts: ShardParts) -> io::Result<()> {
         common: Arc::clone(&common),
         counters,
         scratch: RefCell::default(),
+        convert_scratch: RefCell::default(),
         draining: Cell::new(false),
     });
     let service = Rc::new(Ingest { core: Rc::clone(&core), date: RefCell::new(DateCache::new()) });

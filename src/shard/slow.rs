@@ -172,10 +172,10 @@ fn broken(core: &Rc<Core>, error: &std::io::Error) -> Reply {
 }
 
 /// Leave to hold one big body and what it becomes.
-struct Permit(Arc<Common>);
+pub(super) struct Permit(Arc<Common>);
 
 impl Permit {
-    async fn wait(core: &Rc<Core>, deadline: time::Instant) -> Option<Permit> {
+    pub(super) async fn wait(core: &Rc<Core>, deadline: time::Instant) -> Option<Permit> {
         loop {
             let taken = core.common.big_bodies.fetch_add(1, Ordering::AcqRel);
             let permit = Permit(Arc::clone(&core.common));
@@ -198,7 +198,7 @@ impl Drop for Permit {
 }
 
 /// Waits until a block has gone. False once the deadline has passed.
-async fn room(core: &Rc<Core>, deadline: time::Instant) -> bool {
+pub(super) async fn room(core: &Rc<Core>, deadline: time::Instant) -> bool {
     let left = deadline.saturating_duration_since(time::Instant::now());
     !left.is_zero() && time::timeout(left, core.lanes.room.notified()).await.is_ok()
 }
@@ -239,10 +239,10 @@ impl Drop for Waiting<'_> {
 }
 
 /// Points that are counted as taken and are in no block yet.
-struct Unsent<'a> {
-    lanes: &'a Lanes,
-    category: Category,
-    points: u64,
+pub(super) struct Unsent<'a> {
+    pub(super) lanes: &'a Lanes,
+    pub(super) category: Category,
+    pub(super) points: u64,
 }
 
 impl Drop for Unsent<'_> {

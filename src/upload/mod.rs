@@ -40,16 +40,25 @@
 pub mod archive;
 pub mod batcher;
 pub mod body;
+pub mod breaker;
 pub mod carrier;
+pub mod concurrency;
 pub mod dead;
 pub mod dns;
 pub mod env;
+pub mod failover;
 pub mod gate;
+pub mod pace;
+pub mod parked;
 pub mod pool;
 mod race;
+pub mod ranges;
 pub mod retry;
+pub mod side_log;
+pub mod slots;
 pub mod source;
 pub mod tls;
+pub mod tokens;
 pub mod worker;
 
 #[cfg(test)]
@@ -70,7 +79,7 @@ use dead::DeadLetters;
 use env::RtEnv;
 use pool::{Pool, PoolSettings};
 use source::Source;
-pub use worker::{Ledger, Stopped};
+pub use worker::{Ledger, Standing, Stopped};
 
 /// The folder of dead letters in the data directory.
 const DEAD_DIR: &str = "dead";

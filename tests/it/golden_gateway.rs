@@ -8,10 +8,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kitgate::buf::Padded;
 use kitgate::http1::{self, Connection, HeadLimits, HeadOutcome, HeaderSlots};
+use kitgate::intake::convert::{self, ConvertPlan, Reach};
 use kitgate::intake::datakit::error::ApiError;
 use kitgate::intake::datakit::write::{self, Decoded, Decoder, Scratch, Step, Stop, WritePlan, Written};
 use kitgate::intake::{self, Action, Clock, Options, Peer, Settings};
-use kitgate::point::{Batch, Compat, GlobalTags};
+use kitgate::point::{Batch, Category, Compat, GlobalTags};
 use serde_json::Value;
 
 /// The clock of the replay.
@@ -33,11 +34,14 @@ pub struct Got {
     pub body: Vec<u8>,
     /// Points taken.
     pub fed: Batch,
+    /// The same by category, of a protocol that is not DataKit's.
+    pub converted: Vec<(Category, Batch)>,
 }
 
 pub struct Gateway {
     settings: Settings,
     scratch: Scratch,
+    converting: convert::Scratch,
 }
 
 impl Gateway {
@@ -52,7 +56,24 @@ impl Gateway {
             hostname: "golden-host".to_owned(),
             ..Options::default()
         };
-        Gateway { settings: Settings::new(options), scratch: Scratch::default() }
+        Gateway::with(options)
+    }
+
+    /// With settings of its own.
+    pub fn with(options: Options) -> Gateway {
+        let settings = Settings::new(options);
+        Gateway { settings, scratch: Scratch::default(), converting: convert::Scratch::default() }
+    }
+
+    fn convert(&mut self, plan: &ConvertPlan, body: &[u8]) -> (intake::Reply, Vec<(Category, Batch)>) {
+        let mut body = body.to_vec();
+        let reach = Reach { body_bytes_max: usize::MAX };
+        let body = Padded::pad(&mut body);
+        match convert::run(plan, body, NOW_NS, &self.settings, &mut self.converting, reach) {
+            Ok(Some((reply, converted))) => (reply, converted.batches),
+            Ok(None) => panic!("a body is never too large for no bound"),
+            Err(fault) => (plan.job.refuse(&fault), Vec::new()),
+        }
     }
 
     pub fn send(&mut self, sent: &Sent) -> Got {
@@ -74,6 +95,7 @@ impl Gateway {
         let clock = Clock { now_ns: NOW_NS, uptime: Duration::from_secs(5) };
         let peer = Peer::Ip([127, 0, 0, 1].into());
         let mut fed = Batch::default();
+        let mut converted = Vec::new();
         let path = http1::target::decode_path(head.path).unwrap();
         let reply = match intake::access::check(&head, &path, &peer, 0, &self.settings, None) {
             Err((_, reply)) => Action::Reply(*reply),
@@ -88,6 +110,15 @@ impl Gateway {
             // As the shard does it, but for keeping the package.
             Action::Raw(plan) if plan.is_whole(&sent.body) => plan.stored,
             Action::Raw(plan) => plan.refused,
+            Action::Convert(plan) => {
+                let (reply, taken) = self.convert(&plan, &sent.body);
+                converted = taken;
+                for (_, batch) in &converted {
+                    fed.bytes.extend_from_slice(&batch.bytes);
+                    fed.points += batch.points;
+                }
+                reply.with_cors(&plan.cors)
+            }
             Action::Write(plan) => {
                 let mut body = sent.body.clone();
                 let body = Padded::pad(&mut body);
@@ -113,7 +144,7 @@ impl Gateway {
         let mut wire = Vec::new();
         let date = b"Sun, 06 Nov 1994 08:49:37 GMT";
         reply.write(&self.settings.envelope, date, Connection::Persistent, sent.method == "HEAD", &mut wire);
-        Got { fed, ..parse(&wire) }
+        Got { fed, converted, ..parse(&wire) }
     }
 }
 
@@ -154,7 +185,7 @@ fn parse(wire: &[u8]) -> Got {
             (name.to_ascii_lowercase(), value.trim().to_owned())
         })
         .collect();
-    Got { status, headers, body: wire[end + 4..].to_vec(), fed: Batch::default() }
+    Got { status, headers, body: wire[end + 4..].to_vec(), fed: Batch::default(), converted: Vec::new() }
 }
 
 pub fn golden(path: &str) -> Vec<Value> {

@@ -2,6 +2,7 @@
 //! other files are named after what they prove.
 
 mod access;
+mod captured;
 mod cli;
 mod config;
 mod golden_document;

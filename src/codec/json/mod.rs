@@ -5,6 +5,7 @@
 //! [`Simd`] is simd-json, faster, and stricter than Go: what it refuses says nothing, what it takes is right.
 //! [`check`] has Go's words for what is wrong with a text.
 
+mod elements;
 mod number;
 mod simd;
 mod syntax;
@@ -14,10 +15,11 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+pub use elements::Elements;
 pub use number::Number;
 pub use simd::Simd;
 pub use syntax::{SyntaxError, check};
-pub use tape::{Malformed, Tape};
+pub use tape::{Malformed, NODES_MAX, Place, Tape};
 pub use text::Text;
 
 /// Go's bound on arrays and objects inside each other.

@@ -53,7 +53,9 @@ impl PublicApis {
     /// `configured`: spaces around an entry and a missing slash before it are forgiven. `check_token`: whether tokens
     /// can be asked about at all.
     pub fn new(configured: &[String], check_token: bool) -> PublicApis {
-        let mut paths: HashSet<Box<[u8]>> = ALWAYS.iter().map(|path| path.as_bytes().into()).collect();
+        let collectors = crate::intake::PROTOCOLS.iter().flat_map(|protocol| protocol.public);
+        let mut paths: HashSet<Box<[u8]>> =
+            ALWAYS.iter().chain(collectors).map(|path| path.as_bytes().into()).collect();
         if configured.is_empty() {
             paths.extend(UNLESS_LISTED.iter().map(|path| path.as_bytes().into()));
         }

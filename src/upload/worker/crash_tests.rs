@@ -3,11 +3,13 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 
 use super::*;
 use crate::sink::{Accepts, Coding, Format};
 use crate::spool::file::memory::{MemoryDisk, Random};
-use crate::spool::{Block, Log, LogConfig, Settled, WindowLimits, package_id};
+use crate::spool::{Block, Log, LogConfig, RecoveryReport, Settled, WindowLimits, package_id};
+use crate::upload::side_log::{SideDisks, SideLog, SideLogs};
 use crate::upload::source::Window;
 use crate::upload::testing::Sim;
 use crate::upload::testing::destination::{Say, Scripted as Destination, Seen};
@@ -20,10 +22,46 @@ const LIVES: u32 = 5;
 
 struct LogSource {
     log: Rc<Log<MemoryDisk>>,
+    sides: SideLogs<MemorySides, Sim>,
     limits: WindowLimits,
 }
 
+type LogSide = SideLog<MemoryDisk, Sim>;
+
+/// The disks of the side lanes, which outlive a crash as the main one does.
+#[derive(Clone)]
+struct MemorySides {
+    sim: Sim,
+    disks: Rc<RefCell<BTreeMap<String, MemoryDisk>>>,
+    logs: Rc<RefCell<Vec<Rc<Log<MemoryDisk>>>>>,
+}
+
+impl SideDisks for MemorySides {
+    type Disk = MemoryDisk;
+
+    async fn open(&self, name: &str) -> io::Result<MemoryDisk> {
+        Ok(self.disks.borrow_mut().entry(name.to_owned()).or_default().clone())
+    }
+
+    async fn names(&self) -> io::Result<Vec<String>> {
+        Ok(self.disks.borrow().keys().cloned().collect())
+    }
+
+    fn opened(&self, _name: &str, log: &Rc<Log<MemoryDisk>>, _report: &RecoveryReport) {
+        self.logs.borrow_mut().push(Rc::clone(log));
+        let log = Rc::clone(log);
+        self.sim.spawn(async move {
+            loop {
+                log.maintenance_needed().await;
+                log.maintain().await.unwrap();
+            }
+        });
+    }
+}
+
 impl Source for LogSource {
+    type Side = LogSide;
+
     fn category(&self) -> Category {
         Category::Logging
     }
@@ -32,23 +70,44 @@ impl Source for LogSource {
         self.log.stats().spooled_bytes
     }
 
+    fn waiting_bytes(&self) -> u64 {
+        self.log.stats().spooled_bytes - self.log.deferred().bytes
+    }
+
     async fn next_window(&self) -> Option<Window> {
         self.log.next_window(&self.limits).await.unwrap_or(None)
+    }
+
+    fn defer(&self) -> u64 {
+        self.log.defer()
+    }
+
+    fn deferred(&self) -> Backlog {
+        self.log.deferred()
+    }
+
+    async fn next_deferred_window(&self) -> Option<Window> {
+        self.log.next_deferred_window(&self.limits).await.unwrap_or(None)
     }
 
     fn package_id(&self, first_seq: u64, last_seq: u64, route: &[u8], sealed_ms: u64) -> String {
         package_id(self.log.id(), self.log.category(), first_seq, last_seq, route, sealed_ms)
     }
 
-    fn complete(&self, window: Window, dead: &[u64]) {
-        self.log.complete_each(window, |seq| match dead.binary_search(&seq) {
-            Ok(_) => Settled { dead_points: u32::MAX, parked_points: 0 },
-            Err(_) => Settled::default(),
-        });
+    fn complete(&self, window: Window, settled: &BTreeMap<u64, Settled>) {
+        self.log.complete_each(window, |seq| settled.get(&seq).copied().unwrap_or_default());
     }
 
     fn give_back(&self, window: Window) {
         self.log.give_back(window);
+    }
+
+    async fn side(&self, name: &str) -> Result<Rc<LogSide>, String> {
+        self.sides.open(name).await
+    }
+
+    async fn sides(&self) -> Vec<String> {
+        self.sides.names().await
     }
 }
 
@@ -100,12 +159,20 @@ fn next_block(outside: &mut Outside, random: &mut Random) -> Block {
 }
 
 /// One life: points come in, uploads run, and after `length` everything stops where it is.
-fn live(disk: &MemoryDisk, outside: &Rc<RefCell<Outside>>, random: &mut Random, length: Option<Duration>) {
+fn live(
+    disk: &MemoryDisk,
+    sides: &Rc<RefCell<BTreeMap<String, MemoryDisk>>>,
+    outside: &Rc<RefCell<Outside>>,
+    random: &mut Random,
+    length: Option<Duration>,
+) {
     let sim = Sim::new();
     let config = LogConfig { segment_bytes: 64 << 10, capacity_bytes: 64 << 20, ..LogConfig::default() };
     let id = std::array::from_fn(|_| random.draw() as u8);
-    let (log, _) = sim.run(Log::open(disk.clone(), Category::Logging as u8, id, config)).unwrap();
+    let (log, _) = sim.run(Log::open(disk.clone(), Category::Logging as u8, id, config.clone())).unwrap();
     let log = Rc::new(log);
+    let memory = MemorySides { sim: sim.clone(), disks: Rc::clone(sides), logs: Rc::default() };
+    let sides = SideLogs::new(memory.clone(), sim.clone(), Category::Logging as u8, &config);
 
     let (peaceful, mut dice, sees) = (length.is_none(), Random(random.draw()), Rc::clone(outside));
     let destination = Destination::new(&sim, dice.below(20) as u32 * MS, move |seen, _| {
@@ -137,7 +204,7 @@ fn live(disk: &MemoryDisk, outside: &Rc<RefCell<Outside>>, random: &mut Random, 
         raw_bytes_max: 1 + random.below(200) as usize,
         stored_bytes_max: 1 << 20,
     };
-    for worker in uploads.workers(LogSource { log: Rc::clone(&log), limits }, Rc::new(Silent)) {
+    for worker in uploads.workers(LogSource { log: Rc::clone(&log), sides, limits }, Rc::new(Silent)) {
         sim.spawn(worker);
     }
     let maintained = Rc::clone(&log);
@@ -150,7 +217,8 @@ fn live(disk: &MemoryDisk, outside: &Rc<RefCell<Outside>>, random: &mut Random, 
     let Some(length) = length else {
         sim.run(async {
             for _ in 0..10_000 {
-                if log.stats().spooled_points == 0 {
+                let aside: u64 = memory.logs.borrow().iter().map(|log| log.stats().spooled_points).sum();
+                if log.stats().spooled_points + aside == 0 {
                     return;
                 }
                 sim.sleep(100 * MS).await;
@@ -180,6 +248,7 @@ fn run(seed: u64) -> (u64, u64) {
     let mut random = Random(seed);
     let mut disk = MemoryDisk::default();
     let outside = Rc::new(RefCell::new(Outside::default()));
+    let sides = Rc::new(RefCell::new(BTreeMap::<String, MemoryDisk>::new()));
     for _ in 0..LIVES {
         // Some lives end in the middle of the first operations.
         let length = random.below(4000) as u32 * MS;
@@ -187,7 +256,7 @@ fn run(seed: u64) -> (u64, u64) {
             let left = random.below(40);
             disk.faults(|faults| faults.operations_left = Some(left));
             let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                live(&disk, &outside, &mut random, Some(length))
+                live(&disk, &sides, &outside, &mut random, Some(length))
             }));
             // Opening or maintaining fails on a dead machine; the world outside must not have seen anything wrong.
             if let Err(panic) = lived {
@@ -195,11 +264,18 @@ fn run(seed: u64) -> (u64, u64) {
                 assert!(text.contains("the machine is dead"), "{text}");
             }
         } else {
-            live(&disk, &outside, &mut random, Some(length));
+            live(&disk, &sides, &outside, &mut random, Some(length));
         }
-        disk = if random.chance(2) { disk.after_kill() } else { disk.after_power_cut(&mut random) };
+        let is_kill = random.chance(2);
+        let mut after = |disk: &MemoryDisk| match is_kill {
+            true => disk.after_kill(),
+            false => disk.after_power_cut(&mut random),
+        };
+        disk = after(&disk);
+        let mut sides = sides.borrow_mut();
+        sides.values_mut().for_each(|side| *side = after(side));
     }
-    live(&disk, &outside, &mut random, None);
+    live(&disk, &sides, &outside, &mut random, None);
     let outside = outside.borrow();
     let lost: Vec<&u64> = outside.acknowledged.difference(&outside.taken).collect();
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");

@@ -317,7 +317,7 @@ fn too_large_is_halved_down_to_the_frame_that_is() {
     assert_eq!(letters.len(), 1);
     assert_eq!((letters[0].note.seq, letters[0].note.status), (5, Some(413)));
     assert_eq!((letters[0].note.answer.as_str(), &letters[0].data[..]), ("too large", &b"5;"[..]));
-    assert_eq!(*world.log.dead.borrow(), [5]);
+    assert_eq!(world.log.told(), (1, 0));
 }
 
 #[test]

@@ -1,0 +1,407 @@
+//! What the collector is configured with, and what follows from it: which meta keys of a span become tags, under which
+//! names.
+
+use regex::bytes::Regex;
+
+use crate::intake::tracing::{FilterOptions, Filters, pattern};
+
+/// The configuration. Names and meaning are DataKit's (`[inputs.ddtrace]`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// Meta keys that become tags, `.` written `_`; with `reg:` before it a pattern of such keys.
+    pub customer_tags: Vec<String>,
+    pub filters: FilterOptions,
+    /// Traces with a web span of such a status are dropped.
+    pub omit_err_status: Vec<String>,
+    /// Ids of 128 bits, where the tracer says the upper half.
+    pub trace_128_bit_id: bool,
+    /// Ids as 16 hexadecimal digits.
+    pub trace_id_64_bit_hex: bool,
+    /// Span ids as 16 hexadecimal digits, as OpenTelemetry writes them.
+    pub compatible_otel: bool,
+    /// No `message`: the whole span as JSON.
+    pub del_message: bool,
+    /// Tags of every point.
+    pub tags: Vec<(String, String)>,
+    /// A larger trace request is refused.
+    pub body_bytes_max: usize,
+    /// Of a trace with more spans the first so many are kept.
+    pub trace_max_spans: usize,
+}
+
+/// Bytes of a trace request: DataKit's documented default.
+pub const BODY_BYTES_MAX_DEFAULT: usize = 32 << 20;
+
+/// Spans of a trace: DataKit's documented default.
+pub const TRACE_MAX_SPANS_DEFAULT: usize = 100_000;
+
+/// Names of tags and fields, customer tags and tags of the configuration included: one bit each says which a point has.
+pub const NAMES_MAX: usize = 256;
+
+/// So many customer tags and tags of the configuration leave room for the others.
+pub const CUSTOMER_TAGS_MAX: usize = 100;
+pub const TAGS_MAX: usize = 32;
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            customer_tags: Vec::new(),
+            filters: FilterOptions::default(),
+            omit_err_status: Vec::new(),
+            trace_128_bit_id: true,
+            trace_id_64_bit_hex: false,
+            compatible_otel: false,
+            del_message: false,
+            tags: Vec::new(),
+            body_bytes_max: BODY_BYTES_MAX_DEFAULT,
+            trace_max_spans: TRACE_MAX_SPANS_DEFAULT,
+        }
+    }
+}
+
+/// The prefix of a pattern among customer tags.
+pub const PATTERN_PREFIX: &str = "reg:";
+
+/// Names of keys and of values that are the same in all points: once at the front of a tape's arena.
+#[derive(Debug, Default)]
+pub struct Names {
+    pub bytes: Vec<u8>,
+    places: Vec<(u32, u16)>,
+}
+
+/// The number of a name.
+pub type Name = u8;
+
+macro_rules! names {
+    ($($name:ident = $text:literal,)+) => {
+        #[expect(non_camel_case_types, clippy::upper_case_acronyms, reason = "they only count the names")]
+        #[repr(u8)]
+        enum Fixed { $($name,)+ }
+        $(pub const $name: Name = Fixed::$name as Name;)+
+        const FIXED: &[&str] = &[$($text,)+];
+    };
+}
+
+names! {
+    DDTRACE = "ddtrace",
+    SERVICE = "service",
+    OPERATION = "operation",
+    SOURCE = "source",
+    SPAN_TYPE = "span_type",
+    SOURCE_TYPE = "source_type",
+    STATUS = "status",
+    REMOTE_IP = "remote_ip",
+    SAMPLING_RATE = "sampling_rate",
+    HTTP_STATUS_CLASS = "http_status_class",
+    HTTP_STATUS_CODE = "http_status_code",
+    DB_HOST = "db_host",
+    TRACE_ID = "trace_id",
+    PARENT_ID = "parent_id",
+    SPAN_ID = "span_id",
+    RESOURCE = "resource",
+    START = "start",
+    DURATION = "duration",
+    MESSAGE = "message",
+    DK_SAMPLING_RATE = "dk_sampling_rate",
+    ENTRY = "entry",
+    LOCAL = "local",
+    EXIT = "exit",
+    OK = "ok",
+    ERROR = "error",
+    USER_KEEP = "user_keep",
+    SAMPLER_KEEP = "sampler_keep",
+    APP = "app",
+    CACHE = "cache",
+    CUSTOM = "custom",
+    DB = "db",
+    FRAMEWORK = "framework",
+    MESSAGE_QUEUE = "message_queue",
+    WEB = "web",
+    CLASS_1 = "1xx",
+    CLASS_2 = "2xx",
+    CLASS_3 = "3xx",
+    CLASS_4 = "4xx",
+    CLASS_5 = "5xx",
+}
+
+/// By the first digit of a status.
+pub const CLASSES: [Name; 5] = [CLASS_1, CLASS_2, CLASS_3, CLASS_4, CLASS_5];
+
+impl Names {
+    /// The number of a name, which it has from now on; none past [`NAMES_MAX`].
+    fn add(&mut self, name: &str) -> Option<Name> {
+        let known = self.places.iter().position(|&(at, len)| {
+            self.bytes.get(at as usize..at as usize + usize::from(len)) == Some(name.as_bytes())
+        });
+        if let Some(known) = known {
+            return Name::try_from(known).ok();
+        }
+        if self.places.len() >= NAMES_MAX || u16::try_from(name.len()).is_err() {
+            return None;
+        }
+        self.places.push((self.bytes.len() as u32, name.len() as u16));
+        self.bytes.extend_from_slice(name.as_bytes());
+        Name::try_from(self.places.len() - 1).ok()
+    }
+
+    /// Where a name stands in an arena that begins with [`Names::bytes`].
+    #[inline]
+    pub fn place(&self, name: Name) -> (u32, u16) {
+        self.places.get(usize::from(name)).copied().unwrap_or_default()
+    }
+
+    pub fn text(&self, name: Name) -> &[u8] {
+        let (at, len) = self.place(name);
+        &self.bytes[at as usize..][..usize::from(len)]
+    }
+}
+
+/// Meta keys that become a tag of the same name, save for dots.
+const PROMOTED: [&str; 23] = [
+    "http.url",
+    "http.hostname",
+    "http.route",
+    "http.status_code",
+    "http.method",
+    "http.client_ip",
+    "sampling.priority",
+    "span.kind",
+    "error",
+    "runtime.name",
+    "dd.version",
+    "dd.env",
+    "error.message",
+    "error.stack",
+    "error.type",
+    "db.operation",
+    "out.host",
+    "project",
+    "version",
+    "env",
+    "host",
+    "pod_name",
+    "pod_namespace",
+];
+
+/// Those that become a tag of another name.
+const RENAMED: [(&str, &str); 7] = [
+    ("error.msg", "error_message"),
+    ("system.pid", "pid"),
+    ("_dd.base_service", "base_service"),
+    (DB_TYPE_KEY, "db_system"),
+    ("db.instance", "db_name"),
+    // Both: recorded.
+    (RUNTIME_ID_KEY, "runtime_id"),
+    (RUNTIME_ID_KEY, RUNTIME_ID_KEY),
+];
+
+const DB_TYPE_KEY: &str = "db.type";
+const RUNTIME_ID_KEY: &str = "runtime-id";
+
+/// What a meta key becomes.
+#[derive(Clone, Debug)]
+pub struct Promotion {
+    key: Box<[u8]>,
+    pub name: Name,
+    pub second: Option<Name>,
+    /// With it comes `db_host`.
+    pub is_db_type: bool,
+}
+
+/// Meta keys by a hash of a few of their bytes: most keys that are not promoted are found out by one look.
+#[derive(Debug)]
+struct Promotions {
+    list: Vec<Promotion>,
+    /// An index of `list` and one; 0 is free.
+    slots: Box<[u16; SLOTS]>,
+}
+
+/// Four times as many as there are keys.
+const SLOTS: usize = 1024;
+const _: () = assert!(SLOTS >= 4 * (PROMOTED.len() + RENAMED.len() + CUSTOMER_TAGS_MAX));
+
+fn slot(key: &[u8]) -> usize {
+    let byte = |index: usize| key.get(index).copied().map_or(0, usize::from);
+    let len = key.len();
+    let hash = len
+        .wrapping_mul(0x9e37)
+        .wrapping_add(byte(0).wrapping_mul(0x85eb))
+        .wrapping_add(byte(len / 2).wrapping_mul(0xc2b3))
+        .wrapping_add(byte(len.wrapping_sub(1)).wrapping_mul(0x27d5))
+        .wrapping_add(byte(len.wrapping_sub(3)).wrapping_mul(0x1657));
+    (hash ^ hash >> 10) % SLOTS
+}
+
+impl Promotions {
+    fn find(&self, key: &[u8]) -> Option<&Promotion> {
+        let mut at = slot(key);
+        // There are free slots: this ends.
+        loop {
+            let index = usize::from(self.slots[at]).checked_sub(1)?;
+            let there = self.list.get(index)?;
+            if &*there.key == key {
+                return Some(there);
+            }
+            at = (at + 1) % SLOTS;
+        }
+    }
+
+    fn add(&mut self, promotion: Promotion) {
+        let mut at = slot(&promotion.key);
+        while self.slots[at] != 0 {
+            at = (at + 1) % SLOTS;
+        }
+        self.list.push(promotion);
+        self.slots[at] = self.list.len() as u16;
+    }
+}
+
+/// [`Options`], and what is made of them once.
+#[derive(Debug)]
+pub struct Collector {
+    pub options: Options,
+    pub names: Names,
+    pub filters: Filters,
+    promotions: Promotions,
+    patterns: Vec<Regex>,
+    /// Tags of every point: a name, and where in [`Names::bytes`] its value is.
+    pub tags: Vec<(Name, u32, u32)>,
+}
+
+/// What a meta key is.
+#[derive(Clone, Copy, Debug)]
+pub enum Promoted<'a> {
+    No,
+    Known(&'a Promotion),
+    /// By a pattern: under its own name, save for dots.
+    Matched,
+}
+
+impl Collector {
+    pub fn new(options: Options) -> Collector {
+        let mut names = Names::default();
+        for name in FIXED {
+            names.add(name);
+        }
+        let mut promotions = Promotions { list: Vec::new(), slots: Box::new([0; SLOTS]) };
+        let mut promote = |names: &mut Names, key: &str, name: &str| {
+            let Some(name) = names.add(name) else { return };
+            if let Some(there) = promotions.list.iter_mut().find(|there| &*there.key == key.as_bytes()) {
+                there.second = there.second.or(Some(name)).filter(|second| *second != there.name);
+                return;
+            }
+            let key: Box<[u8]> = key.as_bytes().into();
+            let is_db_type = &*key == DB_TYPE_KEY.as_bytes();
+            promotions.add(Promotion { key, name, second: None, is_db_type });
+        };
+        for key in PROMOTED {
+            promote(&mut names, key, &key.replace('.', "_"));
+        }
+        for (key, name) in RENAMED {
+            promote(&mut names, key, name);
+        }
+        let mut patterns = Vec::new();
+        for tag in options.customer_tags.iter().take(CUSTOMER_TAGS_MAX) {
+            match tag.strip_prefix(PATTERN_PREFIX) {
+                Some(text) => patterns.extend(pattern(text)),
+                None => promote(&mut names, tag, &tag.replace('.', "_")),
+            }
+        }
+        let mut tags = Vec::new();
+        for (key, value) in options.tags.iter().take(TAGS_MAX) {
+            let Some(name) = names.add(key) else { continue };
+            tags.push((name, names.bytes.len() as u32, value.len() as u32));
+            names.bytes.extend_from_slice(value.as_bytes());
+        }
+        let filters = Filters::new(&options.filters);
+        Collector { options, names, filters, promotions, patterns, tags }
+    }
+
+    #[inline]
+    pub fn promoted(&self, key: &[u8]) -> Promoted<'_> {
+        match self.promotions.find(key) {
+            Some(promotion) => Promoted::Known(promotion),
+            None if self.patterns.iter().any(|pattern| pattern.is_match(key)) => Promoted::Matched,
+            None => Promoted::No,
+        }
+    }
+}
+
+/// The kind of source that a span's `type` says.
+pub fn source_type(kind: &[u8]) -> Name {
+    match kind.to_ascii_lowercase().as_slice() {
+        b"consul" => APP,
+        b".net" | b"datanucleus" | b"django" | b"express" | b"flask" | b"go-gin" | b"graphql"
+        | b"hibernate" | b"laravel" | b"soap" | b"spring" => FRAMEWORK,
+        b"cache" | b"memcached" | b"redis" => CACHE,
+        b"aerospike" | b"cassandra" | b"db" | b"elasticsearch" | b"influxdb" | b"leveldb" | b"mongodb"
+        | b"mysql" | b"pymysql" | b"sql" => DB,
+        b"go-nsq" | b"kafka" | b"mqtt" | b"queue" | b"rabbitmq" | b"rocketmq" => MESSAGE_QUEUE,
+        b"dns" | b"grpc" | b"http" | b"http2" | b"rpc" | b"web" => WEB,
+        _ => CUSTOM,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn promoted_keys_are_found_and_no_others() {
+        let collector = Collector::new(Options {
+            customer_tags: vec!["team.name".to_owned(), "reg:^usr\\.".to_owned(), "http.url".to_owned()],
+            tags: vec![("zone".to_owned(), "z1".to_owned())],
+            ..Options::default()
+        });
+        let name = |key: &str| match collector.promoted(key.as_bytes()) {
+            Promoted::Known(promotion) => {
+                let second = promotion.second.map(|second| collector.names.text(second));
+                Some((collector.names.text(promotion.name).to_vec(), second.map(<[u8]>::to_vec)))
+            }
+            Promoted::Matched => Some((b"*".to_vec(), None)),
+            Promoted::No => None,
+        };
+        for key in PROMOTED {
+            assert_eq!(name(key), Some((key.replace('.', "_").into_bytes(), None)), "{key}");
+        }
+        assert_eq!(name("error.msg"), Some((b"error_message".to_vec(), None)));
+        assert_eq!(name("runtime-id"), Some((b"runtime_id".to_vec(), Some(b"runtime-id".to_vec()))));
+        assert_eq!(name("team.name"), Some((b"team_name".to_vec(), None)));
+        assert_eq!(name("usr.id"), Some((b"*".to_vec(), None)));
+        for key in ["", "a", "http.urk", "_dd.p.tid", "language", "team", "x.usr.id", "http.status_codes"] {
+            assert_eq!(name(key), None, "{key}");
+        }
+        let (tag, at, len) = collector.tags[0];
+        assert_eq!(collector.names.text(tag), b"zone");
+        assert_eq!(&collector.names.bytes[at as usize..(at + len) as usize], b"z1");
+    }
+
+    #[test]
+    fn as_many_names_as_may_be_fit() {
+        let many = |count: usize, prefix: &str| {
+            (0..count).map(|index| format!("{prefix}{index}")).collect::<Vec<_>>()
+        };
+        let collector = Collector::new(Options {
+            customer_tags: many(CUSTOMER_TAGS_MAX, "customer"),
+            tags: many(TAGS_MAX, "tag").into_iter().map(|key| (key.clone(), key)).collect(),
+            ..Options::default()
+        });
+        assert_eq!(collector.tags.len(), TAGS_MAX);
+        let last = format!("customer{}", CUSTOMER_TAGS_MAX - 1);
+        assert!(matches!(collector.promoted(last.as_bytes()), Promoted::Known(_)));
+    }
+
+    #[test]
+    fn kinds_of_source_are_the_listed_ones() {
+        for (kind, expected) in [
+            ("web", WEB),
+            ("SQL", DB),
+            ("", CUSTOM),
+            ("Redis", CACHE),
+            ("kafka", MESSAGE_QUEUE),
+            ("xyz", CUSTOM),
+        ] {
+            assert_eq!(source_type(kind.as_bytes()), expected, "{kind}");
+        }
+    }
+}

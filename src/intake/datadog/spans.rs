@@ -1,0 +1,240 @@
+//! Spans as they were read, whatever form they came in: numbers, and texts by where they lie in the body.
+//!
+//! A *chunk* is what one trace brought in one request. Its spans are read whole before the first point is made of it: what
+//! a span is (entry, local or exit) follows from the others.
+
+use crate::intake::convert::Fault;
+
+/// A text of the body, or one that had to be changed and lies in [`Spans::own`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Text {
+    /// The highest bit says where.
+    at: u32,
+    len: u32,
+}
+
+const OWN: u32 = 1 << 31;
+
+impl Text {
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    pub fn len(self) -> usize {
+        self.len as usize
+    }
+
+    /// The offset, if it lies in the body.
+    pub fn in_body(self) -> Option<usize> {
+        (self.at & OWN == 0).then_some(self.at as usize)
+    }
+
+    /// Its first `chars` characters.
+    fn cut(self, chars: usize, spans: &Spans, body: &[u8]) -> Text {
+        if self.len() <= chars {
+            return self;
+        }
+        let text = spans.text(self, body);
+        // Texts are UTF-8: the bytes that begin a character are those that do not continue one.
+        let mut starts = text.iter().enumerate().filter(|(_, byte)| **byte & 0xc0 != 0x80);
+        starts.nth(chars).map_or(self, |(at, _)| Text { len: at as u32, ..self })
+    }
+}
+
+/// A span.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Span {
+    pub service: Text,
+    pub name: Text,
+    pub resource: Text,
+    /// What the protocol calls `type`.
+    pub kind: Text,
+    pub trace_id: u64,
+    pub span_id: u64,
+    pub parent_id: u64,
+    /// Nanoseconds.
+    pub start: i64,
+    pub duration: i64,
+    pub error: i32,
+    /// `_sampling_priority_v1`.
+    pub priority: Option<i64>,
+    pub meta: Run,
+    pub metrics: Run,
+}
+
+/// A run of entries in [`Spans::meta`] or [`Spans::metrics`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Run {
+    pub first: u32,
+    pub count: u32,
+}
+
+impl Run {
+    pub fn of<T>(self, entries: &[T]) -> &[T] {
+        entries.get(self.first as usize..(self.first + self.count) as usize).unwrap_or_default()
+    }
+}
+
+/// Spans of one or more chunks, and the memory for the next ones.
+#[derive(Debug, Default)]
+pub struct Spans {
+    pub list: Vec<Span>,
+    pub meta: Vec<[Text; 2]>,
+    pub metrics: Vec<(Text, f64)>,
+    own: Vec<u8>,
+}
+
+/// Spans, or entries of all their maps, that are held at once. A tracer sends a few thousand; beyond, a body of some
+/// megabytes would take gigabytes.
+const SPANS_MAX: usize = 1 << 20;
+const ENTRIES_MAX: usize = 1 << 22;
+
+/// Memory for more than this is given back.
+const SPANS_KEPT_MAX: usize = 1 << 12;
+const ENTRIES_KEPT_MAX: usize = 1 << 16;
+const OWN_KEPT_BYTES_MAX: usize = 1 << 18;
+
+/// What the document allows.
+pub const NAME_CHARS_MAX: usize = 100;
+pub const SERVICE_CHARS_MAX: usize = 100;
+pub const RESOURCE_CHARS_MAX: usize = 5_000;
+
+/// The key of the sampling priority.
+const PRIORITY_KEY: &[u8] = b"_sampling_priority_v1";
+
+impl Spans {
+    pub fn clear(&mut self) {
+        self.list.clear();
+        self.list.shrink_to(SPANS_KEPT_MAX);
+        self.meta.clear();
+        self.meta.shrink_to(ENTRIES_KEPT_MAX);
+        self.metrics.clear();
+        self.metrics.shrink_to(ENTRIES_KEPT_MAX);
+        self.own.clear();
+        self.own.shrink_to(OWN_KEPT_BYTES_MAX);
+    }
+
+    #[inline]
+    pub fn text<'a>(&'a self, text: Text, body: &'a [u8]) -> &'a [u8] {
+        let source = if text.at & OWN == 0 { body } else { &self.own };
+        let at = (text.at & !OWN) as usize;
+        source.get(at..at + text.len as usize).unwrap_or_default()
+    }
+
+    /// A text that lies at `range` of the body; what is not UTF-8 in it is replaced.
+    #[inline]
+    pub fn take(&mut self, range: std::ops::Range<usize>, body: &[u8]) -> Text {
+        let bytes = &body[range.clone()];
+        if is_ascii(bytes) || simdutf8::basic::from_utf8(bytes).is_ok() {
+            return Text { at: range.start as u32, len: range.len() as u32 };
+        }
+        self.keep(String::from_utf8_lossy(bytes).as_bytes())
+    }
+
+    /// A text that lies elsewhere.
+    pub fn keep(&mut self, bytes: &[u8]) -> Text {
+        let text = Text { at: self.own.len() as u32 | OWN, len: bytes.len() as u32 };
+        self.own.extend_from_slice(bytes);
+        text
+    }
+
+    /// Adds a span whose maps were pushed since `meta` and `metrics` had these lengths.
+    pub fn push(&mut self, mut span: Span, meta: usize, metrics: usize, body: &[u8]) -> Result<(), Fault> {
+        span.meta = Run { first: meta as u32, count: (self.meta.len() - meta) as u32 };
+        span.metrics = Run { first: metrics as u32, count: (self.metrics.len() - metrics) as u32 };
+        let priority = self.metrics[metrics..]
+            .iter()
+            .find(|(key, _)| key.len() == PRIORITY_KEY.len() && self.text(*key, body) == PRIORITY_KEY);
+        span.priority = priority.map(|(_, value)| *value as i64);
+        if self.list.len() >= SPANS_MAX {
+            return Err(Fault::TooLarge(SPANS_MAX * size_of::<Span>()));
+        }
+        self.list.push(span);
+        Ok(())
+    }
+
+    #[inline]
+    pub fn push_meta(&mut self, key: Text, value: Text) -> Result<(), Fault> {
+        if self.meta.len() >= ENTRIES_MAX {
+            return Err(Fault::TooLarge(ENTRIES_MAX * size_of::<[Text; 2]>()));
+        }
+        self.meta.push([key, value]);
+        Ok(())
+    }
+
+    #[inline]
+    pub fn push_metric(&mut self, key: Text, value: f64) -> Result<(), Fault> {
+        if self.metrics.len() >= ENTRIES_MAX {
+            return Err(Fault::TooLarge(ENTRIES_MAX * size_of::<(Text, f64)>()));
+        }
+        self.metrics.push((key, value));
+        Ok(())
+    }
+
+    /// Cuts names, services and resources to what the document allows.
+    pub fn cut(&mut self, body: &[u8]) {
+        for index in 0..self.list.len() {
+            let mut span = self.list[index];
+            span.name = span.name.cut(NAME_CHARS_MAX, self, body);
+            span.service = span.service.cut(SERVICE_CHARS_MAX, self, body);
+            span.resource = span.resource.cut(RESOURCE_CHARS_MAX, self, body);
+            self.list[index] = span;
+        }
+    }
+
+    /// Puts spans of the same trace side by side, traces and spans in the order in which they came.
+    pub fn group(&mut self) {
+        let mut first_of = std::collections::HashMap::new();
+        for (index, span) in self.list.iter().enumerate() {
+            first_of.entry(span.trace_id).or_insert(index);
+        }
+        self.list.sort_by_cached_key(|span| first_of.get(&span.trace_id).copied());
+    }
+}
+
+/// Without a branch a byte, so that it is done sixteen bytes at once.
+#[inline]
+fn is_ascii(bytes: &[u8]) -> bool {
+    bytes.iter().fold(0, |all, &byte| all | byte) < 0x80
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_stay_where_they_are_unless_they_must_be_changed() {
+        let body = "ab€c\u{fffd}".as_bytes().to_vec();
+        let mut bad = body.clone();
+        bad.push(0xff);
+        let mut spans = Spans::default();
+        let text = spans.take(2..5, &bad);
+        assert_eq!((text.in_body(), spans.text(text, &bad)), (Some(2), "€".as_bytes()));
+        let text = spans.take(3..bad.len(), &bad);
+        assert_eq!(text.in_body(), None);
+        assert_eq!(spans.text(text, &bad), "\u{fffd}c\u{fffd}\u{fffd}".as_bytes());
+    }
+
+    #[test]
+    fn names_are_cut_between_characters() {
+        let body = "é".repeat(200);
+        let mut spans = Spans::default();
+        let long = spans.take(0..body.len(), body.as_bytes());
+        let short = spans.take(0..200, body.as_bytes());
+        spans.push(Span { name: long, service: short, ..Span::default() }, 0, 0, b"").unwrap();
+        spans.cut(body.as_bytes());
+        assert_eq!((spans.list[0].name.len(), spans.list[0].service.len()), (200, 200));
+        assert_eq!(spans.list[0].resource.len(), 0);
+    }
+
+    #[test]
+    fn spans_of_a_trace_come_together() {
+        let mut spans = Spans::default();
+        for (trace_id, span_id) in [(7, 1), (3, 2), (7, 3), (1, 4), (3, 5)] {
+            spans.push(Span { trace_id, span_id, ..Span::default() }, 0, 0, b"").unwrap();
+        }
+        spans.group();
+        let order: Vec<u64> = spans.list.iter().map(|span| span.span_id).collect();
+        assert_eq!(order, [1, 3, 2, 5, 4]);
+    }
+}

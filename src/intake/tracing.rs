@@ -1,0 +1,208 @@
+//! What trace collectors share: which traces pass, and the names of things in a tracing point.
+//!
+//! A filter looks at a chunk, the spans that one trace brought in one request, and keeps or drops all of it. The order
+//! is the recorded one: closed resources; what holds an error stays; (statuses that are not errors to the user); rare
+//! resources stay; then the sampler, which decides by the trace's id, so that every collector decides alike.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Mutex;
+
+use regex::bytes::{Regex, RegexBuilder};
+
+/// What a collector lets pass, as it is configured.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FilterOptions {
+    /// By service (`*`: every one): patterns of resources whose traces are dropped.
+    pub close_resource: Vec<(String, Vec<String>)>,
+    /// Where traces are sampled: one that begins with a resource not seen for an hour stays.
+    pub keep_rare_resource: bool,
+    /// The part of traces that stays, 0 to 1; none: all.
+    pub sampling_rate: Option<f64>,
+}
+
+/// A compiled pattern may take this much; what is written by hand takes a few kilobytes.
+const PATTERN_BYTES_MAX: usize = 1 << 20;
+
+/// Compiles a pattern of the configuration, which is looked for anywhere in a text.
+pub fn pattern(text: &str) -> Result<Regex, String> {
+    RegexBuilder::new(text).size_limit(PATTERN_BYTES_MAX).build().map_err(|error| error.to_string())
+}
+
+/// [`FilterOptions`], compiled.
+#[derive(Debug, Default)]
+pub struct Filters {
+    closed: Vec<(Box<[u8]>, Vec<Regex>)>,
+    /// None: not asked for.
+    rare: Option<RareResources>,
+    /// Below 1.
+    rate: Option<f64>,
+}
+
+/// What is to become of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Keep,
+    Drop,
+    /// The next filter decides.
+    Open,
+}
+
+impl Filters {
+    /// Patterns must have been checked with [`pattern`]: one that is none is left out.
+    pub fn new(options: &FilterOptions) -> Filters {
+        let closed = options.close_resource.iter().map(|(service, patterns)| {
+            let patterns = patterns.iter().filter_map(|text| pattern(text).ok()).collect();
+            (service.as_bytes().into(), patterns)
+        });
+        let rate = options.sampling_rate.filter(|rate| *rate < 1.0);
+        Filters {
+            closed: closed.collect(),
+            rare: rate.filter(|_| options.keep_rare_resource).map(|_| RareResources::default()),
+            rate,
+        }
+    }
+
+    /// Whether nothing is ever dropped.
+    pub fn is_open(&self) -> bool {
+        self.closed.is_empty() && self.rate.is_none()
+    }
+
+    /// Whether there is a sampler.
+    pub fn samples(&self) -> Option<f64> {
+        self.rate
+    }
+
+    /// Whether a span's resource is closed.
+    pub fn closes(&self, service: &[u8], resource: &[u8]) -> bool {
+        self.closed.iter().any(|(of, patterns)| {
+            (&**of == b"*" || &**of == service) && patterns.iter().any(|pattern| pattern.is_match(resource))
+        })
+    }
+
+    /// Whether a chunk stays because of where it begins: the service, resource and kind of source of its first entry.
+    pub fn is_rare(&self, entry: [&[u8]; 3], now_ns: i64) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.is_rare(entry, now_ns))
+    }
+
+    /// What the sampler says of a trace's id.
+    pub fn sample(&self, trace_id: &[u8]) -> Verdict {
+        match self.rate {
+            None => Verdict::Keep,
+            Some(rate) if id_number(trace_id) % SAMPLES <= (rate * SAMPLES as f64) as u64 => Verdict::Keep,
+            Some(_) => Verdict::Drop,
+        }
+    }
+}
+
+/// The sampler's resolution. An id that is 0 modulo this stays at every rate: recorded.
+const SAMPLES: u64 = 10_000;
+
+/// The number that a trace's id stands for: decimal, or hexadecimal, or of a long one its last eight letters.
+fn id_number(id: &[u8]) -> u64 {
+    if id.len() >= 32
+        && let Some(last) = id.last_chunk::<8>()
+    {
+        return u64::from_be_bytes(*last);
+    }
+    let text = str::from_utf8(id).unwrap_or_default();
+    let number = text.parse().or_else(|_| u64::from_str_radix(text, 16));
+    number.unwrap_or_else(|_| id.last_chunk::<8>().map_or(0, |last| u64::from_be_bytes(*last)))
+}
+
+/// How long a resource is remembered.
+const RARE_NS: i64 = 3_600_000_000_000;
+
+/// Resources remembered. Past it those not seen for an hour are forgotten, and if none is, new ones are not rare.
+const RARE_RESOURCES_MAX: usize = 1 << 16;
+
+/// Which resources have been seen in the last hour.
+#[derive(Debug, Default)]
+struct RareResources {
+    hasher: RandomState,
+    seen: Mutex<HashMap<u64, i64>>,
+}
+
+impl RareResources {
+    fn is_rare(&self, entry: [&[u8]; 3], now_ns: i64) -> bool {
+        let key = self.hasher.hash_one(entry);
+        let Ok(mut seen) = self.seen.lock() else { return false };
+        let old = |last: i64| now_ns.saturating_sub(last) > RARE_NS;
+        if let Some(last) = seen.get_mut(&key) {
+            return old(std::mem::replace(last, now_ns));
+        }
+        if seen.len() >= RARE_RESOURCES_MAX {
+            seen.retain(|_, last| !old(*last));
+        }
+        if seen.len() >= RARE_RESOURCES_MAX {
+            return false;
+        }
+        seen.insert(key, now_ns);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filters(options: FilterOptions) -> Filters {
+        Filters::new(&options)
+    }
+
+    #[test]
+    fn resources_are_closed_by_service_or_for_all() {
+        let close = |service: &str, patterns: &[&str]| {
+            (service.to_owned(), patterns.iter().map(|&pattern| pattern.to_owned()).collect())
+        };
+        let filters = filters(FilterOptions {
+            close_resource: vec![close("shop", &["^GET /health", "ping"]), close("*", &["^/metrics$"])],
+            ..FilterOptions::default()
+        });
+        assert!(!filters.is_open());
+        assert!(filters.closes(b"shop", b"GET /healthz"));
+        assert!(filters.closes(b"shop", b"do-ping-now"));
+        assert!(filters.closes(b"other", b"/metrics"));
+        assert!(!filters.closes(b"other", b"GET /healthz"));
+        assert!(!filters.closes(b"other", b"/metrics/x"));
+    }
+
+    #[test]
+    fn the_sampler_decides_by_the_id_as_recorded() {
+        let rate = |rate| filters(FilterOptions { sampling_rate: Some(rate), ..FilterOptions::default() });
+        assert!(rate(1.0).is_open());
+        assert_eq!(rate(0.5).sample(b"5000"), Verdict::Keep);
+        assert_eq!(rate(0.5).sample(b"5001"), Verdict::Drop);
+        assert_eq!(rate(0.0).sample(b"20000"), Verdict::Keep);
+        assert_eq!(rate(0.0).sample(b"1"), Verdict::Drop);
+        // ff is 255.
+        assert_eq!(rate(0.0255).sample(b"ff"), Verdict::Keep);
+        assert_eq!(rate(0.0254).sample(b"ff"), Verdict::Drop);
+        let id = b"6b02265d00000000012d6fcd95582719";
+        assert_eq!(id_number(id), u64::from_be_bytes(*b"95582719"));
+        let kept = (0..10_000u64).filter(|id| rate(0.3).sample(id.to_string().as_bytes()) == Verdict::Keep);
+        assert_eq!(kept.count(), 3_001);
+    }
+
+    #[test]
+    fn a_rare_resource_is_one_not_seen_for_an_hour() {
+        let options =
+            FilterOptions { keep_rare_resource: true, sampling_rate: Some(0.1), ..FilterOptions::default() };
+        let rare = filters(options.clone());
+        let entry: [&[u8]; 3] = [b"s", b"r", b"web"];
+        assert!(rare.is_rare(entry, 0));
+        assert!(!rare.is_rare(entry, 1));
+        assert!(!rare.is_rare(entry, RARE_NS));
+        assert!(rare.is_rare(entry, 2 * RARE_NS + 1));
+        assert!(rare.is_rare([b"s", b"other", b"web"], 0));
+        let all = filters(FilterOptions { sampling_rate: None, ..options });
+        assert!(!all.is_rare(entry, 0), "where everything stays, nothing need be remembered");
+    }
+
+    #[test]
+    fn patterns_are_checked() {
+        assert!(pattern("a.b").is_ok());
+        assert!(pattern("a(").is_err());
+        assert!(pattern("(a{1000}){1000}").is_err());
+    }
+}
