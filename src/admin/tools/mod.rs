@@ -26,8 +26,14 @@ mod replay;
 mod shown;
 mod verify;
 
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
 pub use remote::serve;
 
+use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -195,6 +201,25 @@ impl Tools<'_> {
         Ok(logs)
     }
 
+    /// One tool at a time moves data here: two would move the same.
+    fn alone(&self) -> Result<File, Failure> {
+        let dir = self.own_dir();
+        if !self.settings.data_dir.is_dir() {
+            let text = format!("{} is not a data directory", self.settings.data_dir.display());
+            return Err(Failure::Failed(text));
+        }
+        std::fs::create_dir_all(&dir).map_err(at(&dir))?;
+        let path = dir.join("LOCK");
+        let file = File::create(&path).map_err(at(&path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => {
+                Err(Failure::Busy("another tool is moving data here; try again when it has ended".to_owned()))
+            }
+            Err(TryLockError::Error(error)) => Err(at(&path)(error)),
+        }
+    }
+
     /// Whether somebody may be adding to the logs: the process whose number is in the lock is there. A number that is in
     /// use again errs on the careful side.
     fn is_live(&self) -> bool {
@@ -255,5 +280,5 @@ fn folders(dir: &Path) -> Result<Vec<String>, Failure> {
 }
 
 fn sync_dir(dir: &Path) -> io::Result<()> {
-    std::fs::File::open(dir)?.sync_all()
+    File::open(dir)?.sync_all()
 }

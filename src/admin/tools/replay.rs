@@ -133,6 +133,7 @@ pub(super) fn replay(tools: &mut Tools<'_>, from: &Path, all: bool) -> Result<Sa
         return Err(Failure::Failed(format!("{}: there are no frames here", from.display())));
     }
     refuse_own(tools, from, &sources, all)?;
+    let _alone = tools.alone()?;
     let mut progress = Progress::load(&tools.own_dir(), NOTES)?;
     let mut spools = tools.spools()?;
     let mut counts = Counts::default();
