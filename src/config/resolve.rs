@@ -14,7 +14,7 @@ use super::{
     secret::{Endpoint, Secret},
     settings::{
         Ack, ArchiveSettings, BodyFormat, Compat, Compression, DATA_DIR, DatawaySettings, Destination, Full,
-        Listener, LogFormat, RateLimit, SESSION_REPLAY, Settings,
+        Listener, LogFormat, RateLimit, SESSION_REPLAY, Settings, UrlsMode,
     },
     units,
 };
@@ -341,6 +341,21 @@ impl Resolver<'_> {
                 spool.capacity_bytes_of.push((key.name, bytes));
             }
         }
+        let keys_of = |table| schema::find_table(table).map_or(&[][..], |table| table.keys);
+        for key in keys_of("spool.priority_of") {
+            let priority = written.integer(&schema::full_name("spool.priority_of", key.name));
+            let priority = priority.and_then(|priority| u8::try_from(priority).ok());
+            spool.priority_of.extend(priority.map(|priority| (key.name, priority)));
+        }
+        // Zero is for ever.
+        let age = |age: Duration| (!age.is_zero()).then_some(age);
+        spool.max_age = written.time("spool.max_age").and_then(age);
+        for key in keys_of("spool.max_age_of") {
+            let written = written.time(&schema::full_name("spool.max_age_of", key.name));
+            spool.max_age_of.extend(written.map(|written| (key.name, age(written))));
+        }
+        spool.total_capacity_bytes = written.size("spool.total_capacity");
+        set(&mut spool.reserve_bytes, written.size("spool.reserve"));
         if written.text("spool.full").as_deref() == Some("evict_oldest") {
             spool.full = Full::EvictOldest;
         }
@@ -455,6 +470,10 @@ impl Resolver<'_> {
             self.problem("dataway.retry_delay_max", "must not be less than dataway.retry_delay");
         }
         set(&mut dataway.workers, written.integer("dataway.workers").map(to_usize));
+        if written.text("dataway.mode").as_deref() == Some("failover") {
+            dataway.mode = UrlsMode::Failover;
+        }
+        set(&mut dataway.backlog_bytes_per_s, written.size("dataway.backlog_rate"));
         set(
             &mut dataway.max_idle_conns_per_host,
             written.integer("dataway.max_idle_conns_per_host").map(to_usize),

@@ -28,7 +28,7 @@ pub use target::{Target, redact_tokens};
 use std::time::Duration;
 
 use crate::codec::raw_package::RawPackage;
-use crate::config::{Compression, Destination};
+use crate::config::{BodyFormat, Compression, Destination, UrlsMode};
 use crate::point::{Category, Route};
 
 /// How a body is compressed on the wire.
@@ -158,7 +158,7 @@ pub trait HttpSink {
 
     fn accepts(&self) -> Accepts;
 
-    /// Where to send: every package goes to each of them.
+    /// Where to send: to each of them, or to one.
     fn targets(&self) -> &[Target];
 
     /// Appends the whole request head, up to and with the empty line.
@@ -182,7 +182,10 @@ impl Sink {
             Destination::Dataway(dataway) => {
                 let targets = dataway.urls.iter().cloned().map(Target::new).collect();
                 let accepts = Accepts {
-                    format: Format::Protobuf,
+                    format: match dataway.format {
+                        BodyFormat::Protobuf => Format::Protobuf,
+                        BodyFormat::LineProtocol => Format::LineProtocol,
+                    },
                     coding: match dataway.compression {
                         Compression::Gzip => Coding::Gzip,
                         Compression::Zstd => Coding::Zstd,
@@ -210,7 +213,10 @@ pub fn describe(destination: &Destination) -> String {
     match destination {
         Destination::Dataway(dataway) => {
             let urls: Vec<String> = dataway.urls.iter().map(ToString::to_string).collect();
-            urls.join(" and ")
+            urls.join(match dataway.mode {
+                UrlsMode::Replicate => " and ",
+                UrlsMode::Failover => ", or where that is down ",
+            })
         }
         Destination::Archive(archive) => format!("the archive in {}", archive.dir.display()),
         Destination::Blackhole => "nowhere (blackhole): every point is dropped".to_owned(),

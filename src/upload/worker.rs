@@ -290,4 +290,6 @@ impl<C: Carrier, E: Env> Uploads<C, E> {
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
+mod scenario_tests;
+#[cfg(test)]
 mod tests;

@@ -127,7 +127,8 @@ pub fn route_shown(route: &[u8]) -> String {
 /// The words for a codec and a kind, also for those that this version does not know.
 pub fn sort_names(header: &FrameHeader) -> (String, String) {
     (
-        Codec::from_byte(header.codec).map_or_else(|| format!("codec {}", header.codec), |c| codec_name(c).into()),
+        Codec::from_byte(header.codec)
+            .map_or_else(|| format!("codec {}", header.codec), |c| codec_name(c).into()),
         Kind::from_byte(header.kind).map_or_else(|| format!("kind {}", header.kind), |k| kind_name(k).into()),
     )
 }

@@ -402,7 +402,10 @@ mod tests {
         let package = Package::read(&record[4..]).unwrap();
         assert_eq!((package.payload, package.points, package.seconds), (&b"payload"[..], 1, 1_700_000_000));
         assert_eq!(package.header("x-storage-index-name"), Some("idx"));
-        assert_eq!((package.category(), package.payload_type()), (Ok(Category::Logging), Ok(PayloadType::Protobuf)));
+        assert_eq!(
+            (package.category(), package.payload_type()),
+            (Ok(Category::Logging), Ok(PayloadType::Protobuf))
+        );
         assert_eq!(package.token().unwrap().expose(), "tkn_abc");
         assert!(!format!("{:?}", package.token()).contains("abc"));
         let numbers: Vec<_> = (0..16)
@@ -411,10 +414,27 @@ mod tests {
                 Package::read(&record[4..]).unwrap().category().map_or("-", Category::name)
             })
             .collect();
-        assert_eq!(numbers, [
-            "-", "-", "metric", "metric", "network", "keyevent", "object", "-", "custom_object", "logging", "tracing",
-            "rum", "security", "profiling", "-", "-"
-        ]);
+        assert_eq!(
+            numbers,
+            [
+                "-",
+                "-",
+                "metric",
+                "metric",
+                "network",
+                "keyevent",
+                "object",
+                "-",
+                "custom_object",
+                "logging",
+                "tracing",
+                "rum",
+                "security",
+                "profiling",
+                "-",
+                "-"
+            ]
+        );
     }
 
     #[test]
@@ -427,7 +447,8 @@ mod tests {
         }
         assert_eq!(queue.files().unwrap(), ["data.9", names[3], "data"]);
         assert_eq!(queue.position().unwrap(), None);
-        std::fs::write(dir.path().join(".pos"), [&7_i64.to_le_bytes()[..], b"/old/path/data.9"].concat()).unwrap();
+        std::fs::write(dir.path().join(".pos"), [&7_i64.to_le_bytes()[..], b"/old/path/data.9"].concat())
+            .unwrap();
         assert_eq!(queue.position().unwrap(), Some(("data.9".to_owned(), 7)));
         std::fs::write(dir.path().join(".pos"), (-1_i64).to_le_bytes()).unwrap();
         assert_eq!(queue.position().unwrap(), None);

@@ -43,7 +43,8 @@ fn boundary(view: &LogView, before: &Before) -> std::io::Result<Place> {
         Before::Everything => false,
     };
     for segment in &view.segments {
-        let whole = matches!(before, Before::Seq(wanted) if segment.next.is_some_and(|next| next.seq <= *wanted));
+        let whole =
+            matches!(before, Before::Seq(wanted) if segment.next.is_some_and(|next| next.seq <= *wanted));
         if whole || segment.header == HeaderState::Nothing || matches!(before, Before::Everything) {
             continue;
         }
@@ -91,7 +92,9 @@ pub(super) fn drop_frames(
     let mut text = format!("gave up {} of {}\n", shown::count(points, "point"), category.name());
     if points < goes.points {
         let left = shown::count(goes.points - points, "point");
-        text.push_str(&format!("{left} of what was asked for are on their way to the destination, or there by now\n"));
+        text.push_str(&format!(
+            "{left} of what was asked for are on their way to the destination, or there by now\n"
+        ));
     }
     let json = json!({
         "category": category.name(), "points_dropped": points, "points_asked": goes.points, "before_seq": boundary.seq,

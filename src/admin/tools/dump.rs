@@ -162,9 +162,7 @@ impl Dump<'_> {
 /// The blocks whose points stand in a frame: itself, or those of the package that it parks.
 fn inner(block: &Block) -> Option<Vec<Block>> {
     match block.kind {
-        Kind::Parked => {
-            Some(Parked::read(block)?.frames.into_iter().map(|frame| frame.block).collect())
-        }
+        Kind::Parked => Some(Parked::read(block)?.frames.into_iter().map(|frame| frame.block).collect()),
         Kind::Points | Kind::Raw => Some(vec![block.clone()]),
     }
 }
@@ -206,7 +204,10 @@ pub(super) fn content_json(block: &Block) -> Option<(&'static str, Value)> {
                 .map(|(name, value)| json!([name, String::from_utf8_lossy(value)]))
                 .collect();
             let body = STANDARD.encode(content.get(package.body_at..)?);
-            return Some(("request", json!({ "path": package.path, "headers": headers, "body_base64": body })));
+            return Some((
+                "request",
+                json!({ "path": package.path, "headers": headers, "body_base64": body }),
+            ));
         }
         let mut text = Vec::new();
         pbjson(&content, PbJsonStyle::default(), &mut text).ok()?;
@@ -221,5 +222,7 @@ pub(super) fn content_json(block: &Block) -> Option<(&'static str, Value)> {
 
 /// A header that may hold what is nobody's business.
 fn is_secret(name: &str) -> bool {
-    ["authorization", "cookie", "x-token", "proxy-authorization"].iter().any(|one| name.eq_ignore_ascii_case(one))
+    ["authorization", "cookie", "x-token", "proxy-authorization"]
+        .iter()
+        .any(|one| name.eq_ignore_ascii_case(one))
 }

@@ -82,7 +82,8 @@ pub fn files(tools: &Tools<'_>, category: Option<Category>) -> Result<Vec<Letter
     let dead = tools.settings.data_dir.join(crate::upload::DEAD_DIR);
     let mut found = Vec::new();
     for name in folders(&dead)? {
-        let Some(here) = Category::from_name(&name).filter(|one| category.is_none_or(|wanted| wanted == *one))
+        let Some(here) =
+            Category::from_name(&name).filter(|one| category.is_none_or(|wanted| wanted == *one))
         else {
             continue;
         };
@@ -127,9 +128,9 @@ impl LetterFile {
             let mut words = line.split(' ');
             let offset = words.next().and_then(|word| word.parse().ok());
             let crc = words.next().and_then(|word| u32::from_str_radix(word, 16).ok());
-            let mark = words.next().and_then(|word| {
-                [Mark::Redriven, Mark::Purged].into_iter().find(|mark| mark.name() == word)
-            });
+            let mark = words
+                .next()
+                .and_then(|word| [Mark::Redriven, Mark::Purged].into_iter().find(|mark| mark.name() == word));
             if let (Some(offset), Some(crc), Some(mark)) = (offset, crc, mark) {
                 marks.insert((offset, crc), mark);
             }
@@ -164,10 +165,7 @@ impl LetterFile {
     }
 
     /// Gives every whole letter, one at a time in memory; and says what else there is.
-    pub fn each(
-        &self,
-        mut take: impl FnMut(Found) -> Result<(), Failure>,
-    ) -> Result<Rest, Failure> {
+    pub fn each(&self, mut take: impl FnMut(Found) -> Result<(), Failure>) -> Result<Rest, Failure> {
         let marks = self.marks()?;
         let failed = at(&self.path);
         let mut file = File::open(&self.path).map_err(&failed)?;
@@ -269,7 +267,8 @@ pub fn block_of(letter: &DeadLetter, category: Category, now_ms: u64) -> Result<
         (None, true) => return Err("its token was not kept"),
         (None, false) => {}
     }
-    let codec = [Codec::Identity, Codec::Gzip, Codec::Zstd].into_iter().find(|one| codec_name(*one) == note.codec);
+    let codec =
+        [Codec::Identity, Codec::Gzip, Codec::Zstd].into_iter().find(|one| codec_name(*one) == note.codec);
     let kind = match note.kind.as_str() {
         "" => Some(Kind::Points),
         name => [Kind::Points, Kind::Raw].into_iter().find(|one| kind_name(*one) == name),
@@ -341,7 +340,8 @@ pub(super) fn ls(tools: &Tools<'_>) -> Result<Said, Failure> {
         sums.rest.damaged += rest.damaged;
         sums.rest.torn_bytes += rest.torn_bytes;
     }
-    let head = ["category", "letters", "points", "oldest", "newest", "redriven", "purged", "on disk", "reasons"];
+    let head =
+        ["category", "letters", "points", "oldest", "newest", "redriven", "purged", "on disk", "reasons"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     let (mut json_rows, mut damaged) = (Vec::new(), 0);
     for (category, sums) in &all {
@@ -404,7 +404,8 @@ fn letter_text(found: &Found, points: bool) -> Vec<u8> {
     let mut out = String::new();
     let status = note.status.map_or_else(String::new, |status| format!(" with {status}"));
     let state = found.mark.map_or_else(String::new, |mark| format!(" [{}]", mark.name()));
-    let part = if note.first_point == 0 { String::new() } else { format!(" from point {} on", note.first_point) };
+    let part =
+        if note.first_point == 0 { String::new() } else { format!(" from point {} on", note.first_point) };
     let _ = writeln!(
         out,
         "{}: package {}, frame {}{part}, {}: {}{status} at {}{state}",
@@ -420,7 +421,12 @@ fn letter_text(found: &Found, points: bool) -> Vec<u8> {
         let _ = writeln!(out, "  route        {}", note.route);
     }
     let sealed = shown::time(note.sealed_ms);
-    let _ = writeln!(out, "  data         {} in {}, sealed {sealed}", shown::bytes(found.letter.data.len() as u64), note.codec);
+    let _ = writeln!(
+        out,
+        "  data         {} in {}, sealed {sealed}",
+        shown::bytes(found.letter.data.len() as u64),
+        note.codec
+    );
     if !note.answer.is_empty() {
         // Whatever a destination says, it stays on its line.
         let _ = writeln!(out, "  answer       {:?}", note.answer);
@@ -432,7 +438,8 @@ fn letter_text(found: &Found, points: bool) -> Vec<u8> {
     let mut out = out.into_bytes();
     if points {
         let category = Category::from_name(&note.category).unwrap_or(Category::Metric);
-        let written = block_of(&found.letter, category, 0).is_ok_and(|block| dump::content_lines(&block, &mut out));
+        let written =
+            block_of(&found.letter, category, 0).is_ok_and(|block| dump::content_lines(&block, &mut out));
         if !written {
             out.extend_from_slice(b"  its data cannot be read as points\n");
         }

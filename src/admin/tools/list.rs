@@ -42,15 +42,15 @@ fn row_of(log: &LogPlace, tools: &Tools<'_>) -> (Vec<String>, Value, bool) {
             let mut row = vec![log.name()];
             row.resize(7, "?".to_owned());
             row.push(failure.text().to_owned());
-            let json =
-                json!({ "category": log.category.name(), "side_lane": side, "error": failure.text() });
+            let json = json!({ "category": log.category.name(), "side_lane": side, "error": failure.text() });
             (row, json, false)
         }
     }
 }
 
 fn state(view: &LogView) -> String {
-    let lost = view.segments.iter().filter(|segment| !matches!(segment.header, HeaderState::Intact(_))).count();
+    let lost =
+        view.segments.iter().filter(|segment| !matches!(segment.header, HeaderState::Intact(_))).count();
     let mut said = Vec::new();
     if lost > 0 {
         said.push(format!("{} without header", shown::count(lost as u64, "segment")));
@@ -78,7 +78,8 @@ pub(super) fn ls(tools: &Tools<'_>) -> Result<Said, Failure> {
         all.push(json);
         good &= readable;
     }
-    let text = if all.is_empty() { "nothing has been spooled here\n".to_owned() } else { shown::table(&rows) };
+    let text =
+        if all.is_empty() { "nothing has been spooled here\n".to_owned() } else { shown::table(&rows) };
     Ok(Said { text, json: json!({ "logs": all }), good })
 }
 
@@ -140,7 +141,8 @@ pub(super) fn stat(tools: &Tools<'_>, category: Category) -> Result<Said, Failur
         if let Some(ms) = oldest_ms {
             let _ = writeln!(text, "  oldest    {}, {}", shown::time(ms), shown::age(ms, tools.now_ms));
         }
-        let _ = writeln!(text, "  frames    delivered before {}, the next one is {}", view.acked().seq, end.seq);
+        let _ =
+            writeln!(text, "  frames    delivered before {}, the next one is {}", view.acked().seq, end.seq);
         let totals = view.totals();
         if let Some(totals) = totals {
             let _ = writeln!(
@@ -157,7 +159,16 @@ pub(super) fn stat(tools: &Tools<'_>, category: Category) -> Result<Said, Failur
             );
         }
         let head = [
-            "segment", "first", "frames", "points", "bytes", "waiting", "points waiting", "file", "opened", "state",
+            "segment",
+            "first",
+            "frames",
+            "points",
+            "bytes",
+            "waiting",
+            "points waiting",
+            "file",
+            "opened",
+            "state",
         ];
         let mut rows = vec![head.map(str::to_owned).to_vec()];
         let mut segments = Vec::new();

@@ -29,9 +29,17 @@ pub enum Job {
     /// Nothing; to see whether orders are taken.
     Hello,
     /// Make the frames in this file durable. It lies in the tools' folder of the data directory.
-    Commit { category: String, file: String },
-    DropBefore { category: String, seq: u64 },
-    Stats { category: String },
+    Commit {
+        category: String,
+        file: String,
+    },
+    DropBefore {
+        category: String,
+        seq: u64,
+    },
+    Stats {
+        category: String,
+    },
 }
 
 impl Job {
@@ -76,8 +84,9 @@ impl Spools for Remote {
         let path = self.folder.join(&file);
         std::fs::create_dir_all(&self.folder).map_err(|error| error.to_string())?;
         let written = write_frames(&path, category, &blocks).map_err(|error| error.to_string());
-        let done = written
-            .and_then(|()| self.order(&Job::Commit { category: category.name().to_owned(), file }).map(|_| ()));
+        let done = written.and_then(|()| {
+            self.order(&Job::Commit { category: category.name().to_owned(), file }).map(|_| ())
+        });
         // It has been read, or nobody will read it.
         let _ = std::fs::remove_file(&path);
         done
@@ -184,15 +193,17 @@ mod tests {
         let sent = vec![block(1, b"one", "token=tkn%5Fa"), block(2, b"two and more", ""), block(3, b"", "")];
         write_frames(&folder.join("order-1-1.frames"), Category::Logging, &sent).unwrap();
         let mut spools = MemorySpools::default();
-        let job = |file: &str| {
-            Job::Commit { category: "logging".to_owned(), file: file.to_owned() }.as_value()
-        };
+        let job =
+            |file: &str| Job::Commit { category: "logging".to_owned(), file: file.to_owned() }.as_value();
         let answer = serve(job("order-1-1.frames"), dir.path(), &mut spools);
         assert!(answer.ok, "{answer:?}");
         assert_eq!(answer.result["points"], 6);
         let got = &spools.committed[&Category::Logging];
         let key = |blocks: &[Block]| -> Vec<_> {
-            blocks.iter().map(|one| (one.payload.clone(), one.route.clone(), one.points, one.sealed_ms)).collect()
+            blocks
+                .iter()
+                .map(|one| (one.payload.clone(), one.route.clone(), one.points, one.sealed_ms))
+                .collect()
         };
         assert_eq!(key(got), key(&sent));
         for file in ["../LOCK", "/etc/passwd", "", ".hidden", "absent"] {

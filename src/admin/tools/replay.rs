@@ -148,7 +148,10 @@ pub(super) fn replay(tools: &mut Tools<'_>, from: &Path, all: bool) -> Result<Sa
     for (number, what) in [
         (counts.known, "left out: delivered there, or replayed before"),
         (counts.damaged_frames, "left out: damaged"),
-        (counts.unknown_frames, "left out: of a sort that this version does not know, or larger than it takes"),
+        (
+            counts.unknown_frames,
+            "left out: of a sort that this version does not know, or larger than it takes",
+        ),
     ] {
         if number > 0 {
             text.push_str(&format!("{} {what}\n", shown::count(number, "frame")));
@@ -217,7 +220,8 @@ fn replay_log(
                     (counts.damaged_frames + 1, counts.damaged_points + points);
                 continue;
             }
-            let block = if blocks::fits(&frame.header) { walk.block(&frame).map_err(at(&path))? } else { None };
+            let block =
+                if blocks::fits(&frame.header) { walk.block(&frame).map_err(at(&path))? } else { None };
             let Some(anew) = block.and_then(|block| sealed_anew(block, now_ms)) else {
                 counts.unknown_frames += 1;
                 continue;

@@ -61,7 +61,8 @@ fn span(ms: u64) -> String {
 /// Rows in columns as wide as they must be; the first row is the head. Columns of numbers stand to the right.
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let numeric = |column: usize| {
         let mut cells = rows.iter().skip(1).filter_map(|row| row.get(column)).peekable();
         cells.peek().is_some() && cells.all(|cell| cell.starts_with(|first: char| first.is_ascii_digit()))

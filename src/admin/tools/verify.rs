@@ -63,7 +63,11 @@ fn check(log: &LogPlace, live: bool) -> Result<Checked, Failure> {
     let (mut whole, mut lost, mut damages, mut leftovers) = (Sums::default(), Sums::default(), 0, 0);
     let mut spots = Vec::new();
     if !live && let Some(damage) = view.front_gap().map_err(at(&log.dir))? {
-        spots.push(format!("segments are missing{}; {} lost", frames_named(&damage), shown::count(damage.lost.points, "point")));
+        spots.push(format!(
+            "segments are missing{}; {} lost",
+            frames_named(&damage),
+            shown::count(damage.lost.points, "point")
+        ));
         lost.add(damage.lost);
         damages += 1;
         segments.push(json!({ "id": null, "damages": [damage_json(&damage)] }));
@@ -89,7 +93,11 @@ fn check(log: &LogPlace, live: bool) -> Result<Checked, Failure> {
         spots.extend(check.damages.iter().map(|damage| line(&segment.name, damage)));
         let unnamed = check.damages_count.saturating_sub(check.damages.len() as u64);
         if unnamed > 0 {
-            spots.push(format!("{}: {} more that are not named", segment.name, shown::count(unnamed, "spot")));
+            spots.push(format!(
+                "{}: {} more that are not named",
+                segment.name,
+                shown::count(unnamed, "spot")
+            ));
         }
         if let Some((offset, bytes)) = check.tail {
             let what = if live {

@@ -1,7 +1,9 @@
 //! Frames taken out into one stream that is itself a segment: what reads segments reads it, wherever it goes.
 
 use super::super::block::Block;
-use super::super::format::{FRAME_ALIGN_BYTES, FrameHeader, LogId, SECTOR_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::super::format::{
+    FRAME_ALIGN_BYTES, FrameHeader, LogId, SECTOR_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader,
+};
 use super::super::place::Place;
 use std::io::{self, Write};
 
@@ -21,7 +23,14 @@ pub struct Export<W: Write> {
 
 impl<W: Write> Export<W> {
     pub fn new(out: W, category: u8, log_id: Option<LogId>) -> Export<W> {
-        Export { out, began: false, category, log_id: log_id.unwrap_or_default(), bytes: 0, next: Place::BIRTH }
+        Export {
+            out,
+            began: false,
+            category,
+            log_id: log_id.unwrap_or_default(),
+            bytes: 0,
+            next: Place::BIRTH,
+        }
     }
 
     /// What is written to, for who writes something else than frames.

@@ -268,7 +268,7 @@ fn requests_go_over_tls_and_the_session_is_kept() {
         let (port, roots) = (server.port, server.roots);
         on_shard(move || async move {
             let config = tls::client_config(roots, false).unwrap();
-            let pool = Pool::new(settings(), Some(config));
+            let pool = Pool::new(settings(), Some(Tls::new(config, || None)));
             let target = target(&format!("https://localhost:{port}?token=tkn_0123456789"));
             for parts in [&[&b"small"[..]][..], &[b"a", &LARGE, b"b"], &[b"small"]] {
                 let whole = parts.concat();
@@ -289,13 +289,20 @@ fn whoever_cannot_prove_the_name_gets_nothing_unless_told_so() {
     on_shard(move || async move {
         let right = target(&format!("https://localhost:{port}"));
         let wrong_name = target(&format!("https://127.0.0.1:{port}"));
-        let strict = Pool::new(settings(), Some(tls::client_config(roots, false).unwrap()));
+        let strict =
+            Pool::new(settings(), Some(Tls::new(tls::client_config(roots, false).unwrap(), || None)));
         let result = post(&strict, &wrong_name, &[b"x"]).await;
         assert!(matches!(result, Err(TransportError::Tls(_))), "{result:?}");
-        let stranger = Pool::new(settings(), Some(tls::client_config(tls::trusted_roots(), false).unwrap()));
+        let stranger = Pool::new(
+            settings(),
+            Some(Tls::new(tls::client_config(tls::trusted_roots(), false).unwrap(), || None)),
+        );
         let result = post(&stranger, &right, &[b"x"]).await;
         assert!(matches!(result, Err(TransportError::Tls(_))), "{result:?}");
-        let insecure = Pool::new(settings(), Some(tls::client_config(RootCertStore::empty(), true).unwrap()));
+        let insecure = Pool::new(
+            settings(),
+            Some(Tls::new(tls::client_config(RootCertStore::empty(), true).unwrap(), || None)),
+        );
         assert_eq!(post(&insecure, &wrong_name, &[b"x"]).await.unwrap().status, 200);
     });
 }
@@ -307,7 +314,10 @@ fn a_plain_server_behind_https_is_a_tls_error() {
         thread::sleep(Duration::from_millis(200));
     });
     on_shard(move || async move {
-        let pool = Pool::new(settings(), Some(tls::client_config(RootCertStore::empty(), true).unwrap()));
+        let pool = Pool::new(
+            settings(),
+            Some(Tls::new(tls::client_config(RootCertStore::empty(), true).unwrap(), || None)),
+        );
         let result = post(&pool, &target(&format!("https://localhost:{port}")), &[b"x"]).await;
         assert!(matches!(result, Err(TransportError::Tls(_))), "{result:?}");
     });
