@@ -19,6 +19,7 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use crate::admin::control::{self, Answer, Request};
+use crate::admin::tools;
 use crate::config::{Resolved, Settings};
 use crate::metrics::Registry;
 use crate::rt::wake::Waker;
@@ -346,6 +347,7 @@ impl Process {
     fn control(&self, listener: UnixListener, events: flume::Sender<Event>) -> io::Result<()> {
         let orders = self.orders.clone();
         let common = Arc::downgrade(&self.common);
+        let data_dir = self.common.live().settings.data_dir.clone();
         std::thread::Builder::new().name("control".to_owned()).spawn(move || {
             for stream in listener.incoming() {
                 // The process goes on without these shards: another thread listens for the new ones.
@@ -354,7 +356,9 @@ impl Process {
                 }
                 let Ok(stream) = stream else { continue };
                 let (orders, events) = (orders.clone(), events.clone());
-                let served = control::serve(&stream, move |request| answer(request, &events, orders));
+                let data_dir = data_dir.clone();
+                let served =
+                    control::serve(&stream, move |request| answer(request, &events, orders, &data_dir));
                 if let Err(error) = served {
                     tracing::warn!(%error, "the control socket");
                 }
@@ -365,9 +369,9 @@ impl Process {
 }
 
 /// What a request on the control socket comes to.
-fn answer(request: Request, events: &flume::Sender<Event>, _orders: Orders) -> Answer {
+fn answer(request: Request, events: &flume::Sender<Event>, mut orders: Orders, data_dir: &Path) -> Answer {
     if let Request::Tool { job } = request {
-        return Answer::bad(format!("this version knows no such job: {job}"));
+        return tools::serve(job, data_dir, &mut orders);
     }
     let stopping = || Answer::bad("the gateway is stopping");
     let (reply, answer) = flume::bounded(1);

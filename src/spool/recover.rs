@@ -395,6 +395,7 @@ async fn salvage<D: Disk>(
                 first: frame.place,
                 opened_ms: frame.sealed_ms,
                 file_bytes: candidate.file_bytes,
+                mended: false,
                 opened_lived_ms: None,
             }));
         }

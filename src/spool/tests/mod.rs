@@ -10,6 +10,7 @@ mod direct;
 mod durability;
 mod executor;
 mod faults;
+mod inspect;
 mod simulation;
 
 use super::file::memory::MemoryDisk;
