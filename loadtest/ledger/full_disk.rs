@@ -24,7 +24,7 @@ const DISK_BYTES: u64 = 64 << 20;
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 /// For the disk to run full, and for intake to resume.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Settings of the case.
 #[derive(Clone, Debug, clap::Args)]
