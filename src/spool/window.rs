@@ -493,6 +493,7 @@ impl<D: Disk> Log<D> {
                         end: ledger.end,
                         segment_id_max: ledger.segment_id_max,
                         lived_ms: self.age.get().lived_ms(),
+                        filled_lived_ms: ledger.segments.back().map_or(0, |last| last.filled_lived_ms),
                         forgotten: ledger.forgotten,
                         account: ledger.account,
                         lanes: ledger.lanes.clone(),

@@ -5,11 +5,13 @@ mod books;
 mod capacity;
 mod crashes;
 mod damage;
+mod deferral;
 mod delivery;
 mod direct;
 mod durability;
 mod executor;
 mod faults;
+mod policies;
 mod simulation;
 
 use super::file::memory::MemoryDisk;
