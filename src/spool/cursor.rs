@@ -132,7 +132,7 @@ impl Fields<'_> {
         let mut spans = Vec::with_capacity(count);
         for _ in 0..count {
             let end = self.place();
-            if !end.follows(start) || end.seq == start.seq {
+            if !end.follows(start) || end.seq == start.seq || !end.is_plausible() {
                 return Err(SlotError::Unreadable);
             }
             let (state, deferred) = match self.next() {
@@ -254,7 +254,8 @@ impl Cursor {
         let passed = spans.iter().filter(|span| span.state == SpanState::Done).map(Span::points);
         let passed = passed.fold(acked.points, u64::wrapping_add);
         let read = spans.last().map_or(acked, |span| span.end);
-        if !end.follows(read) || forgotten.wrapping_add(account.gone_points()) != passed {
+        let plausible = end.is_plausible() && acked.is_plausible();
+        if !plausible || !end.follows(read) || forgotten.wrapping_add(account.gone_points()) != passed {
             return Err(SlotError::Unreadable);
         }
         let lanes = Lanes { known, other, unknown, uncounted };
@@ -273,6 +274,9 @@ impl Cursor {
         let (generation, acked, segment_floor) = Self::position(&mut fields);
         fields.at = SPANS_AT_V1;
         let spans = fields.spans(acked, count)?;
+        if !acked.is_plausible() {
+            return Err(SlotError::Unreadable);
+        }
         Ok(Cursor { log_id, category: slot[12], generation, acked, segment_floor, spans, sums: None })
     }
 

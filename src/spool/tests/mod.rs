@@ -13,6 +13,7 @@ mod executor;
 mod faults;
 mod policies;
 mod simulation;
+mod startup;
 
 use super::file::memory::MemoryDisk;
 use super::{
