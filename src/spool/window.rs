@@ -325,6 +325,8 @@ impl<D: Disk> Log<D> {
                     run.lose(Some(id), goal);
                     continue;
                 }
+                // What has been read before it goes out; whoever asks next meets the error.
+                Err(_) if limits.is_some() && !run.frames.is_empty() => break,
                 Err(error) => return Err(error),
             };
             reader.failures = (id, 0);

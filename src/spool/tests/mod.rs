@@ -14,6 +14,7 @@ mod faults;
 mod policies;
 mod simulation;
 mod startup;
+mod storage;
 
 use super::file::memory::MemoryDisk;
 use super::{
