@@ -78,7 +78,8 @@ impl<D: Disk> Log<D> {
         }
     }
 
-    /// An operator gives up what is spooled before this number. Windows that are out, or were, stay. Gives the points.
+    /// An operator gives up what is spooled before this number. Windows that are out stay, and those that wait to go out
+    /// again and reach beyond it. Durable when it returns. Gives the points.
     pub async fn drop_before(&self, seq: u64) -> io::Result<u64> {
         let to = self.boundary(seq).await?;
         let shares = self.shares(|| self.ledger.borrow().unsent_before(to)).await;
