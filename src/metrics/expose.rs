@@ -419,8 +419,8 @@ pub(super) fn upload_in_flight(page: &mut Page<'_>) {
 
 fn per_target(page: &mut Page<'_>, read: impl Fn(&TargetCounters) -> u64) {
     for (index, name) in TARGETS.iter().enumerate() {
-        // A target that was never sent anything is none.
-        if page.sum(|shard| shard.targets[index].limit.get()) > 0 {
+        // A target that was never sent anything is none, but for the first, which there always is.
+        if index == 0 || page.sum(|shard| shard.targets[index].limit.get()) > 0 {
             let sum = page.sum(|shard| read(&shard.targets[index]));
             page.line("", &[name], None, sum);
         }
