@@ -6,6 +6,7 @@
 //! - `kill9.rs`, `absent.rs`: the cases that put a gateway between the two and hurt it.
 
 pub mod absent;
+pub mod books;
 pub mod check;
 pub mod client;
 pub mod file;

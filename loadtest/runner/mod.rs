@@ -88,6 +88,7 @@ fn one(name: &str, case: &Case, options: &Options) -> Outcome<bool> {
             seed: options.seed,
             round_ms_min: 40,
             round_ms_max: (case.load.seconds * 1000.0) as u64,
+            pause_ms_max: 10,
             connections: case.load.connections.first().copied().unwrap_or(32) as u32,
             drain_s: 120,
             ack: "disk".into(),

@@ -63,6 +63,8 @@ impl Options {
 /// What the server's thread and everybody else share.
 pub struct Shared {
     mode: Mutex<Mode>,
+    /// Packages that hold these bytes are refused for ever, whatever the mode.
+    poison: Mutex<Option<String>>,
     account: Mutex<Account>,
     stop: AtomicBool,
     /// Requests taken, whatever was answered.
@@ -85,6 +87,16 @@ impl Shared {
         *self.mode.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = mode;
     }
 
+    /// Refuses, in whatever mode, packages whose decoded body holds `marker`.
+    pub fn set_poison(&self, marker: Option<&str>) {
+        *self.poison.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = marker.map(str::to_owned);
+    }
+
+    /// What it refuses.
+    pub fn poison(&self) -> Option<String> {
+        self.poison.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
     /// How it behaves.
     pub fn mode(&self) -> Mode {
         self.mode.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
@@ -105,6 +117,7 @@ impl Upstream {
         system::raise_descriptor_limit();
         let shared = Arc::new(Shared {
             mode: Mutex::new(options.mode.clone()),
+            poison: Mutex::new(None),
             account: Mutex::new(Account::default()),
             stop: AtomicBool::new(false),
             requests: AtomicU64::new(0),

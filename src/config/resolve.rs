@@ -341,6 +341,21 @@ impl Resolver<'_> {
                 spool.capacity_bytes_of.push((key.name, bytes));
             }
         }
+        let keys_of = |table| schema::find_table(table).map_or(&[][..], |table| table.keys);
+        for key in keys_of("spool.priority_of") {
+            let priority = written.integer(&schema::full_name("spool.priority_of", key.name));
+            let priority = priority.and_then(|priority| u8::try_from(priority).ok());
+            spool.priority_of.extend(priority.map(|priority| (key.name, priority)));
+        }
+        // Zero is for ever.
+        let age = |age: Duration| (!age.is_zero()).then_some(age);
+        spool.max_age = written.time("spool.max_age").and_then(age);
+        for key in keys_of("spool.max_age_of") {
+            let written = written.time(&schema::full_name("spool.max_age_of", key.name));
+            spool.max_age_of.extend(written.map(|written| (key.name, age(written))));
+        }
+        spool.total_capacity_bytes = written.size("spool.total_capacity");
+        set(&mut spool.reserve_bytes, written.size("spool.reserve"));
         if written.text("spool.full").as_deref() == Some("evict_oldest") {
             spool.full = Full::EvictOldest;
         }

@@ -162,6 +162,9 @@ pub struct LimitSettings {
     pub idle_timeout: Duration,
 }
 
+/// How important a category is that has no priority of its own.
+pub const PRIORITY: u8 = 5;
+
 /// The disk queue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpoolSettings {
@@ -173,6 +176,16 @@ pub struct SpoolSettings {
     /// Bounds of single categories, by their names.
     pub capacity_bytes_of: Vec<(&'static str, u64)>,
     pub full: Full,
+    /// What all categories together may hold; none: the sum of what each may.
+    pub total_capacity_bytes: Option<u64>,
+    /// How important single categories are when the total is reached, by their names; the others: [`PRIORITY`].
+    pub priority_of: Vec<(&'static str, u8)>,
+    /// Undelivered data older than this is given up; none: never.
+    pub max_age: Option<Duration>,
+    /// Of single categories, by their names.
+    pub max_age_of: Vec<(&'static str, Option<Duration>)>,
+    /// What new segments leave free of the file system.
+    pub reserve_bytes: u64,
     /// How much of a category's newest data is kept in memory for upload, so that it is not read back.
     pub tail_cache_bytes: usize,
 }
@@ -182,6 +195,18 @@ impl SpoolSettings {
     pub fn capacity_bytes(&self, category: &str) -> u64 {
         let own = self.capacity_bytes_of.iter().find(|(name, _)| *name == category);
         own.map_or(self.capacity_bytes, |(_, bytes)| *bytes)
+    }
+
+    /// How important one category is: more is more.
+    pub fn priority(&self, category: &str) -> u8 {
+        let own = self.priority_of.iter().find(|(name, _)| *name == category);
+        own.map_or(PRIORITY, |(_, priority)| *priority)
+    }
+
+    /// After how long one category's data is given up.
+    pub fn max_age(&self, category: &str) -> Option<Duration> {
+        let own = self.max_age_of.iter().find(|(name, _)| *name == category);
+        own.map_or(self.max_age, |(_, age)| *age)
     }
 }
 
@@ -374,6 +399,11 @@ impl Default for Settings {
                 capacity_bytes: 2 << 30,
                 capacity_bytes_of: vec![(SESSION_REPLAY, REPLAY_CAPACITY_BYTES)],
                 full: Full::Refuse,
+                total_capacity_bytes: None,
+                priority_of: Vec::new(),
+                max_age: None,
+                max_age_of: Vec::new(),
+                reserve_bytes: 16 << 20,
                 tail_cache_bytes: 4 << 20,
             },
             rum: RumSettings {

@@ -12,11 +12,17 @@ pub mod access;
 pub mod convert;
 pub mod datadog;
 pub mod datakit;
+pub mod influxdb;
+pub mod otlp;
+pub mod prometheus;
+mod protobuf;
 pub mod raw;
 mod reply;
 mod request;
 mod settings;
+pub mod skywalking;
 pub mod tracing;
+pub mod zipkin;
 
 pub use reply::{ContentType, Cors, Envelope, Reply};
 pub use request::{Clock, Peer, Request};
@@ -49,9 +55,14 @@ pub struct Protocol {
 }
 
 /// The protocols, in the order in which they are asked.
-pub static PROTOCOLS: [Protocol; 2] = [
+pub static PROTOCOLS: [Protocol; 7] = [
     Protocol { name: "datakit", public: &[], route: datakit::route },
     Protocol { name: "datadog", public: &datadog::PATHS, route: datadog::route },
+    Protocol { name: "skywalking", public: &skywalking::PATHS, route: skywalking::route },
+    Protocol { name: "otlp", public: &otlp::PATHS, route: otlp::route },
+    Protocol { name: "zipkin", public: &zipkin::PATHS, route: zipkin::route },
+    Protocol { name: "prometheus", public: &prometheus::PATHS, route: prometheus::route },
+    Protocol { name: "influxdb", public: &influxdb::PATHS, route: influxdb::route },
 ];
 
 /// The refusal of a request by its head alone, before its body is read. For what is too large to be received at all;

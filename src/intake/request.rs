@@ -14,6 +14,16 @@ pub enum Peer {
     Unix,
 }
 
+impl Peer {
+    /// Its address.
+    pub fn text(&self) -> String {
+        match self {
+            Peer::Ip(address) => address.to_canonical().to_string(),
+            Peer::Unix => "127.0.0.1".to_owned(),
+        }
+    }
+}
+
 /// The time, handed in.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {

@@ -11,6 +11,7 @@ use super::access::{self, PublicApis};
 use super::datadog;
 use super::datakit::rum::{RumOptions, geo::LiveGeo};
 use super::reply::Envelope;
+use super::skywalking;
 
 /// The levels, by the word for them in `?ack=` and `X-Kitgate-Ack`.
 const ACKS: [(Ack, &str); 3] = [(Ack::Memory, "memory"), (Ack::Disk, "disk"), (Ack::Upstream, "upstream")];
@@ -47,6 +48,7 @@ pub struct Options {
     pub allowed_cors_origins: Vec<String>,
     pub rum: RumOptions,
     pub datadog: datadog::Options,
+    pub skywalking: skywalking::Options,
     pub hostname: String,
     pub version: String,
     /// The commit the binary was built from, for `/v1/ping`.
@@ -70,6 +72,7 @@ impl Default for Options {
             allowed_cors_origins: Vec::new(),
             rum: RumOptions::default(),
             datadog: datadog::Options::default(),
+            skywalking: skywalking::Options::default(),
             hostname: "localhost".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: "unknown".to_owned(),
@@ -92,6 +95,7 @@ pub struct Settings {
     pub geo: Arc<LiveGeo>,
     pub public_apis: PublicApis,
     pub datadog: datadog::Collector,
+    pub skywalking: skywalking::Collector,
     /// The tags that points of traces get: the host tags, and which gateway they came by.
     pub tracing_tags: GlobalTags,
     /// Tokens that are served; empty: every well-formed one.
@@ -105,10 +109,20 @@ impl Settings {
         let public_apis = PublicApis::new(&access.public_apis, access.token_routing);
         let tokens = access.tokens.iter().cloned().collect();
         let datadog = datadog::Collector::new(options.datadog.clone());
+        let skywalking = skywalking::Collector::new(options.skywalking.clone());
         // One tag is always few enough.
         let own = GlobalTags::own([(FINGERPRINT_KEY, options.hostname.as_str())]).unwrap_or_default();
         let tracing_tags = own.joined(&options.host_tags);
-        Settings { options, envelope, geo: Arc::default(), public_apis, datadog, tracing_tags, tokens }
+        Settings {
+            options,
+            envelope,
+            geo: Arc::default(),
+            public_apis,
+            datadog,
+            skywalking,
+            tracing_tags,
+            tokens,
+        }
     }
 }
 

@@ -413,6 +413,54 @@ pub fn put_basic(value: PbValue<'_>, out: &mut Vec<u8>) {
     }
 }
 
+/// A field of a message that is not ours, by its wire type.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Wire<'a> {
+    Varint(u64),
+    Fixed64(u64),
+    Len(&'a [u8]),
+    Fixed32(u32),
+}
+
+/// The fields of a message that is not ours, with their numbers, groups left out. Ends after its first error.
+pub fn fields(bytes: &[u8]) -> impl Iterator<Item = Result<(u64, Wire<'_>), PbError>> {
+    let mut cursor = Cursor { bytes, message: "message" };
+    std::iter::from_fn(move || {
+        let field = next_field(&mut cursor);
+        if field.is_err() {
+            cursor.bytes = &[];
+        }
+        field.transpose()
+    })
+}
+
+/// The varint that bytes begin with, and what is behind it.
+pub fn varint(bytes: &[u8]) -> Result<(u64, &[u8]), PbError> {
+    let mut cursor = Cursor { bytes, message: "message" };
+    let value = cursor.varint()?;
+    Ok((value, cursor.bytes))
+}
+
+fn next_field<'a>(cursor: &mut Cursor<'a>) -> Result<Option<(u64, Wire<'a>)>, PbError> {
+    while let Some((number, wire)) = cursor.tag()? {
+        let value = match wire {
+            VARINT => Wire::Varint(cursor.varint()?),
+            FIXED64 => Wire::Fixed64(cursor.double(wire, "")?.to_bits()),
+            LEN => Wire::Len(cursor.len(wire, "")?),
+            FIXED32 => {
+                let bytes = cursor.take(4)?;
+                Wire::Fixed32(bytes.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes)))
+            }
+            _ => {
+                cursor.skip(wire)?;
+                continue;
+            }
+        };
+        return Ok(Some((number, value)));
+    }
+    Ok(None)
+}
+
 /// What is left of a message.
 #[derive(Clone, Debug)]
 struct Cursor<'a> {

@@ -57,6 +57,8 @@ pub fn log_config(settings: &SpoolSettings, category: Category) -> LogConfig {
         tail_bytes_max: settings.tail_cache_bytes,
         spares_max: SPARES_MAX,
         lane_of: books::lane_of,
+        max_age: settings.max_age(category.name()),
+        reserve_bytes: settings.reserve_bytes,
         ..LogConfig::default()
     }
 }

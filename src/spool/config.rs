@@ -187,6 +187,8 @@ pub enum FullState {
     Capacity,
     /// The file system.
     Disk,
+    /// All logs together: see [`super::policy`].
+    Total,
 }
 
 /// Where a log stands. The sums count from its opening, the rest is now.

@@ -301,25 +301,7 @@ impl<D: Disk> Journal<D> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((nothing, Ok(None))),
             Err(error) => return Err(error),
         };
-        let mut bytes = vec![0; SLOTS * SLOT_BYTES];
-        let mut len = 0;
-        let mut whole = true;
-        for (index, sector) in bytes.chunks_exact_mut(SECTOR_BYTES).enumerate() {
-            // A sector that cannot be read is as good as none: it must not keep the data from being delivered.
-            match read_sector(&file, (index * SECTOR_BYTES) as u64).await {
-                Ok(read) => {
-                    sector[..read.len()].copy_from_slice(&read);
-                    len = index * SECTOR_BYTES + read.len();
-                    if read.len() < SECTOR_BYTES {
-                        break;
-                    }
-                }
-                Err(error) => {
-                    tracing::error!(sector = index, %error, "a sector of the cursor journal cannot be read");
-                    whole = false;
-                }
-            }
-        }
+        let (bytes, len, mut whole) = Self::read_all(&file).await;
         let slot_bytes = if len <= FILE_BYTES_V1 { SECTOR_BYTES } else { SLOT_BYTES };
         whole &= len == bytes.len();
         let mut newest: Option<Cursor> = None;
@@ -336,6 +318,33 @@ impl<D: Disk> Journal<D> {
         // A short, an old or a damaged file is replaced, not mended.
         let journal = Journal { file: whole.then_some(file).filter(|_| newest.is_some()), generation };
         Ok((journal, Ok(newest)))
+    }
+
+    /// All of the file, its length, and whether all of that could be read.
+    async fn read_all(file: &D::File) -> (Vec<u8>, usize, bool) {
+        let mut bytes = vec![0; SLOTS * SLOT_BYTES];
+        if let Ok(read) = file.read_at(0, SLOTS * SLOT_BYTES).await {
+            bytes[..read.len()].copy_from_slice(&read);
+            return (bytes, read.len(), true);
+        }
+        let (mut len, mut whole) = (0, true);
+        for (index, sector) in bytes.chunks_exact_mut(SECTOR_BYTES).enumerate() {
+            // A sector that cannot be read is as good as none: it must not keep the data from being delivered.
+            match read_sector(file, (index * SECTOR_BYTES) as u64).await {
+                Ok(read) => {
+                    sector[..read.len()].copy_from_slice(&read);
+                    len = index * SECTOR_BYTES + read.len();
+                    if read.len() < SECTOR_BYTES {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(sector = index, %error, "a sector of the cursor journal cannot be read");
+                    whole = false;
+                }
+            }
+        }
+        (bytes, len, whole)
     }
 
     /// Whether there is a file, so that storing takes no room.

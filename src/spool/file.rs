@@ -103,6 +103,24 @@ pub fn is_full(error: &io::Error) -> bool {
 /// How often a sector that start-up depends on is read before it counts as unreadable.
 const READ_ATTEMPTS: usize = 5;
 
+/// A file, opened with some insistence. None: the device cannot give it, now or ever. Other errors may be of the machine
+/// and not of the file, and are told.
+pub(super) async fn open_file<D: Disk>(disk: &D, name: &str) -> io::Result<Option<D::File>> {
+    const EIO: i32 = 5;
+    let mut attempt = 1;
+    loop {
+        match disk.open(name).await {
+            Ok(file) => return Ok(Some(file)),
+            Err(error) if error.raw_os_error() != Some(EIO) => return Err(error),
+            Err(_) if attempt < READ_ATTEMPTS => attempt += 1,
+            Err(error) => {
+                tracing::error!(file = name, %error, "cannot be opened");
+                return Ok(None);
+            }
+        }
+    }
+}
+
 /// One sector, read with some insistence.
 pub(super) async fn read_sector<F: SegmentFile>(file: &F, offset: u64) -> io::Result<F::Read> {
     let mut attempt = 1;

@@ -451,9 +451,9 @@ impl Ledger {
     pub(super) fn take_oldest(&mut self, id: u64) -> Option<Segment> {
         self.oldest_sealed().filter(|(oldest, _)| *oldest == id)?;
         let segment = self.segments.pop_front()?;
-        // What loses only its beginning keeps its boundaries, and says what it lost when it is read.
+        // What is out or only loses its beginning keeps its boundaries, and says what it lost should it be read again.
         for span in self.spans.iter_mut().filter(|span| span.start.seq < segment.end.seq) {
-            span.loss_told &= span.state != SpanState::Replay;
+            span.loss_told = false;
         }
         Some(segment)
     }

@@ -47,6 +47,7 @@ pub struct Log<D: Disk> {
     pub(super) work: Notify,
     pub(super) age: Cell<Age>,
     pub(super) full: Cell<FullState>,
+    pub(super) held: Cell<bool>,
     pub(super) closed: Cell<bool>,
     counters: RefCell<LogStats>,
     observer: RefCell<Option<Observer>>,
@@ -85,6 +86,7 @@ impl<D: Disk> Log<D> {
             delivered: Notify::new(),
             work: Notify::new(),
             full: Cell::new(FullState::Room),
+            held: Cell::new(false),
             closed: Cell::new(false),
             counters: RefCell::new(LogStats::default()),
             observer: RefCell::new(None),
@@ -109,7 +111,14 @@ impl<D: Disk> Log<D> {
         if self.full.get() == FullState::Capacity && self.has_capacity() {
             self.full.set(FullState::Room);
         }
-        self.full.get() != FullState::Room
+        self.full.get() != FullState::Room || self.held.get()
+    }
+
+    /// Refuses what is new, or no longer: what [`super::policy`] says when all logs together hold too much.
+    pub fn hold(&self, held: bool) {
+        if self.held.replace(held) != held {
+            tracing::warn!(category = self.category, held, "all spools together are at their total");
+        }
     }
 
     fn has_capacity(&self) -> bool {
@@ -146,7 +155,11 @@ impl<D: Disk> Log<D> {
 
     /// Where it stands. In constant time, apart from a sum over segments.
     pub fn stats(&self) -> LogStats {
-        let full = if self.is_full() { self.full.get() } else { FullState::Room };
+        let full = match self.is_full() {
+            false => FullState::Room,
+            true if self.full.get() == FullState::Room => FullState::Total,
+            true => self.full.get(),
+        };
         let ledger = self.ledger.borrow();
         let pool = self.pool.borrow();
         let tail = self.tail.borrow();

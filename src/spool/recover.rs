@@ -11,7 +11,7 @@ use super::account::{Account, LaneKey, Lanes};
 use super::age::Age;
 use super::config::LogConfig;
 use super::cursor::{Cursor, Journal, Sums};
-use super::file::{Disk, Durability, SegmentFile, read_sector};
+use super::file::{Disk, Durability, SegmentFile, open_file, read_sector};
 use super::format::{FrameHeader, HeaderError, LogId, SECTOR_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::ledger::{Ledger, Segment, Span, SpanState};
 use super::place::Place;
@@ -273,19 +273,14 @@ async fn read_header<D: Disk>(
 ) -> Result<Candidate, OpenError> {
     let mut readable = true;
     let mut header = Err(HeaderError::Damaged);
-    match disk.open(&name).await {
-        Ok(file) => {
-            match read_sector(&file, 0).await {
-                Ok(sector) if sector.is_empty() => header = Err(HeaderError::Blank),
-                Ok(sector) => header = SegmentHeader::decode(&sector),
-                // A damaged spot: the frames behind it may be fine.
-                Err(_) => {}
-            }
-        }
-        Err(error) => {
-            tracing::error!(file = name, %error, "a segment cannot be opened");
-            readable = false;
-        }
+    match open_file(disk, &name).await? {
+        Some(file) => match read_sector(&file, 0).await {
+            Ok(sector) if sector.is_empty() => header = Err(HeaderError::Blank),
+            Ok(sector) => header = SegmentHeader::decode(&sector),
+            // A damaged spot: the frames behind it may be fine.
+            Err(_) => {}
+        },
+        None => readable = false,
     }
     Ok(Candidate { id, name, file_bytes, header, readable })
 }
@@ -378,7 +373,9 @@ async fn salvage<D: Disk>(
     category: u8,
     seqs: std::ops::Range<u64>,
 ) -> Result<Option<SegmentHeader>, OpenError> {
-    let Ok(file) = disk.open(&candidate.name).await else { return Ok(None) };
+    let Some(file) = open_file(disk, &candidate.name).await? else {
+        return Err(io::Error::other(format!("{} cannot be opened any more", candidate.name)).into());
+    };
     let mut scan = Scan::new(file, 0, None, candidate.file_bytes);
     while let Some(salt) = scan.peek_salt().await? {
         scan.salt = salt;
@@ -415,7 +412,7 @@ async fn count_before_last<D: Disk>(
 ) -> Result<(), OpenError> {
     let before_last = segments.len().saturating_sub(1);
     for segment in segments.iter().take(before_last).filter(|segment| segment.end.seq > known.seq) {
-        let Ok(file) = disk.open(&pool::segment_name(segment.id)).await else { continue };
+        let Some(file) = open_file(disk, &pool::segment_name(segment.id)).await? else { continue };
         let mut scan = Scan::new(file, segment.salt, None, segment.used_bytes);
         let mut at = segment.first;
         while let Some(frame) = scan.peek().await? {
@@ -440,20 +437,33 @@ async fn tail_end<D: Disk>(
 ) -> Result<Option<Place>, OpenError> {
     let Some(last) = segments.back_mut() else { return Ok(None) };
     let name = pool::segment_name(last.id);
-    let file = disk.open(&name).await?;
+    let Some(file) = open_file(disk, &name).await? else {
+        return Err(io::Error::other(format!("{name} cannot be opened any more")).into());
+    };
     file.sync().await?;
     let mut scan = Scan::new(file, last.salt, None, last.file_bytes);
     let mut end = last.first;
     let mut end_offset = SEGMENT_HEADER_BYTES as u64;
     let mut torn_offset = 0;
+    let mut damaged: Vec<(FrameHeader, Vec<u8>)> = Vec::new();
     while let Some(frame) = scan.peek().await? {
+        let follows = frame.place.follows(end) && frame.place.seq < ceiling;
         let intact = frame.block(scan.frame(&frame)).is_some();
-        if intact && frame.place.follows(end) && frame.place.seq < ceiling {
+        if intact && follows {
+            // What is damaged before something whole was committed too, and is met when it is delivered.
+            for (damaged, route) in
+                damaged.drain(..).filter(|(damaged, _)| frame.place.follows(damaged.end()))
+            {
+                count(&damaged, &route);
+            }
             count(&frame, scan.route(&frame));
             end = frame.end();
             end_offset = scan.frame_end(&frame);
         } else {
             torn_offset = scan.frame_end(&frame);
+            if follows {
+                damaged.push((frame.clone(), scan.route(&frame).to_vec()));
+            }
         }
         scan.consume(&frame);
     }

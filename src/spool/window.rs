@@ -3,7 +3,8 @@
 use super::block::Block;
 use super::config::{Completion, Fate, WindowLimits};
 use super::cursor::{Cursor, Sums};
-use super::file::Disk;
+use super::file::{Disk, SegmentFile};
+use super::format::SECTOR_BYTES;
 use super::ledger::{SpanState, WINDOWS_DEFERRED_MAX, WINDOWS_OPEN_MAX};
 use super::log::Log;
 use super::place::Place;
@@ -35,7 +36,15 @@ pub struct Window {
 /// Where a reader of the disk stands.
 pub(super) struct Reader<D: Disk> {
     open: Option<OpenSegment<D>>,
+    /// The segment that could not be read last, and how often in a row.
+    failures: (u64, u32),
 }
+
+/// How often in a row a segment is read in vain before it is given up. The caller pauses between them, some seconds in
+/// all: a device that comes back within that costs nothing.
+const READ_FAILURES: u32 = 5;
+/// Other segments that are asked whether the device is well.
+const READ_WITNESSES: usize = 2;
 
 struct OpenSegment<D: Disk> {
     id: u64,
@@ -100,7 +109,7 @@ impl<D: Disk> Drop for TakeBack<'_, D> {
 
 impl<D: Disk> Reader<D> {
     pub(super) fn new() -> Reader<D> {
-        Reader { open: None }
+        Reader { open: None, failures: (0, 0) }
     }
 }
 
@@ -309,7 +318,16 @@ impl<D: Disk> Log<D> {
                 },
             };
             open.scan.set_end(used_bytes);
-            let full = self.read_segment(&mut open, &mut run, goal, segment_end, &mut fill).await?;
+            let full = match self.read_segment(&mut open, &mut run, goal, segment_end, &mut fill).await {
+                Ok(full) => full,
+                Err(error) if self.is_beyond_reading(reader, id).await => {
+                    tracing::error!(category = self.category, segment = segment_name(id), %error, "passed over");
+                    run.lose(Some(id), goal);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            reader.failures = (id, 0);
             open.next = run.end.seq;
             reader.open = Some(open);
             if full {
@@ -317,6 +335,29 @@ impl<D: Disk> Log<D> {
             }
         }
         Ok(run)
+    }
+
+    /// Whether a segment of which nothing can be read is to be passed over: it has failed again and again, while another
+    /// file can be read. Otherwise it is the device, or the machine going down, and may end.
+    async fn is_beyond_reading(&self, reader: &mut Reader<D>, id: u64) -> bool {
+        let (last, failures) = reader.failures;
+        reader.failures = (id, if last == id { failures + 1 } else { 1 });
+        if reader.failures.1 < READ_FAILURES {
+            return false;
+        }
+        let others: Vec<u64> = {
+            let ledger = self.ledger.borrow();
+            let others = ledger.segments.iter().map(|segment| segment.id).filter(|other| *other != id);
+            others.take(READ_WITNESSES).collect()
+        };
+        for name in others.into_iter().map(segment_name).chain([super::cursor::NAME.to_owned()]) {
+            if let Ok(file) = self.disk.open(&name).await
+                && file.read_at(0, SECTOR_BYTES).await.is_ok_and(|read| !read.is_empty())
+            {
+                return true;
+            }
+        }
+        false
     }
 
     /// Reads on in one segment, up to `goal`. True: the limits are reached.

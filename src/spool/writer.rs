@@ -59,6 +59,10 @@ impl<D: Disk> Log<D> {
         let mut writer = self.writer.take().await;
         let _shown_at_the_end = Show { log: self };
         let first = self.ledger.borrow().end.seq;
+        if self.held.get() {
+            self.count(|counters| counters.commits_failed += 1);
+            return Err(CommitError { committed: first..first, reason: CommitFailure::Full });
+        }
         let mut durable = 0;
         while let Some(rest) = blocks.get(durable..).filter(|rest| !rest.is_empty()) {
             match self.commit_run(&mut writer, rest).await {

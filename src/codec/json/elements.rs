@@ -7,6 +7,8 @@ use super::{Malformed, Tape, is_white};
 pub struct Elements<'b> {
     bytes: &'b [u8],
     at: usize,
+    /// Where the element at hand begins.
+    start: usize,
     begun: bool,
 }
 
@@ -14,7 +16,7 @@ impl<'b> Elements<'b> {
     /// Of the array that `bytes` is, white space around it aside; `None` where it does not begin as one.
     pub fn new(bytes: &'b [u8]) -> Option<Elements<'b>> {
         let at = bytes.iter().position(|&byte| !is_white(byte))?;
-        (bytes[at] == b'[').then_some(Elements { bytes, at: at + 1, begun: false })
+        (bytes[at] == b'[').then_some(Elements { bytes, at: at + 1, start: at + 1, begun: false })
     }
 
     /// Reads the next element into `tape`; `false` at the end of the array, behind which nothing may stand.
@@ -31,8 +33,15 @@ impl<'b> Elements<'b> {
             self.at += 1;
         }
         self.begun = true;
+        self.skip_white().ok_or(Malformed::Syntax)?;
+        self.start = self.at;
         self.at = tape.parse(self.bytes, self.at, depth_max)?;
         Ok(true)
+    }
+
+    /// The text of the element that was read last.
+    pub fn text(&self) -> &'b [u8] {
+        self.bytes.get(self.start..self.at).unwrap_or_default()
     }
 
     fn skip_white(&mut self) -> Option<u8> {
@@ -52,7 +61,11 @@ mod tests {
         let (mut tape, mut count) = (Tape::default(), 0);
         loop {
             match elements.next(&mut tape, 8) {
-                Ok(true) => count += 1,
+                Ok(true) => {
+                    let read: serde_json::Value = serde_json::from_slice(elements.text()).unwrap();
+                    assert_eq!(read.to_string().as_bytes(), elements.text());
+                    count += 1;
+                }
                 Ok(false) => return Some(Ok(count)),
                 Err(error) => return Some(Err(error)),
             }

@@ -202,8 +202,7 @@ fn remote_ip(head: &Head<'_>, peer: &Peer, compat: Compat) -> String {
     });
     match (forwarded, peer) {
         (Some(address), _) => address.to_string(),
-        (None, Peer::Ip(address)) => address.to_canonical().to_string(),
-        (None, Peer::Unix) => "127.0.0.1".to_owned(),
+        (None, peer) => peer.text(),
     }
 }
 

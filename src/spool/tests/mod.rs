@@ -1,5 +1,7 @@
 //! The promises of the spool, each in a file named after it, on a disk that behaves as badly as it may.
 
+mod accounts;
+mod books;
 mod capacity;
 mod crashes;
 mod damage;
@@ -8,9 +10,12 @@ mod direct;
 mod durability;
 mod executor;
 mod faults;
+mod simulation;
 
 use super::file::memory::MemoryDisk;
-use super::{Block, Codec, CommitError, Fate, Kind, Log, LogConfig, RecoveryReport, Window, WindowLimits};
+use super::{
+    Block, Codec, CommitError, Fate, Kind, Log, LogConfig, RecoveryReport, Settled, Window, WindowLimits,
+};
 use bytes::Bytes;
 use executor::block_on;
 
