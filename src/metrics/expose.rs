@@ -451,6 +451,10 @@ pub(super) fn upload_side_points(page: &mut Page<'_>) {
     page.per_category(|shard, category| shard.categories[category].parked_points.get());
 }
 
+pub(super) fn upload_side_packages(page: &mut Page<'_>) {
+    page.per_category(|shard, category| shard.categories[category].parked_packages.get());
+}
+
 pub(super) fn upload_backlog(page: &mut Page<'_>) {
     page.per_category(|shard, category| shard.categories[category].backlog_points.get());
 }
