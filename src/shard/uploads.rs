@@ -281,6 +281,7 @@ impl HomeLog {
         let sides: Vec<_> = logs.into_iter().map(|(_, log)| log.stats()).collect();
         let parked: u64 = sides.iter().map(|side| side.spooled_points).sum();
         cells.parked_points.set(parked);
+        cells.parked_packages.set(sides.iter().map(|side| side.spooled_frames).sum());
         // What waits in side lanes is spooled as well.
         cells.spooled_points.set(stats.spooled_points + parked);
         cells
