@@ -176,8 +176,8 @@ mod tests {
         assert_eq!(rate(0.0).sample(b"20000"), Verdict::Keep);
         assert_eq!(rate(0.0).sample(b"1"), Verdict::Drop);
         // ff is 255.
-        assert_eq!(rate(0.0255).sample(b"ff"), Verdict::Keep);
-        assert_eq!(rate(0.0254).sample(b"ff"), Verdict::Drop);
+        assert_eq!(rate(0.026).sample(b"ff"), Verdict::Keep);
+        assert_eq!(rate(0.025).sample(b"ff"), Verdict::Drop);
         let id = b"6b02265d00000000012d6fcd95582719";
         assert_eq!(id_number(id), u64::from_be_bytes(*b"95582719"));
         let kept = (0..10_000u64).filter(|id| rate(0.3).sample(id.to_string().as_bytes()) == Verdict::Keep);
