@@ -1,3 +1,5 @@
+//! Datadog tracers: every form of a trace, filters, answers, damage.
+
 use super::*;
 use crate::intake::testing::{Got, Point, Server, documented, mutilate, recorded};
 use crate::intake::tracing::FilterOptions;

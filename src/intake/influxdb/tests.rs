@@ -1,3 +1,5 @@
+//! InfluxDB: lines, errors of both versions, garbage.
+
 use super::*;
 use crate::intake::testing::documented;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! OTLP: the three signals in both forms, answers, damage.
+
 use super::*;
 use crate::intake::testing::{Got, Server, documented, mutilate, recorded};
 use crate::point::Category;

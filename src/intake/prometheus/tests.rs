@@ -1,3 +1,5 @@
+//! Remote write: samples, answers, damage.
+
 use super::*;
 use crate::intake::testing::{documented, mutilate, recorded};
 use crate::point::wire;

@@ -1,3 +1,5 @@
+//! SkyWalking: segments, logs and JVMs in both dialects, answers, damage.
+
 use super::*;
 use crate::intake::Options as IntakeOptions;
 use crate::intake::testing::{Got, Point, Server, documented, mutilate, recorded};

@@ -1,3 +1,5 @@
+//! Zipkin: spans in three forms, answers, damage.
+
 use super::*;
 use crate::intake::testing::{documented, mutilate, recorded};
 use crate::point::wire;
