@@ -3,6 +3,7 @@
 use super::*;
 use crate::intake::Options as IntakeOptions;
 use crate::intake::testing::{Got, Point, Server, documented, mutilate, recorded};
+use crate::intake::tracing::FilterOptions;
 use proptest::prelude::*;
 use serde_json::json;
 
