@@ -69,7 +69,7 @@ fn d1_a_slow_destination_gets_less_at_once_and_each_package_under_one_id() {
     assert_eq!(world.completed().len(), 4400);
     let mut ids = std::collections::BTreeMap::new();
     for seen in world.destination.seen() {
-        assert_eq!(*ids.entry(seqs(&seen.body)).or_insert(seen.id().to_owned()), seen.id());
+        assert_eq!(*ids.entry(seqs(&seen.body)).or_insert_with(|| seen.id().to_owned()), seen.id());
     }
     drop(uploads);
 }
@@ -182,7 +182,7 @@ fn d3_what_cannot_be_told_apart_in_time_dies_together() {
     let world = World::new(vec![numbered_frame(0, "", 0..6000)], 1, |seen, _| {
         match numbers(&seen.body).iter().any(|number| number % 3 == 0) && numbers(&seen.body).len() > 1 {
             true => Say::Status(400),
-            false if numbers(&seen.body)[0] % 3 == 0 => Say::Status(400),
+            false if numbers(&seen.body)[0].is_multiple_of(3) => Say::Status(400),
             false => Say::Status(200),
         }
     });
@@ -230,7 +230,7 @@ fn d5_a_refused_token_of_a_workspace_waits_and_nobody_else_does() {
     assert_eq!(world.books.delivered.get(), 100);
     let mut ids = std::collections::BTreeMap::new();
     for seen in world.destination.seen() {
-        assert_eq!(*ids.entry(seqs(&seen.body)).or_insert(seen.id().to_owned()), seen.id());
+        assert_eq!(*ids.entry(seqs(&seen.body)).or_insert_with(|| seen.id().to_owned()), seen.id());
     }
     assert_eq!(world.books.standing.borrow()[&0].tokens_refused, 0);
     world.sim.run(uploads.stop(S));
@@ -526,7 +526,7 @@ fn d14_the_second_target_takes_over_and_gives_back() {
     assert!(second.last().is_some_and(|at| (455..480).contains(at)), "{:?}", second.last());
     let mut ids = std::collections::BTreeMap::new();
     for seen in &seen {
-        assert_eq!(*ids.entry(seqs(&seen.body)).or_insert(seen.id().to_owned()), seen.id());
+        assert_eq!(*ids.entry(seqs(&seen.body)).or_insert_with(|| seen.id().to_owned()), seen.id());
     }
     world.sim.run(uploads.stop(S));
 }
