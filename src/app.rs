@@ -19,6 +19,7 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use crate::admin::control::{self, Answer, Request};
+use crate::admin::tools;
 use crate::config::{Resolved, Settings};
 use crate::metrics::Registry;
 use crate::rt::wake::Waker;
@@ -120,9 +121,12 @@ fn serve(settings: Settings, source: &Source) -> io::Result<()> {
     loop {
         let data_dir = live.settings.data_dir.clone();
         let owner = Owner::take(&data_dir).map_err(|error| io::Error::other(error.to_string()))?;
-        let control = control::listen(&data_dir)?;
         let mut process = Process::start(live, &bound, &events)?;
-        process.control(control, events.clone())?;
+        match control::listen(&data_dir) {
+            Ok(control) => process.control(control, events.clone())?,
+            // As on a disk that is full to the last byte: data can be taken out of it all the same.
+            Err(error) => tracing::error!(%error, "no control socket: tools cannot speak to this gateway"),
+        }
         let (end, summary) = process.run(&inbox, &mut bound, source, &program, &mut predecessor)?;
         let settled = blocking::settle(SETTLE_PATIENCE);
         match end {
@@ -343,6 +347,7 @@ impl Process {
     fn control(&self, listener: UnixListener, events: flume::Sender<Event>) -> io::Result<()> {
         let orders = self.orders.clone();
         let common = Arc::downgrade(&self.common);
+        let data_dir = self.common.live().settings.data_dir.clone();
         std::thread::Builder::new().name("control".to_owned()).spawn(move || {
             for stream in listener.incoming() {
                 // The process goes on without these shards: another thread listens for the new ones.
@@ -351,7 +356,9 @@ impl Process {
                 }
                 let Ok(stream) = stream else { continue };
                 let (orders, events) = (orders.clone(), events.clone());
-                let served = control::serve(&stream, move |request| answer(request, &events, orders));
+                let data_dir = data_dir.clone();
+                let served =
+                    control::serve(&stream, move |request| answer(request, &events, orders, &data_dir));
                 if let Err(error) = served {
                     tracing::warn!(%error, "the control socket");
                 }
@@ -362,9 +369,9 @@ impl Process {
 }
 
 /// What a request on the control socket comes to.
-fn answer(request: Request, events: &flume::Sender<Event>, _orders: Orders) -> Answer {
+fn answer(request: Request, events: &flume::Sender<Event>, mut orders: Orders, data_dir: &Path) -> Answer {
     if let Request::Tool { job } = request {
-        return Answer::bad(format!("this version knows no such job: {job}"));
+        return tools::serve(job, data_dir, &mut orders);
     }
     let stopping = || Answer::bad("the gateway is stopping");
     let (reply, answer) = flume::bounded(1);

@@ -1,6 +1,7 @@
 //! Arguments, configuration, then [`kitgate::app::run`].
 //!
-//! Exit codes: 0 ended or good, 1 failed, 2 wrong arguments, 78 bad configuration (before any port is opened).
+//! Exit codes: 0 ended or good, 1 failed, 2 wrong arguments, 75 somebody has the data directory and does not answer (try
+//! again), 78 bad configuration (before any port is opened).
 
 use std::{
     path::{Path, PathBuf},
@@ -14,10 +15,15 @@ use kitgate::{
         check,
         control::{self, Request},
         logging, process,
+        tools::{
+            Failure, Tools,
+            arguments::{DlqArguments, SpoolArguments, Where},
+        },
     },
     app,
     config::{Resolved, Surroundings, resolve},
     rt,
+    shard::control::Offline,
 };
 
 /// Per-thread heaps suit one thread a core.
@@ -62,6 +68,10 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// What waits for delivery: see, check, mend, take out, put in, give up.
+    Spool(SpoolArguments),
+    /// What the destination refused for good: see, send again, give up.
+    Dlq(DlqArguments),
     /// Print every option with its default.
     Reference,
     /// Say which version this is.
@@ -109,6 +119,8 @@ fn main() -> ExitCode {
             }
             Err(code) => code,
         },
+        Verb::Spool(given) => tool(&given.place, |tools| tools.spool(&given.verb)),
+        Verb::Dlq(given) => tool(&given.place, |tools| tools.dlq(&given.verb)),
         Verb::Reference => {
             print!("{}", kitgate::config::doc::reference());
             ExitCode::SUCCESS
@@ -118,6 +130,35 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+/// Runs a tool on the data of a configuration, or on a data directory.
+fn tool(place: &Where, run: impl FnOnce(&mut Tools<'_>) -> Result<u8, Failure>) -> ExitCode {
+    let settings = match &place.data_dir {
+        None => loaded(place.config.as_deref()).map(|resolved| resolved.settings),
+        Some(dir) => {
+            let dir = toml::Value::String(dir.display().to_string());
+            reported(resolved("--data-dir", &format!("data_dir = {dir}"))).map(|resolved| resolved.settings)
+        }
+    };
+    let settings = match settings {
+        Ok(settings) => settings,
+        Err(code) => return code,
+    };
+    let mut tools = Tools {
+        settings: &settings,
+        open_offline: |settings| Ok(Box::new(Offline::open(&settings.data_dir, &settings.spool)?)),
+        format: place.format,
+        out: &mut std::io::BufWriter::new(std::io::stdout().lock()),
+        now_ms: process::now_ms(),
+    };
+    run(&mut tools).map_or_else(
+        |failure| {
+            eprintln!("kitgate: {}", failure.text());
+            failure.code().into()
+        },
+        ExitCode::from,
+    )
 }
 
 /// Asks the gateway that runs on the data directory of a configuration.
@@ -144,13 +185,18 @@ fn ask(config: Option<&Path>, request: &Request) -> ExitCode {
 
 /// The settings in `file`; problems go to standard error.
 fn loaded(file: Option<&Path>) -> Result<Resolved, ExitCode> {
-    let resolved = load(file).map_err(|problems| {
-        problems.iter().for_each(|problem| eprintln!("kitgate: {problem}"));
-        ExitCode::from(EXIT_CONFIG)
-    })?;
+    let resolved = reported(load(file))?;
     let name = shown(file);
     resolved.warnings.iter().for_each(|warning| eprintln!("kitgate: warning: {name}:{warning}"));
     Ok(resolved)
+}
+
+/// Problems go to standard error.
+fn reported(resolved: Result<Resolved, Vec<String>>) -> Result<Resolved, ExitCode> {
+    resolved.map_err(|problems| {
+        problems.iter().for_each(|problem| eprintln!("kitgate: {problem}"));
+        ExitCode::from(EXIT_CONFIG)
+    })
 }
 
 fn shown(file: Option<&Path>) -> String {
@@ -166,12 +212,17 @@ fn load(file: Option<&Path>) -> Result<Resolved, Vec<String>> {
             std::fs::read_to_string(file).map_err(|error| vec![format!("cannot read {name}: {error}")])?
         }
     };
+    resolved(&name, &text)
+}
+
+/// The settings in a configuration's text.
+fn resolved(name: &str, text: &str) -> Result<Resolved, Vec<String>> {
     let around = Surroundings {
         var: &|name| std::env::var(name).ok(),
         hostname: &process::hostname(),
         ip: &process::outbound_ip,
         cores: &rt::shard::allowed_cores(),
     };
-    resolve(&text, &around)
+    resolve(text, &around)
         .map_err(|problems| problems.iter().map(|problem| format!("{name}:{problem}")).collect())
 }

@@ -9,6 +9,7 @@ pub mod logging;
 pub mod process;
 pub mod ready;
 pub mod spools;
+pub mod tools;
 
 use crate::metrics::{Process, Registry, expose};
 

@@ -120,6 +120,10 @@ reasons! {
     DropReason {
         /// The capacity policy `evict_oldest` made room.
         Evicted => "evicted",
+        /// Older than the age that the spool keeps.
+        Expired => "expired",
+        /// An operator gave them up: `kitgate spool drop`.
+        Operator => "operator",
         /// The frame that held them is damaged on disk.
         Damaged => "damaged",
         /// The commit failed.

@@ -95,6 +95,7 @@ mod cursor;
 pub mod file;
 mod format;
 mod give_up;
+pub mod inspect;
 mod ledger;
 mod log;
 mod owner;

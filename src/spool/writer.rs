@@ -317,6 +317,7 @@ impl<D: Disk> Log<D> {
             first,
             opened_ms,
             file_bytes,
+            mended: false,
             opened_lived_ms: Some(self.age.get().lived_ms()),
         };
         Ok(Active { id, salt, first, opened_ms, file, file_bytes, position: 0, header: Some(header) })

@@ -34,8 +34,10 @@ use crate::point::Category;
 use crate::sink::archive::Day;
 use crate::spool::{Codec, Kind};
 
-const MAGIC: &[u8; 8] = b"KGDEAD01";
-const HEADER_BYTES: usize = 20;
+/// How a record begins.
+pub const MAGIC: &[u8; 8] = b"KGDEAD01";
+/// What stands before note and data.
+pub const HEADER_BYTES: usize = 20;
 
 /// A note is some hundred bytes, a capped answer and a route.
 const NOTE_BYTES_MAX: usize = 64 << 10;
@@ -290,6 +292,11 @@ fn encode(letter: &DeadLetter, out: &mut Vec<u8>) -> io::Result<()> {
     out.extend_from_slice(&note);
     out.extend_from_slice(&letter.data);
     Ok(())
+}
+
+/// How long the record is that begins like this, all told, and its checksum; none: no record does.
+pub fn record_of(header: &[u8; HEADER_BYTES]) -> Option<(u64, u32)> {
+    Header::read(header).map(|header| (header.record_bytes(), header.crc))
 }
 
 /// Reads the first record of `input` and says how long it is; none when it is torn or damaged.

@@ -82,7 +82,7 @@ use source::Source;
 pub use worker::{Ledger, Standing, Stopped};
 
 /// The folder of dead letters in the data directory.
-const DEAD_DIR: &str = "dead";
+pub const DEAD_DIR: &str = "dead";
 
 /// The archive is on this machine: two windows at a time, one being written while the other is synced.
 const ARCHIVE_WORKERS: usize = 2;

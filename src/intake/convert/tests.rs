@@ -1,3 +1,5 @@
+//! The seam: batches, bounds, compressed bodies, faults.
+
 use super::*;
 use crate::http1::{HeadLimits, HeadOutcome, HeaderSlots, parse_head};
 use crate::intake::Options;
