@@ -121,9 +121,12 @@ fn serve(settings: Settings, source: &Source) -> io::Result<()> {
     loop {
         let data_dir = live.settings.data_dir.clone();
         let owner = Owner::take(&data_dir).map_err(|error| io::Error::other(error.to_string()))?;
-        let control = control::listen(&data_dir)?;
         let mut process = Process::start(live, &bound, &events)?;
-        process.control(control, events.clone())?;
+        match control::listen(&data_dir) {
+            Ok(control) => process.control(control, events.clone())?,
+            // As on a disk that is full to the last byte: data can be taken out of it all the same.
+            Err(error) => tracing::error!(%error, "no control socket: tools cannot speak to this gateway"),
+        }
         let (end, summary) = process.run(&inbox, &mut bound, source, &program, &mut predecessor)?;
         let settled = blocking::settle(SETTLE_PATIENCE);
         match end {

@@ -35,7 +35,7 @@ pub struct Verdict {
     pub unknown_delivered: u64,
     /// Arrived again in a package of the same id: allowed.
     pub again_same_package: u64,
-    /// Poisonous points that arrived again in a package of another id: an operator had them sent again.
+    /// Poisonous points that arrived again after an operator had them sent again.
     pub again_redriven: u64,
     /// Arrived again in a package of another id. **Violation.**
     pub again_other_package: u64,
@@ -171,7 +171,10 @@ fn check_again(account: &Account, v: &mut Verdict) {
         let times = in_package.entry((number, again.package)).or_default();
         *times += 1;
         let deliveries = account.packages.get(again.package as usize).map_or(0, |p| p.deliveries);
-        if *times >= deliveries {
+        if *times >= deliveries && number.is_poisonous() {
+            // Two letters of one point, from before and after a crash.
+            v.again_redriven += 1;
+        } else if *times >= deliveries {
             v.twice_in_package += 1;
             v.example(|| format!("{number:?} is twice in one package"));
         } else {

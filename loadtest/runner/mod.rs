@@ -7,7 +7,7 @@ mod summary;
 
 use std::path::PathBuf;
 
-use crate::ledger::{absent, kill9};
+use crate::ledger::{absent, backlog, full_disk, kill9};
 use crate::shared::{Outcome, system};
 
 use case::{Case, Kind};
@@ -93,6 +93,19 @@ fn one(name: &str, case: &Case, options: &Options) -> Outcome<bool> {
             drain_s: 120,
             ack: "disk".into(),
             config: None,
+            scratch: options.scratch.clone(),
+        }),
+        Kind::FullDisk => full_disk::run(&full_disk::Options {
+            gateway: places(options)?.gateway,
+            seconds: case.load.seconds as u64,
+            connections: case.load.connections.first().copied().unwrap_or(16) as u32,
+            scratch: options.scratch.clone(),
+        }),
+        Kind::Backlog => backlog::run(&backlog::Options {
+            gateway: places(options)?.gateway,
+            bytes: case.load.backlog_bytes,
+            seconds: case.load.seconds as u64,
+            connections: case.load.connections.first().copied().unwrap_or(4) as u32,
             scratch: options.scratch.clone(),
         }),
         Kind::AbsentDestination => absent::run(&absent::Options {

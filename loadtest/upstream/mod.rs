@@ -41,6 +41,9 @@ pub struct Options {
     /// Read and drop bodies; count only what heads say. For benchmarks.
     #[arg(long)]
     pub discard: bool,
+    /// Take larger bodies without a look at their points.
+    #[arg(long, default_value_t = usize::MAX)]
+    pub look_bytes_max: usize,
     /// Status of a success.
     #[arg(long, default_value_t = 204)]
     pub status: u16,
@@ -56,7 +59,16 @@ impl Options {
     /// On free loopback ports, for callers in this process.
     pub fn local() -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { listen: any, control: any, mode: Mode::Fast, discard: false, status: 204, core: None, seed: 1 }
+        Self {
+            listen: any,
+            control: any,
+            mode: Mode::Fast,
+            discard: false,
+            look_bytes_max: usize::MAX,
+            status: 204,
+            core: None,
+            seed: 1,
+        }
     }
 }
 

@@ -302,7 +302,7 @@ impl Server {
     /// Notes the package in the account.
     fn take(&mut self, head: &Head, body: &[u8]) {
         self.shared.points.fetch_add(head.points.unwrap_or(0), Ordering::Relaxed);
-        if self.options.discard {
+        if self.options.discard || body.len() > self.options.look_bytes_max {
             return;
         }
         let mut account = self.shared.account();

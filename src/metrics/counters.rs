@@ -120,6 +120,10 @@ reasons! {
     DropReason {
         /// The capacity policy `evict_oldest` made room.
         Evicted => "evicted",
+        /// Older than the age that the spool keeps.
+        Expired => "expired",
+        /// An operator gave them up: `kitgate spool drop`.
+        Operator => "operator",
         /// The frame that held them is damaged on disk.
         Damaged => "damaged",
         /// The commit failed.
@@ -277,6 +281,8 @@ pub struct CategoryCounters {
     /// Points put into side lanes, ever; and those that are there now, which count as spooled.
     pub points_set_aside: Counter,
     pub parked_points: Gauge,
+    /// Packages there: those for a second destination have no points in the account.
+    pub parked_packages: Gauge,
     /// What of the spooled points waits behind fresh ones, and for how long.
     pub backlog_points: Gauge,
     pub backlog_eta_s: Gauge,
@@ -301,6 +307,7 @@ impl Default for CategoryCounters {
             packages_delivered: Counter::default(),
             points_set_aside: Counter::default(),
             parked_points: Gauge::default(),
+            parked_packages: Gauge::default(),
             backlog_points: Gauge::default(),
             backlog_eta_s: Gauge::default(),
             books: Books::default(),

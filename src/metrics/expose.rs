@@ -419,8 +419,8 @@ pub(super) fn upload_in_flight(page: &mut Page<'_>) {
 
 fn per_target(page: &mut Page<'_>, read: impl Fn(&TargetCounters) -> u64) {
     for (index, name) in TARGETS.iter().enumerate() {
-        // A target that was never sent anything is none.
-        if page.sum(|shard| shard.targets[index].limit.get()) > 0 {
+        // A target that was never sent anything is none, but for the first, which there always is.
+        if index == 0 || page.sum(|shard| shard.targets[index].limit.get()) > 0 {
             let sum = page.sum(|shard| read(&shard.targets[index]));
             page.line("", &[name], None, sum);
         }
@@ -449,6 +449,10 @@ pub(super) fn upload_set_aside(page: &mut Page<'_>) {
 
 pub(super) fn upload_side_points(page: &mut Page<'_>) {
     page.per_category(|shard, category| shard.categories[category].parked_points.get());
+}
+
+pub(super) fn upload_side_packages(page: &mut Page<'_>) {
+    page.per_category(|shard, category| shard.categories[category].parked_packages.get());
 }
 
 pub(super) fn upload_backlog(page: &mut Page<'_>) {

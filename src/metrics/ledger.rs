@@ -74,6 +74,9 @@ mod tests {
         let account = Account::of(&shards, 1);
         assert_eq!(account.in_flight(), 0);
         assert_eq!(account.dropped[DropReason::Damaged as usize], 2);
-        assert_eq!(Account::of(&shards, 0), Account { dropped: vec![0; 4], ..Account::default() });
+        assert_eq!(
+            Account::of(&shards, 0),
+            Account { dropped: vec![0; DropReason::ALL.len()], ..Account::default() }
+        );
     }
 }

@@ -202,6 +202,7 @@ pub static METRICS: &[Metric] = &[
     row("kitgate_upload_tokens_refused", Gauge, &["target"], "Tokens that came with points and that this target refuses; someone has to act.", expose::upload_tokens),
     row("kitgate_upload_set_aside_points_total", Counter, &["category"], "Points put into side lanes, out of the way of the others.", expose::upload_set_aside),
     row("kitgate_upload_side_points", Gauge, &["category"], "Points that wait in side lanes; part of kitgate_points_spooled.", expose::upload_side_points),
+    row("kitgate_upload_side_packages", Gauge, &["category"], "Packages that wait in side lanes, one for each destination that lacks them.", expose::upload_side_packages),
     row("kitgate_upload_backlog_points", Gauge, &["category"], "Points put aside after an outage, sent behind fresh ones; part of kitgate_points_spooled.", expose::upload_backlog),
     row("kitgate_upload_backlog_eta_seconds", Gauge, &["category"], "When they will be gone at the present pace; a year while nothing moves.", expose::upload_eta),
 

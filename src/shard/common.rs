@@ -15,6 +15,8 @@ use crate::metrics::Registry;
 use crate::point::{Category, Compat, GlobalTags};
 use crate::upload;
 
+use super::policy::Board;
+
 /// What a reload replaces, as a whole: a request sees the old or the new, never some of each.
 pub struct Live {
     pub settings: Settings,
@@ -63,6 +65,8 @@ pub struct Common {
     pub big_bodies: AtomicUsize,
     /// Shards that still have requests to finish; homes wait for all of them before they stop.
     pub feeding: AtomicUsize,
+    /// What the logs of all shards hold.
+    pub board: Board,
     stop: OnceLock<Stop>,
     ready: AtomicBool,
     full: [AtomicBool; crate::point::CATEGORY_COUNT],
@@ -78,6 +82,7 @@ impl Common {
             connections: Arc::default(),
             big_bodies: AtomicUsize::new(0),
             feeding: AtomicUsize::new(shards),
+            board: Board::default(),
             stop: OnceLock::new(),
             ready: AtomicBool::new(false),
             full: Default::default(),

@@ -9,6 +9,7 @@
 //! - [`home`]: commits of the categories at home here; [`uploads`]: their logs, and what is taken from them; [`side`]:
 //!   the small logs beside them
 //! - [`books`]: where every point is that was ever made durable; [`control`]: orders from tools; [`change`]: what a reload changes
+//! - [`policy`]: ages, and what all logs together may hold
 //! - [`drain`]: stop in order
 
 pub mod books;
@@ -23,6 +24,7 @@ pub mod home;
 pub mod ingest;
 pub mod lanes;
 pub mod placement;
+pub mod policy;
 pub mod raw;
 pub mod seal;
 pub mod side;
@@ -109,6 +111,7 @@ pub async fn run(parts: ShardParts) -> io::Result<()> {
         homes.push(home);
     }
     spawn(control::serve(orders, homes.clone()));
+    spawn(policy::run(Arc::clone(&common), homes.clone()));
     spawn(Rc::clone(&lanes).run());
 
     // Requests in, uploads out.

@@ -8,14 +8,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Full, SpoolSettings};
+use crate::config::SpoolSettings;
 use crate::metrics::counters::{CategoryCounters, DropReason, ShardCounters};
 use crate::point::Category;
 use crate::rt::time;
 use crate::sink::Refusal;
 use crate::spool::{
     self, Block, CommitError, CommitFailure, Completion, DirectDisk, Fate, FullState, Log, LogConfig,
-    Settled, WhenFull, WindowLimits, fresh_id, package_id,
+    Settled, WindowLimits, fresh_id, package_id,
 };
 use crate::upload::env::RtEnv;
 use crate::upload::side_log::{SideLog, SideLogs};
@@ -26,6 +26,7 @@ use super::Common;
 use super::books;
 use super::control::Held;
 use super::home::{Deliveries, Reporter};
+use super::policy::when_full;
 use super::side::{SIDE_DIR, SideFolders};
 use super::ticket::Progress;
 
@@ -50,10 +51,7 @@ pub fn log_config(settings: &SpoolSettings, category: Category) -> LogConfig {
     LogConfig {
         segment_bytes: settings.segment_bytes,
         capacity_bytes: settings.capacity_bytes(category.name()),
-        when_full: match settings.full {
-            Full::Refuse => WhenFull::Refuse,
-            Full::EvictOldest => WhenFull::EvictOldest,
-        },
+        when_full: when_full(settings),
         tail_bytes_max: settings.tail_cache_bytes,
         spares_max: SPARES_MAX,
         lane_of: books::lane_of,
@@ -248,7 +246,12 @@ impl HomeLog {
             Fate::Delivered => Progress::Delivered,
             Fate::Dead | Fate::Parked => Progress::Failed,
             Fate::Evicted | Fate::Expired | Fate::Dropped => {
-                self.cells().drop_points(DropReason::Evicted, completion.points);
+                let reason = match completion.fate {
+                    Fate::Expired => DropReason::Expired,
+                    Fate::Dropped => DropReason::Operator,
+                    _ => DropReason::Evicted,
+                };
+                self.cells().drop_points(reason, completion.points);
                 Progress::Failed
             }
             Fate::Lost => {
@@ -278,6 +281,7 @@ impl HomeLog {
         let sides: Vec<_> = logs.into_iter().map(|(_, log)| log.stats()).collect();
         let parked: u64 = sides.iter().map(|side| side.spooled_points).sum();
         cells.parked_points.set(parked);
+        cells.parked_packages.set(sides.iter().map(|side| side.spooled_frames).sum());
         // What waits in side lanes is spooled as well.
         cells.spooled_points.set(stats.spooled_points + parked);
         cells
@@ -292,6 +296,12 @@ impl HomeLog {
 }
 
 impl HomeLog {
+    /// Somebody else has changed the log.
+    pub fn look(&self) {
+        self.common.set_full(self.category, self.log.is_full());
+        self.publish();
+    }
+
     /// The same by lanes: more to write, and so not at every turn.
     fn publish_lanes(&self) {
         let sides: Vec<_> = self.sides.logs().into_iter().map(|(_, log)| log.lanes()).collect();

@@ -5,6 +5,7 @@
 //! and by no more than a step at a time, however far the clock went in between. It is kept in the cursor, and every
 //! segment says in its header when it began.
 
+use super::place::PLAUSIBLE_MAX;
 use std::time::Duration;
 
 /// What one look at the clock adds at most. The caller looks every few seconds; a longer pause was no life.
@@ -23,6 +24,7 @@ pub(super) struct Age {
 impl Age {
     /// A log that had lived so long when it was last seen.
     pub(super) fn of(lived_ms: u64) -> Age {
+        let lived_ms = lived_ms.min(PLAUSIBLE_MAX);
         Age { lived_ms, saved_ms: lived_ms, looked_ms: None }
     }
 

@@ -13,13 +13,13 @@
 //!  48  8  points before it                    184 16  frames before the lanes were counted: from, to
 //!  56  8  id of the oldest segment            200  4  how many spans
 //!         that counts                         204  4  how many lanes: the known ones, other, unknown
-//!  64  8  bytes before it                     252  4  CRC32C of 0..252 and of 256..
-//!  72  4  zero                                256 32  each span: end seq, points before it, bytes before it, state
-//!  76  4  CRC32C of 0..76                         72  then each lane: key, committed, gone but as one sum for all
+//!  64  8  bytes before it                     208  8  the log's own time when the newest frame came, ms
+//!  72  4  zero                                252  4  CRC32C of 0..252 and of 256..
+//!  76  4  CRC32C of 0..76                     256 32  each span: end seq, points before it, bytes before it, state
+//!                                                 72  each lane: key, committed, gone as above
 //! ```
 //!
-//! A lane has `8 key, 8 committed, 56 gone`. States of spans: 0 to go out again, 1 done, 2 aside, 3 to go out again, from
-//! what lay aside. The newest intact slot counts. A slot is written only when the one before is durable, and never the
+//! States of spans: 0 to go out again, 1 done, 2 aside, 3 to go out again, from what lay aside. The newest intact slot counts. A slot is written only when the one before is durable, and never the
 //! one that holds the newest durable state; so a torn write costs nothing. Only the sectors that are in use are written.
 //! After a failed write or sync the file is not trusted again: the next state goes to a new file that takes its name. A
 //! lost journal costs duplicates under new ids, never data; the sums begin anew.
@@ -80,6 +80,8 @@ pub(super) struct Sums {
     /// The newest segment at that time.
     pub segment_id_max: u64,
     pub lived_ms: u64,
+    /// When the newest frame came.
+    pub filled_lived_ms: u64,
     pub forgotten: u64,
     pub account: Account,
     pub lanes: Lanes,
@@ -130,7 +132,7 @@ impl Fields<'_> {
         let mut spans = Vec::with_capacity(count);
         for _ in 0..count {
             let end = self.place();
-            if !end.follows(start) || end.seq == start.seq {
+            if !end.follows(start) || end.seq == start.seq || !end.is_plausible() {
                 return Err(SlotError::Unreadable);
             }
             let (state, deferred) = match self.next() {
@@ -183,7 +185,7 @@ impl Cursor {
         out.put(&sums.account.gone);
         out.put(&[sums.lanes.uncounted.start, sums.lanes.uncounted.end]);
         let lanes = sums.lanes.known.len() + 2;
-        out.put(&[self.spans.len() as u64 | (lanes as u64) << 32]);
+        out.put(&[self.spans.len() as u64 | (lanes as u64) << 32, sums.filled_lived_ms]);
         out.at = BODY_AT;
         for span in &self.spans {
             let state = match (span.state, span.deferred) {
@@ -240,6 +242,7 @@ impl Cursor {
         let (segment_id_max, lived_ms, forgotten) = (fields.next(), fields.next(), fields.next());
         let account = Account { committed: 0, gone: std::array::from_fn(|_| fields.next()) };
         let uncounted = fields.next()..fields.next();
+        let filled_lived_ms = u64_at(slot, 208);
         fields.at = BODY_AT;
         let spans = fields.spans(acked, spans)?;
         let mut known: Vec<(LaneKey, Account)> =
@@ -251,11 +254,12 @@ impl Cursor {
         let passed = spans.iter().filter(|span| span.state == SpanState::Done).map(Span::points);
         let passed = passed.fold(acked.points, u64::wrapping_add);
         let read = spans.last().map_or(acked, |span| span.end);
-        if !end.follows(read) || forgotten.wrapping_add(account.gone_points()) != passed {
+        let plausible = end.is_plausible() && acked.is_plausible();
+        if !plausible || !end.follows(read) || forgotten.wrapping_add(account.gone_points()) != passed {
             return Err(SlotError::Unreadable);
         }
         let lanes = Lanes { known, other, unknown, uncounted };
-        let sums = Some(Sums { end, segment_id_max, lived_ms, forgotten, account, lanes });
+        let sums = Some(Sums { end, segment_id_max, lived_ms, filled_lived_ms, forgotten, account, lanes });
         Ok(Cursor { log_id, category: slot[12], generation, acked, segment_floor, spans, sums })
     }
 
@@ -270,6 +274,9 @@ impl Cursor {
         let (generation, acked, segment_floor) = Self::position(&mut fields);
         fields.at = SPANS_AT_V1;
         let spans = fields.spans(acked, count)?;
+        if !acked.is_plausible() {
+            return Err(SlotError::Unreadable);
+        }
         Ok(Cursor { log_id, category: slot[12], generation, acked, segment_floor, spans, sums: None })
     }
 

@@ -28,7 +28,7 @@
 //! first CRC, so that "newer" can be told from "damaged".
 
 use super::block::{Block, Codec, Kind};
-use super::place::Place;
+use super::place::{PLAUSIBLE_MAX, Place};
 
 /// What direct I/O reads and writes in, and what one commit never shares with the next: a torn sector can only hold
 /// frames that nobody was told about.
@@ -181,16 +181,20 @@ impl SegmentHeader {
         if version > VERSION {
             return Err(HeaderError::Newer(version));
         }
+        let first = Place { seq: u64_at(body, 48), points: u64_at(body, 56), bytes: u64_at(body, 64) };
+        if !first.is_plausible() {
+            return Err(HeaderError::Damaged);
+        }
         // Zeros, as the first segments have there, are not their own CRC.
         let lived: [u8; 8] = field(sector, Self::LIVED_AT);
         let lived_known = u32_at(sector, Self::LIVED_CRC_AT) == crc32c::crc32c(&lived);
         Ok(SegmentHeader {
-            opened_lived_ms: lived_known.then(|| u64::from_le_bytes(lived)),
+            opened_lived_ms: lived_known.then(|| u64::from_le_bytes(lived).min(PLAUSIBLE_MAX)),
             category: body[12],
             log_id: field(body, 16),
             segment_id: u64_at(body, 32),
             salt: u64_at(body, 40),
-            first: Place { seq: u64_at(body, 48), points: u64_at(body, 56), bytes: u64_at(body, 64) },
+            first,
             opened_ms: u64_at(body, 72),
             file_bytes: u64_at(body, 80),
             mended: body[13] != 0,
@@ -331,7 +335,7 @@ pub fn head_at(bytes: &[u8], room: u64, salt: u64) -> Step {
     };
     // Only now are the lengths trusted: they stand under the CRC.
     let whole = frame.frame_bytes();
-    if whole as u64 > room || payload_bytes as usize > PAYLOAD_BYTES_MAX {
+    if whole as u64 > room || payload_bytes as usize > PAYLOAD_BYTES_MAX || !frame.place.is_plausible() {
         Step::Nothing
     } else {
         Step::Frame(frame)

@@ -78,7 +78,8 @@ impl<D: Disk> Log<D> {
         }
     }
 
-    /// An operator gives up what is spooled before this number. Windows that are out, or were, stay. Gives the points.
+    /// An operator gives up what is spooled before this number. Windows that are out stay, and those that wait to go out
+    /// again and reach beyond it. Durable when it returns. Gives the points.
     pub async fn drop_before(&self, seq: u64) -> io::Result<u64> {
         let to = self.boundary(seq).await?;
         let shares = self.shares(|| self.ledger.borrow().unsent_before(to)).await;
@@ -155,15 +156,18 @@ impl<D: Disk> Log<D> {
         Vec::new()
     }
 
-    /// The boundary at this frame, or the nearest before it that can be read.
+    /// The boundary at this frame, or the nearest before it that can be read; that of the cursor if all of that is gone.
     async fn boundary(&self, seq: u64) -> io::Result<Place> {
         let readable = self.readable.get();
         if seq >= readable.seq {
             return Ok(readable);
         }
-        let from = match self.ledger.borrow().segment_of(seq) {
-            Some(segment) => segment.first,
-            None => return Err(io::Error::new(io::ErrorKind::NotFound, "no segment has this frame")),
+        let from = {
+            let ledger = self.ledger.borrow();
+            match ledger.segment_of(seq).filter(|_| seq > ledger.acked.seq) {
+                Some(segment) => segment.first,
+                None => return Ok(ledger.acked),
+            }
         };
         let mut boundary = from;
         self.walk(from, readable, |header, _route| {

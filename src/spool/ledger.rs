@@ -402,23 +402,15 @@ impl Ledger {
     /// Takes out the segments that the durable cursor has left behind, and those between them that it says are done with
     /// (behind a stretch that lies aside, they would fill the disk), the active one excepted.
     pub(super) fn retire(&mut self, durable: &[Span]) -> Vec<Segment> {
-        let active = self.segments.back().filter(|_| self.active).map(|segment| segment.id);
-        let acked = self.durable_acked.seq;
-        let done = |segment: &Segment| {
-            segment.end.seq <= acked
-                || durable.iter().any(|span| {
-                    span.state == SpanState::Done
-                        && span.start.seq <= segment.first.seq
-                        && segment.end.seq <= span.end.seq
-                })
-        };
-        let mut retired = Vec::new();
-        let mut at = 0;
-        while let Some(segment) = self.segments.get(at) {
-            if Some(segment.id) != active && done(segment) {
-                retired.extend(self.segments.remove(at));
-            } else {
-                at += 1;
+        let sealed = self.segments.len() - usize::from(self.active && !self.segments.is_empty());
+        let behind = self.segments.partition_point(|segment| segment.end.seq <= self.durable_acked.seq);
+        let mut retired: Vec<Segment> = self.segments.drain(..behind.min(sealed)).collect();
+        for span in durable.iter().filter(|span| span.state == SpanState::Done) {
+            let sealed = self.segments.len() - usize::from(self.active && !self.segments.is_empty());
+            let from = self.segments.partition_point(|segment| segment.first.seq < span.start.seq);
+            let to = self.segments.partition_point(|segment| segment.end.seq <= span.end.seq).min(sealed);
+            if from < to {
+                retired.extend(self.segments.drain(from..to));
             }
         }
         retired

@@ -133,7 +133,10 @@ impl<D: Disk> Log<D> {
                         self.count(|counters| counters.segments_reused += 1);
                         return Ok((spare.file, self.config.segment_bytes));
                     }
-                    Err(error) => tracing::warn!(file = spare.name, %error, "cannot use a spare segment"),
+                    Err(error) => {
+                        tracing::warn!(file = spare.name, %error, "cannot use a spare segment");
+                        self.pool.borrow_mut().discard(spare.name);
+                    }
                 }
             }
             let retired = {
@@ -148,7 +151,15 @@ impl<D: Disk> Log<D> {
                         self.count(|counters| counters.segments_reused += 1);
                         return Ok((file, self.config.segment_bytes));
                     }
-                    Err(error) => tracing::warn!(file = old, %error, "cannot reuse a delivered segment"),
+                    Err(error) => {
+                        tracing::warn!(file = old, %error, "cannot reuse a delivered segment");
+                        self.pool.borrow_mut().discard(old);
+                        // It may have the new name already.
+                        match self.disk.remove(&name).await {
+                            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                            _ => {}
+                        }
+                    }
                 }
             }
         }

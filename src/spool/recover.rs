@@ -188,6 +188,7 @@ pub(super) async fn recover<D: Disk>(
     let end = end.unwrap_or(Place::BIRTH);
     report.cursor_lost = cursor.is_none() && !segments.is_empty();
     let oldest = segments.front().map_or(end, |segment| segment.first);
+    let with_sums = sums.is_some();
     let history_lost = cursor.is_none() && acked.is_some();
     let (acked, spans) = match cursor {
         Some(cursor) => (cursor.acked, VecDeque::from(cursor.spans)),
@@ -206,6 +207,7 @@ pub(super) async fn recover<D: Disk>(
             end,
             segment_id_max: 0,
             lived_ms: 0,
+            filled_lived_ms: 0,
             forgotten: done.fold(acked.points, u64::wrapping_add),
             account: Account::default(),
             lanes: Lanes::default(),
@@ -216,7 +218,9 @@ pub(super) async fn recover<D: Disk>(
         segment.filled_lived_ms = segment.filled_lived_ms.min(lived_ms);
     }
     if let Some(last) = segments.back_mut() {
-        last.filled_lived_ms = lived_ms;
+        // Nothing came since the cursor was written, or nobody knows when.
+        let known = with_sums && last.end.seq <= sums.end.seq;
+        last.filled_lived_ms = if known { sums.filled_lived_ms.min(lived_ms) } else { lived_ms };
     }
     report.windows = spans.iter().filter(|span| span.state == SpanState::Replay).count() as u64;
     let read = spans.back().map_or(acked, |span| span.end);

@@ -325,6 +325,8 @@ impl<D: Disk> Log<D> {
                     run.lose(Some(id), goal);
                     continue;
                 }
+                // What has been read before it goes out; whoever asks next meets the error.
+                Err(_) if limits.is_some() && !run.frames.is_empty() => break,
                 Err(error) => return Err(error),
             };
             reader.failures = (id, 0);
@@ -493,6 +495,7 @@ impl<D: Disk> Log<D> {
                         end: ledger.end,
                         segment_id_max: ledger.segment_id_max,
                         lived_ms: self.age.get().lived_ms(),
+                        filled_lived_ms: ledger.segments.back().map_or(0, |last| last.filled_lived_ms),
                         forgotten: ledger.forgotten,
                         account: ledger.account,
                         lanes: ledger.lanes.clone(),

@@ -368,4 +368,6 @@ impl Link {
 }
 
 #[cfg(test)]
+mod scenario_tests;
+#[cfg(test)]
 mod tests;

@@ -58,6 +58,7 @@ pub struct Faults {
     pub unreadable: Vec<String>,
     /// Openings, renamings and removals.
     pub names_failing: u32,
+    pub opens_failing: u32,
     /// Every operation gives way this many times more, and by chance ten times as many.
     pub slowness: u32,
     /// One operation in so many fails, by chance; 0: none.
@@ -353,6 +354,7 @@ impl Disk for MemoryDisk {
     async fn open(&self, name: &str) -> io::Result<MemoryFile> {
         self.operation().await?;
         self.fail(|faults| &mut faults.names_failing)?;
+        self.fail(|faults| &mut faults.opens_failing)?;
         let file = self.state.borrow().file(name)?;
         Ok(MemoryFile { disk: self.clone(), file })
     }

@@ -291,7 +291,7 @@ fn a_slot_is_read_as_it_was_written_and_every_flipped_bit_is_noticed() {
     assert_eq!(newest.spans.len(), 3);
     let mut slot = vec![0; 3 * 4096];
     assert_eq!(newest.encode(&mut slot), 4096);
-    assert_eq!(Cursor::decode(&slot), Ok(newest.clone()));
+    assert_eq!(Cursor::decode(&slot), Ok(newest));
     let used = 256 + 3 * 32 + 7 * 72;
     for bit in 0..used * 8 {
         let mut damaged = slot.clone();

@@ -59,8 +59,8 @@ pub fn interleave(tasks: Vec<Task>, random: &mut Random, steps: usize, stop: imp
             return Ending::Asleep;
         }
         let wanted = random.below(awake as u64) as usize;
-        let awake = tasks.iter().enumerate().filter(|(_, (_, flag, _))| flag.0.load(Ordering::Relaxed));
-        let Some((at, _)) = awake.skip(wanted).next() else { unreachable!() };
+        let mut awake = tasks.iter().enumerate().filter(|(_, (_, flag, _))| flag.0.load(Ordering::Relaxed));
+        let Some((at, _)) = awake.nth(wanted) else { unreachable!() };
         let (waker, flag, task) = &mut tasks[at];
         flag.0.store(false, Ordering::Relaxed);
         if task.as_mut().poll(&mut Context::from_waker(waker)).is_ready() {

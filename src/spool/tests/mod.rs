@@ -5,13 +5,17 @@ mod books;
 mod capacity;
 mod crashes;
 mod damage;
+mod deferral;
 mod delivery;
 mod direct;
 mod durability;
 mod executor;
 mod faults;
 mod inspect;
+mod policies;
 mod simulation;
+mod startup;
+mod storage;
 
 use super::file::memory::MemoryDisk;
 use super::{

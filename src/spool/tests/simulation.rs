@@ -12,6 +12,7 @@ use super::*;
 use crate::spool::file::memory::{Random, pend};
 use crate::spool::{CommitFailure, WhenFull};
 use std::cell::{Cell, RefCell};
+use std::io::ErrorKind;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -80,7 +81,10 @@ fn live(disk: &MemoryDisk, plan: &Plan, books: &Rc<RefCell<Books>>, random: &mut
                 Err(error) => {
                     match &error.reason {
                         CommitFailure::Full => {}
-                        CommitFailure::Io(_) => assert!(!calm, "{error:?}"),
+                        CommitFailure::Io(cause) => {
+                            let known = cause.kind() == ErrorKind::Other || cause.raw_os_error() == Some(5);
+                            assert!(known && !calm, "{error:?}");
+                        }
                         CommitFailure::TooLarge => panic!("nothing is too large here"),
                     }
                     // The sender comes again.
