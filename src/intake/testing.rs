@@ -81,9 +81,8 @@ impl Server {
             Action::Reply(reply) => return answered(reply),
             Action::Convert(plan) => {
                 let mut body = body.to_vec();
-                let reach = Reach { body_bytes_max: usize::MAX };
                 let body = Padded::pad(&mut body);
-                (convert::run(&plan, body, NOW_NS, &self.settings, &mut self.scratch, reach), plan)
+                (convert::run(&plan, body, NOW_NS, &self.settings, &mut self.scratch, Reach::WHOLE), plan)
             }
             Action::Write(_) | Action::Raw(_) | Action::Metrics(_) => panic!("another protocol's"),
         };

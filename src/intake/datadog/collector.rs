@@ -277,9 +277,16 @@ impl Collector {
     }
 }
 
+/// None that is known is longer.
+const SOURCE_BYTES_MAX: usize = 16;
+
 /// The kind of source that a span's `type` says.
 pub fn source_type(kind: &[u8]) -> Name {
-    match kind.to_ascii_lowercase().as_slice() {
+    let mut lower = [0; SOURCE_BYTES_MAX];
+    let Some(lower) = lower.get_mut(..kind.len()) else { return CUSTOM };
+    lower.copy_from_slice(kind);
+    lower.make_ascii_lowercase();
+    match &*lower {
         b"consul" => APP,
         b".net" | b"datanucleus" | b"django" | b"express" | b"flask" | b"go-gin" | b"graphql"
         | b"hibernate" | b"laravel" | b"soap" | b"spring" => FRAMEWORK,
