@@ -15,3 +15,4 @@ mod layout;
 mod lifecycle;
 mod rum;
 mod smoke;
+mod upload;
