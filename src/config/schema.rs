@@ -606,7 +606,7 @@ pub static TABLES: &[Table] = &[
         &[
             key(
                 "delay",
-                TIME,
+                Kind::Time { zero: true },
                 "\"0s\"",
                 "Not ready any more, and still serving: for load balancers to notice before connections are refused.",
             ),

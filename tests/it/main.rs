@@ -15,4 +15,5 @@ mod layout;
 mod lifecycle;
 mod rum;
 mod smoke;
+mod tools;
 mod upload;
