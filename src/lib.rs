@@ -38,7 +38,7 @@
 //! | 5 | check, encode | [`point::encode`] | the tape, or the JSON or protobuf itself | protobuf in the open block | 400 in strict mode |
 //! | 6 | seal, push | [`shard::lanes`] | the open block | a block in its category's ring | 503 when there is no room for some seconds |
 //! | 7 | commit | [`shard::home`], [`spool`] | blocks | frames on disk, tickets | 503 when the spool is full or the disk fails |
-//! | 8 | package, send | [`upload`] | frames | requests, and the cursor moves behind their answers | nothing: retry, pause, split, dead letter |
+//! | 8 | package, send | [`upload`] | frames | requests, and the cursor moves behind their answers | nothing: retry, pause, split, set aside, dead letter |
 //! | 9 | sink | [`sink`] | a package | request bytes; an answer's meaning | – |
 //!
 //! The path of one request on one screen is [`shard::ingest`]; what a core owns is built in [`shard`].

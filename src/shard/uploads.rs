@@ -57,7 +57,6 @@ pub fn log_config(settings: &SpoolSettings, category: Category) -> LogConfig {
         lane_of: books::lane_of,
         max_age: settings.max_age(category.name()),
         reserve_bytes: settings.reserve_bytes,
-        ..LogConfig::default()
     }
 }
 

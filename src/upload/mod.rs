@@ -5,6 +5,7 @@
 //!      ▲                   one a route           join or    │                                      │
 //!      │                                         convert    └◀─ answer ◀──── sink: what it means ◀─┘
 //!      └── complete ◀── worker: delivered │ retry, pause (gate) │ split │ dead ─▶ dead-letter file
+//!                                         └ set aside ─▶ side lane ─▶ again from there
 //! ```
 //!
 //! - [`source`]: what is taken from; the spool's log, or a script in tests.
@@ -13,17 +14,23 @@
 //! - [`carrier`]: what brings a package to a destination: HTTP over a [`carrier::Transport`], files ([`archive`]), nothing.
 //! - [`worker`]: the workers of a category, and what every outcome does.
 //! - [`gate`], [`retry`]: pauses that all who send to one place share; backoff and `Retry-After`.
-//! - [`dead`]: the dead-letter files.
+//! - [`breaker`], [`concurrency`], [`slots`], [`tokens`]: when a target counts as down, how many requests it gets at once
+//!   and whose turn it is, which tokens it refuses.
+//! - [`failover`]: which of several targets gets the packages, where one is enough.
+//! - [`pace`]: how fast a backlog goes out, and when it will be gone.
+//! - [`dead`]: the dead-letter files; [`ranges`]: which points are in them.
+//! - [`parked`], [`side_log`]: a package in a side lane, and side lanes over the spool's logs.
 //! - [`pool`], [`tls`], [`dns`]: connections.
 //! - [`env`]: clocks, sleep and blocking work as a trait: all but the connections runs in tests on a virtual clock.
 //!
 //! # Promises
 //!
 //! - A package has one id for ever: over retries, restarts and changes of settings (see [`batcher`]).
-//! - A window is completed when each of its frames was answered with 2xx by every target or is synced to a dead-letter
-//!   file. Nothing else moves the cursor, and nothing is dropped.
-//! - What one package meets does not stop the others, unless the destination says so (429, 401, 403).
-//! - Memory is bounded by windows in flight: workers × categories × (window, and its converted form where there is one).
+//! - A window is completed when each of its points was answered with 2xx by every target or is synced to a dead-letter
+//!   file or a side lane. Nothing else moves the cursor, and nothing is dropped.
+//! - What one package meets does not stop the others, unless the destination says so (429; 401 and 403 to its own token).
+//! - Memory is bounded by windows in flight: workers × categories × (window, and its converted form where there is one),
+//!   and a package for each side lane.
 //! - Tokens are in request heads and nowhere else.
 //!
 //! # Starting it on a shard
@@ -94,6 +101,8 @@ pub struct Plan {
     hostname: String,
     dead: DeadLetters,
     tls: Option<Arc<ClientConfig>>,
+    /// Shards that share what is bounded for all.
+    shards: u64,
 }
 
 impl Plan {
@@ -111,6 +120,7 @@ impl Plan {
             hostname: settings.hostname.clone(),
             dead: DeadLetters::new(settings.data_dir.join(DEAD_DIR)),
             tls,
+            shards: settings.shards.len().max(1) as u64,
         })
     }
 
@@ -130,7 +140,7 @@ impl Plan {
                 workers: dataway.workers,
                 retry_min: dataway.retry_delay,
                 retry_max: dataway.retry_delay_max,
-                backlog_bytes_per_s: dataway.backlog_bytes_per_s,
+                backlog_bytes_per_s: dataway.backlog_bytes_per_s.div_ceil(self.shards),
                 failover: dataway.mode == UrlsMode::Failover,
                 ..defaults
             },

@@ -1,14 +1,24 @@
 //! The workers of one category: take a window, make packages, send them, act on the answers, complete the window.
 //!
-//!     take ──▶ prepare ──▶ pass the gates ──▶ attempt ──▶ delivered ─────────────▶ ┐
-//!                 ▲               ▲              │  │ └──▶ dead ──▶ dead-letter file ▶ complete the window
-//!                 │ halves        │ wait         │  │
-//!                 └──── too large ┼──────────────┘  │
-//!                                 └──── retry, pause┘
+//!     take ──▶ prepare ──▶ pass the gates ──▶ attempt ──▶ delivered ───────────────────▶ ┐
+//!                 ▲               ▲            │ │ │ └──▶ dead ──▶ dead-letter file ───▶ complete the window
+//!                 │ halves        │ wait       │ │ └────▶ set aside ──▶ side lane ─────▶ ┘    (and again from there)
+//!                 └──── refused ──┼────────────┘ │
+//!                                 └ retry, pause ┘
 //!
-//! A window is completed when every point in it is delivered or in the dead-letter file, synced. Until then its frames
-//! stay in the spool, whatever happens here. A worker keeps to its window until it is through; as many windows are in
-//! flight as there are workers, so one bad package does not hold up the others.
+//! - `lane`: what the workers of a category share; taking windows, and what lies aside
+//! - `settle`, `pieces`: a package to all its destinations, cut where it is refused
+//! - `deliver`: a package to one destination, until something comes of it; `target`: what is known of that; `aim`: which
+//! - `bury`, `side`: dead letters, and packages that are set aside
+//!
+//! A window is completed when every point in it is delivered, in the dead-letter file or in a side lane, synced. Until
+//! then its frames stay in the spool, whatever happens here. A worker keeps to its window until it is through; as many
+//! windows are in flight as there are workers, and what fails alone is set aside, so that no package holds up the others.
+//!
+//! **Several destinations.** Each gets every package; one that is behind the others, or down, has it set aside in a side
+//! lane of its own, which is its cursor. Or one of them is enough (`failover`): the first that takes data.
+//!
+//! **Fresh first.** What has piled up is put aside in the log itself, and some workers send it at a pace.
 //!
 //! **When to take.** A caught-up worker that took every commit as it comes would send a thousand small requests a second.
 //! So there is one taker at a time, and while something small is under way it waits for that to return and for

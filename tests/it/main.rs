@@ -17,3 +17,4 @@ mod lifecycle;
 mod rum;
 mod smoke;
 mod tools;
+mod upload;

@@ -359,7 +359,11 @@ impl World {
         let config = LogConfig { segment_bytes: 64 << 10, capacity_bytes: 64 << 20, ..LogConfig::default() };
         let id = std::array::from_fn(|_| random.draw() as u8);
         let log = sim.run(Log::open(self.disk.clone(), Category::Logging as u8, id, config.clone()));
-        let log = Rc::new(log.unwrap().0);
+        let Ok((log, _)) = log else {
+            assert!(self.disk.is_dead(), "a log that does not open");
+            return;
+        };
+        let log = Rc::new(log);
         maintain(&sim, Rc::clone(&log));
         let memory = MemorySides { sim: sim.clone(), disks: Rc::clone(&self.sides), logs: Rc::default() };
         let sides = SideLogs::new(memory.clone(), sim.clone(), Category::Logging as u8, &config);

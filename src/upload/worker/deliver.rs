@@ -306,10 +306,10 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
         match (errand.aim, errand.siblings) {
             (Aim::Any, _) if choice.is_probe => Left::Moved,
             (Aim::Any, _) => loop {
-                env.sleep(LOOK_INTERVAL).await;
                 if uploads.active() != choice.target {
                     return Left::Moved;
                 }
+                env.sleep(LOOK_INTERVAL).await;
             },
             (Aim::One(_), Some(siblings)) => {
                 siblings.until_delivered().await;
