@@ -39,6 +39,8 @@ fn changes(before: &Settings, after: &Settings) -> Vec<&'static str> {
         ("global_election_tags", before.global_election_tags != after.global_election_tags),
         ("io", before.auto_timestamp_correction != after.auto_timestamp_correction),
         ("rum", before.rum != after.rum),
+        ("intake.datadog", before.datadog != after.datadog),
+        ("intake.skywalking", before.skywalking != after.skywalking),
         ("destination", before.destination != after.destination),
         ("shutdown", before.shutdown != after.shutdown),
     ];

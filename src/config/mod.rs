@@ -7,8 +7,10 @@
 //!
 //! Nothing here touches a file, a variable or the machine: the caller brings the text and its [`Surroundings`].
 
+mod collectors;
 pub mod doc;
 mod env;
+pub mod pattern;
 mod read;
 mod resolve;
 mod schema;
@@ -16,6 +18,10 @@ pub mod secret;
 mod settings;
 pub mod units;
 
+pub use collectors::{
+    CUSTOMER_TAGS_MAX, DatadogSettings, PATTERN_PREFIX, SkywalkingSettings, TAGS_MAX as COLLECTOR_TAGS_MAX,
+    TraceFilters,
+};
 pub use read::Problem;
 pub use resolve::{Resolved, Surroundings, resolve};
 pub use settings::{

@@ -99,8 +99,8 @@ impl Reader<'_> {
             let line = self.line(name.span().start);
             let name = name.get_ref().as_ref();
             let full = schema::full_name(path, name);
-            if table.is_some_and(|table| table.free) {
-                self.free(line, full, value.get_ref());
+            if let Some(table) = table.filter(|table| table.free) {
+                self.free(line, full, table.lists, value.get_ref());
             } else if let Some(key) = table.and_then(|table| table.find(name)) {
                 // The value may stand on a later line than its name, but the name is what one looks for.
                 match self.value(key, value.get_ref()) {
@@ -121,7 +121,17 @@ impl Reader<'_> {
         }
     }
 
-    fn free(&mut self, line: usize, full: String, value: &DeValue<'_>) {
+    fn free(&mut self, line: usize, full: String, lists: bool, value: &DeValue<'_>) {
+        if lists {
+            let key = Key { name: "", kind: Kind::TextList, default: "", example: false, help: "" };
+            match self.value(&key, value) {
+                Ok(value) => {
+                    self.written.values.insert(full, (line, value));
+                }
+                Err(text) => self.problem(line, format!("{full} {text}")),
+            }
+            return;
+        }
         let leaf = match value {
             DeValue::String(text) => self.expand(text),
             other => Err(format!("must be text, not {}", kind_of(other))),
@@ -346,6 +356,21 @@ impl Written {
             _ => None,
         });
         entries.collect()
+    }
+
+    /// The entries of a free table of lists, sorted by name.
+    pub fn lists(&self, path: &str) -> Vec<(String, Vec<String>)> {
+        let prefix = format!("{path}.");
+        let entries = self.values.iter().filter_map(|(name, (_, value))| match value {
+            Value::List(list) => Some((name.strip_prefix(&prefix)?.to_owned(), list.clone())),
+            _ => None,
+        });
+        entries.collect()
+    }
+
+    /// The line of anything that was written, be it in the schema or a user's own name.
+    pub fn line_of(&self, key: &str) -> Option<usize> {
+        self.values.get(key).map(|(line, _)| *line)
     }
 
     fn find(&self, key: &str) -> Option<&(usize, Value)> {

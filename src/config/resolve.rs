@@ -9,6 +9,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
+    collectors,
     read::{Problem, Shards, Written, read},
     schema,
     secret::{Endpoint, Secret},
@@ -109,6 +110,7 @@ impl Resolver<'_> {
         self.rum(&mut settings);
         set(&mut settings.shutdown.delay, written.time("shutdown.delay"));
         set(&mut settings.shutdown.budget, written.time("shutdown.budget"));
+        self.collectors(&mut settings);
         settings.destination = self.destination(&settings.data_dir);
         self.log(&mut settings);
         settings
@@ -387,6 +389,19 @@ impl Resolver<'_> {
             }
             settings.spool.capacity_bytes_of.retain(|(name, _)| *name != SESSION_REPLAY);
             settings.spool.capacity_bytes_of.push((SESSION_REPLAY, bytes));
+        }
+    }
+
+    fn collectors(&mut self, settings: &mut Settings) {
+        let written = self.written.clone();
+        let mut problems = Vec::new();
+        let mut report = |key: &str, text: String| problems.push((key.to_owned(), text));
+        settings.datadog = collectors::datadog(&written, &mut report);
+        settings.skywalking = collectors::skywalking(&written, &mut report);
+        for (key, text) in problems {
+            // Names in a free table, and tables themselves, are not in the schema.
+            let line = written.line_of(&key);
+            self.problems.push(Problem { line, text: format!("{key} {text}") });
         }
     }
 

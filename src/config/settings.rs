@@ -12,6 +12,7 @@ use std::{
 
 use ipnet::IpNet;
 
+use super::collectors::{DatadogSettings, SkywalkingSettings};
 use super::secret::{Endpoint, Secret};
 use crate::limits;
 
@@ -96,6 +97,8 @@ pub struct Settings {
     pub auto_timestamp_correction: bool,
     pub spool: SpoolSettings,
     pub rum: RumSettings,
+    pub datadog: DatadogSettings,
+    pub skywalking: SkywalkingSettings,
     pub destination: Destination,
     pub shutdown: ShutdownSettings,
     pub log: LogSettings,
@@ -413,6 +416,8 @@ impl Default for Settings {
                 geoip_database: None,
                 isp_database: None,
             },
+            datadog: DatadogSettings::default(),
+            skywalking: SkywalkingSettings::default(),
             destination: Destination::Archive(ArchiveSettings {
                 dir: data_dir.join("archive"),
                 rotate_bytes: 64 << 20,

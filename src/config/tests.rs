@@ -455,6 +455,7 @@ fn every_key_is_used() {
                 (_, Kind::SecretList) => "[\"http://other\"]".to_owned(),
                 (_, Kind::Bool) => (key.default == "false").to_string(),
                 (_, Kind::Integer { .. }) => "3".to_owned(),
+                (_, Kind::Number { .. }) if key.name == "sampling_rate" => "0.5".to_owned(),
                 (_, Kind::Number { .. }) => "3.5".to_owned(),
                 (_, Kind::Size { .. }) => "\"96MiB\"".to_owned(),
                 (_, Kind::Time { .. }) => "\"29s\"".to_owned(),
@@ -496,4 +497,77 @@ fn the_spool_has_ages_priorities_a_total_and_a_reserve() {
     let hours = |hours: u64| Some(Duration::from_secs(hours * 3600));
     assert_eq!(["logging", "rum"].map(|name| spool.max_age(name)), [None, hours(48)]);
     assert_eq!(spool.max_age("metric"), Some(Duration::from_secs(1800)));
+}
+
+#[test]
+fn collectors_are_configured_as_in_datakit() {
+    let text = r#"
+        [intake.datadog]
+        customer_tags = ["team.name", "reg:^usr\\."]
+        omit_err_status = ["404"]
+        trace_128_bit_id = false
+        keep_rare_resource = true
+        max_trace_body = "1MiB"
+        trace_max_spans = 7
+        [intake.datadog.close_resource]
+        "*" = ["^GET /health"]
+        shop = ["a", "b"]
+        [intake.datadog.sampler]
+        sampling_rate = 0.25
+        [intake.datadog.tags]
+        zone = "${TOKEN}"
+        [intake.skywalking]
+        plugins = ["db.type"]
+        ignore_tags = ["^x"]
+        del_message = true
+        [intake.skywalking.sampler]
+        sampling_rate = 0
+    "#;
+    let settings = settings(text);
+    let datadog = &settings.datadog;
+    assert_eq!(datadog.customer_tags, ["team.name", "reg:^usr\\."]);
+    assert_eq!(
+        (datadog.trace_128_bit_id, datadog.body_bytes_max, datadog.trace_max_spans),
+        (false, 1 << 20, 7)
+    );
+    let closed: Vec<(&str, usize)> =
+        datadog.filters.close_resource.iter().map(|(service, list)| (service.as_str(), list.len())).collect();
+    assert_eq!(closed, [("*", 1), ("shop", 2)]);
+    assert_eq!((datadog.filters.sampling_rate, datadog.filters.keep_rare_resource), (Some(0.25), true));
+    assert_eq!(datadog.tags[0].0, "zone");
+    assert_eq!(
+        (settings.skywalking.filters.sampling_rate, settings.skywalking.del_message),
+        (Some(0.0), true)
+    );
+    assert_eq!(Settings::default().datadog, super::DatadogSettings::default());
+}
+
+#[test]
+fn what_collectors_cannot_be_is_said() {
+    for (text, problem) in [
+        (
+            "[intake.datadog]\ncustomer_tags = [\"reg:(\"]",
+            "2: intake.datadog.customer_tags holds \"(\", which is no pattern",
+        ),
+        (
+            "[intake.skywalking]\nignore_tags = [\"[\"]",
+            "2: intake.skywalking.ignore_tags holds \"[\", which is no pattern",
+        ),
+        (
+            "[intake.datadog.close_resource]\nshop = [\"a(\"]",
+            "2: intake.datadog.close_resource.shop holds \"a(\"",
+        ),
+        (
+            "[intake.datadog.close_resource]\nshop = 1",
+            "2: intake.datadog.close_resource.shop must be a list of texts",
+        ),
+        (
+            "[intake.datadog.sampler]\nsampling_rate = 1.5",
+            "2: intake.datadog.sampler.sampling_rate must be between 0 and 1",
+        ),
+        ("[intake.datadog.tags]\n\"\" = \"x\"", " intake.datadog.tags holds a tag without a name"),
+    ] {
+        let problems = problems(text);
+        assert!(problems.iter().any(|it| it.starts_with(problem)), "{text}\n{problems:?}");
+    }
 }

@@ -28,6 +28,9 @@ pub use reply::{ContentType, Cors, Envelope, Reply};
 pub use request::{Clock, Peer, Request};
 pub use settings::{Ack, Compat, Options, Settings, ack_from_name, ack_name, time_correction_default};
 
+#[cfg(test)]
+mod testing;
+
 use crate::http1::Head;
 
 /// What the head of a request asks for.

@@ -221,7 +221,6 @@ pub struct UploadCounters {
     pub answers: [Counter; UPLOAD_ANSWERS.len()],
     pub body_bytes: Counter,
     pub retries: Counter,
-    pub in_flight: Gauge,
     pub latency: Histogram,
 }
 
@@ -233,6 +232,8 @@ pub struct TargetCounters {
     /// How often it has opened; its owner counts.
     pub opened: Gauge,
     pub limit: Gauge,
+    /// Packages sent and not yet answered.
+    pub in_flight: Gauge,
     pub tokens_refused: Gauge,
 }
 

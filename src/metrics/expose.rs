@@ -413,7 +413,8 @@ pub(super) fn upload_bytes(page: &mut Page<'_>) {
 }
 
 pub(super) fn upload_in_flight(page: &mut Page<'_>) {
-    let sum = page.sum(|shard| shard.uploads.in_flight.get());
+    let of = |shard: &ShardCounters| shard.targets.iter().map(|target| target.in_flight.get()).sum();
+    let sum = page.sum(of);
     page.value(sum);
 }
 

@@ -225,6 +225,8 @@ fn intake_options(settings: &Settings) -> io::Result<intake::Options> {
             measurements: settings.rum.measurements.clone(),
             origin_ip_header: settings.rum.origin_ip_header.clone(),
         },
+        datadog: settings.datadog.clone(),
+        skywalking: settings.skywalking.clone(),
         hostname: settings.hostname.clone(),
         ..intake::Options::default()
     })

@@ -25,6 +25,11 @@ use super::ticket::{Progress, Ticket};
 /// An open block takes this much from one body; what has become more goes as blocks of its own.
 const GROWTH_BYTES_MAX: usize = 2 * DIRECT_BODY_BYTES_MAX;
 
+/// Bodies up to this size, decompressed, are converted on their shard: others wait a few milliseconds and no longer.
+/// Larger ones go to another thread, and so do those that become more than this many bytes of points.
+const SHARD_BODY_BYTES_MAX: usize = 1 << 20;
+const POINTS_BYTES_MAX: usize = 4 << 20;
+
 /// What became of a body that was looked at once.
 pub enum Direct {
     Answer(Reply),
@@ -74,7 +79,7 @@ impl Core {
             return Direct::Keep;
         }
         let mut scratch = self.convert_scratch.borrow_mut();
-        let reach = Reach { body_bytes_max: DIRECT_BODY_BYTES_MAX };
+        let reach = Reach { body_bytes_max: DIRECT_BODY_BYTES_MAX, points_bytes_max: POINTS_BYTES_MAX };
         match convert::run(plan, body, time::wall_ns(), &self.common.live().intake, &mut scratch, reach) {
             Err(fault) => Direct::Answer(self.refuse_converted(plan, &fault)),
             Ok(None) => Direct::Keep,
@@ -182,11 +187,11 @@ impl Core {
 /// Handles one request whose body is kept.
 pub async fn store(core: Rc<Core>, plan: Arc<ConvertPlan>, body: OwnedBody) -> Reply {
     let deadline = time::Instant::now() + ROOM_WAIT;
-    let is_small = body.padded().len() <= DIRECT_BODY_BYTES_MAX;
+    let is_small = body.padded().len() <= SHARD_BODY_BYTES_MAX;
     let mut permit = None;
     let done = if is_small {
         let mut scratch = core.convert_scratch.borrow_mut();
-        let reach = Reach { body_bytes_max: DIRECT_BODY_BYTES_MAX };
+        let reach = Reach { body_bytes_max: SHARD_BODY_BYTES_MAX, points_bytes_max: POINTS_BYTES_MAX };
         convert::run(&plan, body.padded(), time::wall_ns(), &core.common.live().intake, &mut scratch, reach)
     } else {
         Ok(None)
@@ -224,8 +229,7 @@ async fn elsewhere(
     // The permit goes with the job: a request that is given up leaves it running, with all its memory.
     let job = move || {
         let mut scratch = Scratch::default();
-        let reach = Reach { body_bytes_max: usize::MAX };
-        let done = convert::run(&its_plan, body.padded(), now_ns, &live.intake, &mut scratch, reach);
+        let done = convert::run(&its_plan, body.padded(), now_ns, &live.intake, &mut scratch, Reach::WHOLE);
         done.map(|done| (done, permit))
     };
     match blocking::run_long(job).await {

@@ -332,6 +332,10 @@ impl Ledger for HomeLog {
         cells.latency.record_ns(took.as_nanos() as u64);
     }
 
+    fn retried(&self, _: Category) {
+        self.counters.uploads.retries.add(1);
+    }
+
     fn delivered(&self, _: Category, points: u64) {
         self.cells().points_delivered.add(points);
         self.cells().packages_delivered.add(1);
@@ -351,6 +355,7 @@ impl Ledger for HomeLog {
         cells.down.set(u64::from(standing.is_down));
         cells.opened.set(standing.opened);
         cells.limit.set(standing.limit as u64);
+        cells.in_flight.set(standing.in_flight as u64);
         cells.tokens_refused.set(standing.tokens_refused as u64);
     }
 

@@ -45,11 +45,14 @@ pub struct SideLogs<K: SideDisks, E> {
     env: E,
     category: u8,
     config: LogConfig,
-    open: RefCell<BTreeMap<String, Rc<SideLog<K::Disk, E>>>>,
+    open: RefCell<Open<K::Disk, E>>,
     opening: Cell<bool>,
     changed: Notify,
     closed: Cell<bool>,
 }
+
+/// Side lanes by their names.
+type Open<D, E> = BTreeMap<String, Rc<SideLog<D, E>>>;
 
 /// One side lane.
 pub struct SideLog<D: Disk, E> {

@@ -95,7 +95,8 @@ mod tests {
         }
         sim.run_to_end();
         // Two, then one at a time.
-        assert_eq!(*log.borrow(), [(0, 0 * S), (1, 0 * S), (2, S), (3, 2 * S), (4, 3 * S), (5, 4 * S)]);
+        let zero = Duration::ZERO;
+        assert_eq!(*log.borrow(), [(0, zero), (1, zero), (2, S), (3, 2 * S), (4, 3 * S), (5, 4 * S)]);
         assert_eq!(slots.taken(), 0);
     }
 

@@ -32,7 +32,8 @@ pub struct Sim {
 struct Inner {
     start: Instant,
     elapsed: Cell<Duration>,
-    tasks: RefCell<BTreeMap<usize, Task>>,
+    /// Each with its waker, which is the same at every poll, as with a real executor.
+    tasks: RefCell<BTreeMap<usize, (Task, Waker)>>,
     next_task: Cell<usize>,
     ready: Arc<Mutex<VecDeque<usize>>>,
     timers: RefCell<BTreeMap<(Duration, usize), Waker>>,
@@ -75,7 +76,8 @@ impl Sim {
 
     pub fn spawn(&self, future: impl Future<Output = ()> + 'static) {
         let task = self.inner.next_task.replace(self.inner.next_task.get() + 1);
-        self.inner.tasks.borrow_mut().insert(task, Box::pin(future));
+        let waker = Waker::from(Arc::new(TaskWaker { task, ready: Arc::clone(&self.inner.ready) }));
+        self.inner.tasks.borrow_mut().insert(task, (Box::pin(future), waker));
         self.inner.ready.lock().unwrap().push_back(task);
     }
 
@@ -116,10 +118,9 @@ impl Sim {
     }
 
     fn poll_task(&self, task: usize) {
-        let Some(mut future) = self.inner.tasks.borrow_mut().remove(&task) else { return };
-        let waker = Waker::from(Arc::new(TaskWaker { task, ready: Arc::clone(&self.inner.ready) }));
+        let Some((mut future, waker)) = self.inner.tasks.borrow_mut().remove(&task) else { return };
         if future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
-            self.inner.tasks.borrow_mut().insert(task, future);
+            self.inner.tasks.borrow_mut().insert(task, (future, waker));
         }
     }
 

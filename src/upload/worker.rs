@@ -118,6 +118,9 @@ pub trait Ledger: 'static {
     /// One request came to an end.
     fn attempt(&self, _category: Category, _status: Option<u16>, _body_bytes: u64, _took: Duration) {}
 
+    /// A package is sent once more.
+    fn retried(&self, _category: Category) {}
+
     /// The destination has these points.
     fn delivered(&self, category: Category, points: u64);
 
@@ -141,8 +144,9 @@ pub struct Standing {
     pub is_down: bool,
     /// How often it has opened.
     pub opened: u64,
-    /// Requests it may have in flight.
+    /// Requests it may have in flight, and those that are.
     pub limit: usize,
+    pub in_flight: usize,
     /// Tokens that came with points and that it refuses.
     pub tokens_refused: usize,
 }

@@ -80,7 +80,7 @@ impl Shown {
             members.map(|(key, value)| (key.clone(), value.clone())).collect()
         };
         let fields = map(&point["fields"]).into_iter().map(|(key, value)| {
-            let value = value.as_str().map_or(value.clone(), |text| message(&key, text));
+            let value = value.as_str().map_or_else(|| value.clone(), |text| message(&key, text));
             (key, value)
         });
         Shown {

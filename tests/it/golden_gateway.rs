@@ -67,9 +67,8 @@ impl Gateway {
 
     fn convert(&mut self, plan: &ConvertPlan, body: &[u8]) -> (intake::Reply, Vec<(Category, Batch)>) {
         let mut body = body.to_vec();
-        let reach = Reach { body_bytes_max: usize::MAX };
         let body = Padded::pad(&mut body);
-        match convert::run(plan, body, NOW_NS, &self.settings, &mut self.converting, reach) {
+        match convert::run(plan, body, NOW_NS, &self.settings, &mut self.converting, Reach::WHOLE) {
             Ok(Some((reply, converted))) => (reply, converted.batches),
             Ok(None) => panic!("a body is never too large for no bound"),
             Err(fault) => (plan.job.refuse(&fault), Vec::new()),

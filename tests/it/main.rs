@@ -11,6 +11,7 @@ mod golden_write;
 mod harness;
 mod hostile;
 mod http_framing;
+mod intakes;
 mod layout;
 mod lifecycle;
 mod rum;

@@ -194,6 +194,9 @@ pub struct Conversion<'a> {
     spare: &'a mut Vec<Batch>,
     out: &'a mut Converted,
     bytes: usize,
+    reach: Reach,
+    /// What came out is more than one call takes on.
+    is_out_of_reach: bool,
 }
 
 impl Conversion<'_> {
@@ -223,7 +226,8 @@ impl Conversion<'_> {
         }
         self.tape.clear();
         let most = options.body_bytes_max.saturating_mul(POINTS_GROWTH_MAX);
-        if self.bytes > most { Err(Fault::TooLarge(most)) } else { Ok(()) }
+        self.is_out_of_reach = self.bytes > self.reach.points_bytes_max;
+        if self.bytes > most || self.is_out_of_reach { Err(Fault::TooLarge(most)) } else { Ok(()) }
     }
 
     /// [`Conversion::flush`] once the tape has become long.
@@ -269,10 +273,17 @@ fn batch_of<'b>(
 pub struct Reach {
     /// Bytes after decompression.
     pub body_bytes_max: usize,
+    /// Bytes of points: the smallest of spans becomes a hundred times as large.
+    pub points_bytes_max: usize,
+}
+
+impl Reach {
+    /// All of it, however long that takes.
+    pub const WHOLE: Reach = Reach { body_bytes_max: usize::MAX, points_bytes_max: usize::MAX };
 }
 
 /// Reads a whole body. The result is the answer for when its points are where they are to be, or `None` where
-/// decompressed it is larger than `reach` and smaller than what is refused.
+/// there is more in it than `reach`, and not so much that it is refused.
 pub fn run(
     plan: &ConvertPlan,
     body: Padded<'_>,
@@ -300,8 +311,14 @@ pub fn run(
                 spare: &mut scratch.spare,
                 out: &mut out,
                 bytes: 0,
+                reach,
+                is_out_of_reach: false,
             };
-            let reply = plan.job.convert(body, &mut cx)?;
+            let reply = match plan.job.convert(body, &mut cx) {
+                Ok(reply) => reply,
+                Err(_) if cx.is_out_of_reach => return Ok(None),
+                Err(fault) => return Err(fault),
+            };
             assert!(scratch.tape.points.is_empty(), "BUG: points were left in the tape");
             out.batches.retain(|(_, batch)| !batch.is_empty());
             Ok(Some((reply, out)))

@@ -1,3 +1,5 @@
+//! The seam: batches, bounds, compressed bodies, faults.
+
 use super::*;
 use crate::http1::{HeadLimits, HeadOutcome, HeaderSlots, parse_head};
 use crate::intake::Options;
@@ -43,7 +45,7 @@ fn plan(encoding: BodyEncoding) -> ConvertPlan {
 fn convert(encoding: BodyEncoding, body: &[u8], reach: usize) -> Result<Option<Converted>, Fault> {
     let settings = Settings::new(Options { body_bytes_max: 1 << 16, ..Options::default() });
     let mut body = body.to_vec();
-    let reach = Reach { body_bytes_max: reach };
+    let reach = Reach { body_bytes_max: reach, ..Reach::WHOLE };
     let done = run(&plan(encoding), Padded::pad(&mut body), 5, &settings, &mut Scratch::default(), reach)?;
     Ok(done.map(|(_, converted)| converted))
 }
@@ -70,6 +72,20 @@ fn large_bodies_become_batches_of_a_size() {
         convert(BodyEncoding::Identity, &vec![b'a'; 64_000], 1),
         Err(Fault::TooLarge(limit)) if limit == 2 << 16
     ));
+}
+
+#[test]
+fn what_becomes_too_much_is_left_for_another_call() {
+    let settings = Settings::new(Options::default());
+    let mut body = vec![b'a'; 4_000];
+    let body = Padded::pad(&mut body);
+    let (plan, mut scratch) = (plan(BodyEncoding::Identity), Scratch::default());
+    let mut run = |points_bytes_max| {
+        let reach = Reach { points_bytes_max, ..Reach::WHOLE };
+        run(&plan, body, 5, &settings, &mut scratch, reach).unwrap().map(|(_, converted)| converted.points())
+    };
+    assert_eq!(run(1_000), None);
+    assert_eq!(run(1_000_000), Some(4_000));
 }
 
 #[test]

@@ -3,64 +3,14 @@
 
 use regex::bytes::Regex;
 
-use crate::intake::tracing::{FilterOptions, Filters, pattern};
+use crate::config::{COLLECTOR_TAGS_MAX as TAGS_MAX, CUSTOMER_TAGS_MAX, PATTERN_PREFIX};
+use crate::intake::tracing::{Filters, pattern};
 
 /// The configuration. Names and meaning are DataKit's (`[inputs.ddtrace]`).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Options {
-    /// Meta keys that become tags, `.` written `_`; with `reg:` before it a pattern of such keys.
-    pub customer_tags: Vec<String>,
-    pub filters: FilterOptions,
-    /// Traces with a web span of such a status are dropped.
-    pub omit_err_status: Vec<String>,
-    /// Ids of 128 bits, where the tracer says the upper half.
-    pub trace_128_bit_id: bool,
-    /// Ids as 16 hexadecimal digits.
-    pub trace_id_64_bit_hex: bool,
-    /// Span ids as 16 hexadecimal digits, as OpenTelemetry writes them.
-    pub compatible_otel: bool,
-    /// No `message`: the whole span as JSON.
-    pub del_message: bool,
-    /// Tags of every point.
-    pub tags: Vec<(String, String)>,
-    /// A larger trace request is refused.
-    pub body_bytes_max: usize,
-    /// Of a trace with more spans the first so many are kept.
-    pub trace_max_spans: usize,
-}
-
-/// Bytes of a trace request: DataKit's documented default.
-pub const BODY_BYTES_MAX_DEFAULT: usize = 32 << 20;
-
-/// Spans of a trace: DataKit's documented default.
-pub const TRACE_MAX_SPANS_DEFAULT: usize = 100_000;
+pub use crate::config::DatadogSettings as Options;
 
 /// Names of tags and fields, customer tags and tags of the configuration included: one bit each says which a point has.
 pub const NAMES_MAX: usize = 256;
-
-/// So many customer tags and tags of the configuration leave room for the others.
-pub const CUSTOMER_TAGS_MAX: usize = 100;
-pub const TAGS_MAX: usize = 32;
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            customer_tags: Vec::new(),
-            filters: FilterOptions::default(),
-            omit_err_status: Vec::new(),
-            trace_128_bit_id: true,
-            trace_id_64_bit_hex: false,
-            compatible_otel: false,
-            del_message: false,
-            tags: Vec::new(),
-            body_bytes_max: BODY_BYTES_MAX_DEFAULT,
-            trace_max_spans: TRACE_MAX_SPANS_DEFAULT,
-        }
-    }
-}
-
-/// The prefix of a pattern among customer tags.
-pub const PATTERN_PREFIX: &str = "reg:";
 
 /// Names of keys and of values that are the same in all points: once at the front of a tape's arena.
 #[derive(Debug, Default)]
@@ -327,9 +277,16 @@ impl Collector {
     }
 }
 
+/// None that is known is longer.
+const SOURCE_BYTES_MAX: usize = 16;
+
 /// The kind of source that a span's `type` says.
 pub fn source_type(kind: &[u8]) -> Name {
-    match kind.to_ascii_lowercase().as_slice() {
+    let mut lower = [0; SOURCE_BYTES_MAX];
+    let Some(lower) = lower.get_mut(..kind.len()) else { return CUSTOM };
+    lower.copy_from_slice(kind);
+    lower.make_ascii_lowercase();
+    match &*lower {
         b"consul" => APP,
         b".net" | b"datanucleus" | b"django" | b"express" | b"flask" | b"go-gin" | b"graphql"
         | b"hibernate" | b"laravel" | b"soap" | b"spring" => FRAMEWORK,

@@ -409,7 +409,7 @@ fn point(
     if has_db_type {
         let meta = span.meta.of(&spans.meta).iter();
         let peer = meta.clone().find(|[key, _]| spans.text(*key, body) == PEER_HOST_KEY);
-        let host = peer.map_or((span_bits(0, 0), 0), |[_, value]| point.place(*value, spans));
+        let host = peer.map_or_else(Default::default, |[_, value]| point.place(*value, spans));
         point.tag(collector::DB_HOST, host);
     }
 

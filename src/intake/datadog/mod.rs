@@ -34,10 +34,7 @@ use super::convert::{BodyEncoding, Conversion, Convert, ConvertPlan, Fault, rout
 use super::reply::{ContentType, cors};
 use super::{Action, Clock, Peer, Reply, Settings};
 
-pub use collector::{
-    BODY_BYTES_MAX_DEFAULT, CUSTOMER_TAGS_MAX, Collector, Options, PATTERN_PREFIX, TAGS_MAX,
-    TRACE_MAX_SPANS_DEFAULT,
-};
+pub use collector::{Collector, Options};
 
 use convert::{ChunkScratch, Request};
 use read::{JsonTraces, Traces};

@@ -205,14 +205,14 @@ mod tests {
     #[test]
     fn texts_stay_where_they_are_unless_they_must_be_changed() {
         let body = "ab€c\u{fffd}".as_bytes().to_vec();
-        let mut bad = body.clone();
+        let mut bad = body;
         bad.push(0xff);
         let mut spans = Spans::default();
         let text = spans.take(2..5, &bad);
         assert_eq!((text.in_body(), spans.text(text, &bad)), (Some(2), "€".as_bytes()));
         let text = spans.take(3..bad.len(), &bad);
         assert_eq!(text.in_body(), None);
-        assert_eq!(spans.text(text, &bad), "\u{fffd}c\u{fffd}\u{fffd}".as_bytes());
+        assert_eq!(spans.text(text, &bad), "\u{fffd}\u{fffd}c\u{fffd}\u{fffd}".as_bytes());
     }
 
     #[test]

@@ -118,10 +118,13 @@ pub fn id(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
+/// A name and a text.
+pub type Named<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
 /// Names and texts that many points share, as many as a point can have.
 #[derive(Debug, Default)]
 pub struct Shared<'a> {
-    pub list: Vec<(Cow<'a, [u8]>, Cow<'a, [u8]>)>,
+    pub list: Vec<Named<'a>>,
 }
 
 impl<'a> Shared<'a> {

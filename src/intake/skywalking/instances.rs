@@ -27,9 +27,12 @@ struct Instance {
     seen_ns: i64,
 }
 
-/// All of them, by service and name.
+/// Service and name.
+type Key = (Vec<u8>, Vec<u8>);
+
+/// All of them.
 #[derive(Debug, Default)]
-pub struct Instances(Mutex<BTreeMap<(Vec<u8>, Vec<u8>), Instance>>);
+pub struct Instances(Mutex<BTreeMap<Key, Instance>>);
 
 fn cut(text: &[u8]) -> Vec<u8> {
     text.get(..TEXT_BYTES_MAX).unwrap_or(text).to_vec()

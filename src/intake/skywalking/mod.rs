@@ -32,27 +32,13 @@ use crate::point::{Category, Compat, Precision};
 use super::convert::{BodyEncoding, Conversion, Convert, ConvertPlan, Fault, route_and_ack};
 use super::protobuf::{self, Message};
 use super::reply::{ContentType, cors};
-use super::tracing::{FilterOptions, Filters, pattern};
+use super::tracing::{Filters, pattern};
 use super::{Action, Clock, Peer, Reply, Settings};
 
 use instances::Instances;
 
-/// Tags of every point that may be configured.
-pub const TAGS_MAX: usize = 32;
-
 /// The configuration. Names and meaning are DataKit's (`[inputs.skywalking]`).
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Options {
-    pub filters: FilterOptions,
-    /// Keys of span tags that name the service of a span.
-    pub plugins: Vec<String>,
-    /// Patterns of span tags that do not become tags.
-    pub ignore_tags: Vec<String>,
-    /// No `message`: the whole span as JSON.
-    pub del_message: bool,
-    /// Tags of every point.
-    pub tags: Vec<(String, String)>,
-}
+pub use crate::config::SkywalkingSettings as Options;
 
 /// [`Options`], compiled, and what is remembered.
 #[derive(Debug)]

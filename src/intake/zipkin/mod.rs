@@ -115,6 +115,9 @@ struct Job {
     compat: Compat,
 }
 
+/// Takes a span, and its JSON where it came as such.
+type Take<'t> = dyn FnMut(Span, Option<&[u8]>) -> Result<(), Fault> + 't;
+
 /// What is known of the spans of a request, by id.
 #[derive(Default)]
 struct Relations {
@@ -139,12 +142,8 @@ impl Relations {
 }
 
 impl Job {
-    /// Calls `take` with each span, and its JSON where it came as such.
-    fn each(
-        &self,
-        body: &[u8],
-        take: &mut dyn FnMut(Span, Option<&[u8]>) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+    /// Calls `take` with each span.
+    fn each(&self, body: &[u8], take: &mut Take<'_>) -> Result<(), Fault> {
         if self.form == Form::Protobuf {
             for field in pb::fields(body) {
                 if let (1, Wire::Len(bytes)) = field? {

@@ -169,6 +169,10 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
                 Either::Second(left) => return Some(left.into()),
             };
             let sent = env.now();
+            self.show(choice.target, state);
+            if tries > 0 || errand.is_side {
+                self.ledger.retried(self.category);
+            }
             let attempt = uploads.carrier.attempt(choice.target, &parcel, &prepared.body).await;
             let (now, status, text) = (env.now(), attempt.status, attempt.text);
             let body_bytes = prepared.body.bytes;
@@ -215,6 +219,7 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
                 Outcome::PauseDestination(after) => {
                     state.log_failure(now, self.category, &package.id, status, &text);
                     state.paused(ended, after, status, permit);
+                    drop(slot);
                     self.failed(choice.target, state);
                     if choice.is_probe {
                         return Some(None);
@@ -225,6 +230,8 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
                     state.log_failure(now, self.category, &package.id, status, &text);
                     permit.passed();
                     lane_permit.pause(now, after);
+                    drop(slot);
+                    self.show(choice.target, state);
                     continue;
                 }
                 Outcome::PauseToken(after) => {
@@ -235,6 +242,7 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
                         state.tokens.borrow_mut().refuse(key, now, after);
                     }
                     state.log_token(now, self.category, &package.id, status, &text);
+                    drop(slot);
                     self.show(choice.target, state);
                     return Some(Some(Verdict::Park(Cause::Token)));
                 }
@@ -266,6 +274,7 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
                 is_down: breaker.down_since().is_some(),
                 opened: breaker.opened(),
                 limit: state.limit(),
+                in_flight: state.slots.taken(),
                 tokens_refused: state.tokens.borrow().refused(),
             },
         );
