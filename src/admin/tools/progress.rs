@@ -75,7 +75,7 @@ impl Progress {
 
     /// Makes the notes durable.
     pub fn store(&self) -> Result<(), Failure> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let folder = self.path.parent().unwrap_or_else(|| Path::new("."));
         let written = || -> io::Result<()> {
             std::fs::create_dir_all(folder)?;
             let new = self.path.with_extension("json.new");

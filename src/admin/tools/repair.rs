@@ -68,7 +68,7 @@ fn repair_log(tools: &Tools<'_>, log: &LogPlace) -> Result<Repaired, Failure> {
             break;
         }
     }
-    let missing = log.view()?.front_gap().map_err(at(&log.dir))?.map_or(Sums::default(), |gap| gap.lost);
+    let missing = log.view()?.front_gap().map_err(at(&log.dir))?.map_or_else(Sums::default, |gap| gap.lost);
     let verdict = match (mended.len(), left) {
         (0, _) => "nothing to repair".to_owned(),
         (count, 0) => format!("{} repaired", shown::count(count as u64, "segment")),

@@ -12,8 +12,9 @@ use super::testing::{MemorySpools, block};
 use super::*;
 use crate::config::secret::Secret;
 use crate::spool::inspect::Export;
-use crate::spool::{Block, LogStats};
+use crate::spool::{Block, Frame, Kind, LogStats};
 use crate::upload::dead::{DeadLetter, DeadLetters, KeptToken, Note};
+use crate::upload::parked::{Head, Parked};
 
 thread_local! {
     /// What is opened where a test says so; tests run on a thread each.
@@ -233,6 +234,51 @@ fn a_replay_that_is_cut_off_goes_on_where_it_was() {
     let (said, _) = replay().unwrap();
     assert_eq!((&said["frames"], &said["frames_known"]), (&(700 - first).into(), &first.into()));
     assert_eq!(committed(Category::Logging).len(), 700);
+}
+
+#[test]
+fn side_lanes_are_seen_and_what_they_park_is_replayed_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, old) = (dir.path().join("data"), dir.path().join("old"));
+    std::fs::create_dir(&data).unwrap();
+    let lane = old.join("side/logging/h-1");
+    std::fs::create_dir_all(&lane).unwrap();
+    std::fs::create_dir_all(old.join("spool/logging")).unwrap();
+    let frames = vec![
+        Frame { seq: 5, block: block(1, POINT, "token=tkn%5Fa") },
+        Frame { seq: 6, block: block(2, b"more", "token=tkn%5Fa") },
+    ];
+    let head = Head {
+        package: "dk_p".to_owned(),
+        first_seq: 5,
+        last_seq: 6,
+        first_point: 0,
+        is_part: false,
+        attempts: 7,
+        history: Vec::new(),
+    };
+    let parked = Parked { head, frames }.block(3).unwrap();
+    let file = std::fs::File::create(lane.join("segment-0000000000000000")).unwrap();
+    let mut export = Export::new(file, Category::Logging as u8, Some([3; 16]));
+    export.block(&parked).unwrap();
+    export.finish().unwrap();
+
+    let (said, code) = run(&old, |tools| tools.spool(&SpoolVerb::Ls)).unwrap();
+    let lanes = said["logs"].as_array().unwrap();
+    assert_eq!((&lanes[1]["side_lane"], &lanes[1]["points"], code), (&"h-1".into(), &3.into(), 0), "{said}");
+    assert_eq!(run(&old, |tools| tools.spool(&SpoolVerb::Verify { category: None })).unwrap().1, 0);
+    let mut text = Vec::new();
+    assert!(!dump::content_lines(&parked, &mut text), "the second block is no points");
+    assert!(text.starts_with(b"m f=7i 5\n"), "the first one is");
+
+    let from = old.clone();
+    let (said, _) = run(&data, |tools| tools.spool(&SpoolVerb::Replay { from, all: false })).unwrap();
+    assert_eq!((&said["frames"], &said["points"]), (&1.into(), &3.into()));
+    let blocks = committed(Category::Logging);
+    let got: Vec<(&[u8], u32, Kind)> =
+        blocks.iter().map(|block| (&block.payload[..], block.points, block.kind)).collect();
+    assert_eq!(got, [(POINT, 1, Kind::Points), (b"more", 2, Kind::Points)]);
+    assert!(blocks.iter().all(|block| &block.route[..] == b"token=tkn%5Fa"));
 }
 
 /// One point `m` with the field `f` = 7 at time 5.

@@ -47,7 +47,7 @@ impl Quarantine {
     pub fn mend(&self, view: &LogView, segment: &SegmentView) -> io::Result<Mended> {
         let path = view.path(segment);
         let quarantined = self.keep(&path, &segment.name)?;
-        let dir = path.parent().unwrap_or(Path::new("."));
+        let dir = path.parent().unwrap_or_else(|| Path::new("."));
         let first = match segment.header {
             HeaderState::Nothing => replaced_first(view, segment)?,
             HeaderState::Intact(_) | HeaderState::Lost => Some(segment.first),

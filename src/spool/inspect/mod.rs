@@ -170,7 +170,8 @@ impl LogView {
 
     /// Looks at one segment file, wherever it lies: in quarantine, or written by a tool. It counts as a whole log.
     pub fn of_file(path: &Path) -> Result<LogView, OpenError> {
-        let dir = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let dir =
+            path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let about = std::fs::metadata(path)?;
         let found = read_header(dir, 0, name, about.len())?

@@ -115,6 +115,7 @@ fn vast(segments: u64, with_cursor: bool) -> MemoryDisk {
             first: place(id),
             opened_ms: 1,
             file_bytes: SEGMENT_BYTES,
+            mended: false,
             opened_lived_ms: Some(id),
         };
         let mut bytes = header.encode().to_vec();
@@ -220,6 +221,7 @@ fn very_large_ids_and_numbers_neither_wrap_nor_wait_for_a_file_that_cannot_be() 
         first: old,
         opened_ms: 1,
         file_bytes: 16 << 10,
+        mended: false,
         opened_lived_ms: Some(u64::MAX),
     };
     let mut bytes = header.encode().to_vec();
