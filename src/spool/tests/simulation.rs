@@ -129,7 +129,101 @@ fn live(disk: &MemoryDisk, plan: &Plan, books: &Rc<RefCell<Books>>, random: &mut
                         continue;
                     }
                 };
-                true
+                books.borrow_mut().sent(&window);
+                if !window.replayed {
+                    assert!(window.first_seq > newest, "out of order: {} behind {newest}", window.first_seq);
+                    newest = window.first_seq;
+                }
+                match random.below(10) {
+                    0 => {
+                        log.give_back(window);
+                        pend(5).await;
+                    }
+                    // Out of order: this one a little later.
+                    1 | 2 if kept.is_none() => kept = Some(window),
+                    what => {
+                        let sent = tags(&window);
+                        let dice = random.draw();
+                        let settle = |seq: u64| match (seq ^ dice) % 11 {
+                            0 => Settled { dead_points: 1, parked_points: 0 },
+                            1 => Settled { dead_points: 1, parked_points: 2 },
+                            2 => Settled { dead_points: 0, parked_points: u32::MAX },
+                            _ => Settled::default(),
+                        };
+                        if what == 3 {
+                            books.borrow_mut().done(&window, settle);
+                            log.complete_each(window, settle);
+                        } else {
+                            let fate = [Fate::Delivered, Fate::Dead, Fate::Parked][(what / 4) as usize];
+                            let all = Settled {
+                                dead_points: if fate == Fate::Dead { u32::MAX } else { 0 },
+                                parked_points: if fate == Fate::Parked { u32::MAX } else { 0 },
+                            };
+                            books.borrow_mut().done(&window, |_| all);
+                            log.complete(window, fate);
+                        }
+                        if random.chance(4) && log.flush().await.is_ok() {
+                            books.borrow_mut().settled.extend(sent);
+                        }
+                    }
+                }
+                if random.chance(3)
+                    && let Some(window) = kept.take()
+                {
+                    books.borrow_mut().done(&window, |_| Settled::default());
+                    log.complete(window, Fate::Delivered);
+                }
+            }
+        }
+    };
+    let maintainer = async {
+        loop {
+            log.maintenance_needed().await;
+            if log.maintain().await.is_err() {
+                // The pause that the shard makes.
+                pend(20).await;
+            }
+        }
+    };
+    let mut of_operator = Random(random.draw());
+    let operator = async {
+        let mut now_ms = 1_000_000_000;
+        while committing.get() {
+            pend(of_operator.below(400) as u32).await;
+            now_ms += of_operator.below(40_000);
+            log.expire(now_ms).await;
+            match of_operator.below(12) {
+                0..=3 => {
+                    log.defer();
+                }
+                4 => {
+                    let seq = log.delivered_through() + of_operator.below(20);
+                    let _ = log.drop_before(seq).await;
+                }
+                5 => {
+                    let _ = log.flush().await;
+                }
+                _ => {}
+            }
+        }
+    };
+    let tasks: Vec<Task> = vec![
+        Box::pin(committer),
+        Box::pin(sender(Random(random.draw()), false)),
+        Box::pin(sender(Random(random.draw()), false)),
+        Box::pin(sender(Random(random.draw()), true)),
+        Box::pin(maintainer),
+        Box::pin(operator),
+    ];
+    if calm {
+        let ending = interleave(tasks, random, STEPS_CALM, || log.closed.get());
+        assert_eq!(ending, Ending::Stopped, "no end of it: {:?}", log.stats());
+        assert_eq!(log.stats().spooled_points, 0);
+    } else {
+        let dead = || disk.is_dead();
+        interleave(tasks, random, STEPS, dead);
+    }
+    true
 }
 
 fn arm(disk: &MemoryDisk, faults: bool, forgets: bool, random: &mut Random) {
@@ -165,13 +259,6 @@ fn flip(disk: &MemoryDisk, random: &mut Random) -> bool {
 
 /// One schedule: a few lives, then a last one in which everything must turn up.
 fn schedule(seed: u64) {
-    if std::env::var("TRACE").is_ok() {
-        let _ = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_max_level(tracing::Level::DEBUG)
-            .with_test_writer()
-            .try_init();
-    }
     let mut random = Random(seed);
     let plan = Plan::draw(&mut random);
     let books = Rc::new(RefCell::new(Books::default()));

@@ -107,7 +107,6 @@ fn vast(segments: u64, with_cursor: bool) -> MemoryDisk {
     };
     for id in 1..=segments {
         let header = SegmentHeader {
-            mended: Default::default(),
             category: CATEGORY,
             log_id: ID,
             segment_id: id,
@@ -213,7 +212,6 @@ fn very_large_ids_and_numbers_neither_wrap_nor_wait_for_a_file_that_cannot_be() 
     let old = Place { seq: (1 << 61) - 1, points: 1 << 61, bytes: 1 << 61 };
     let id = (1 << 61) + 5;
     let header = SegmentHeader {
-        mended: Default::default(),
         category: CATEGORY,
         log_id: ID,
         segment_id: id,
