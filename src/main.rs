@@ -1,15 +1,29 @@
 //! Arguments, configuration, then [`kitgate::app::run`].
 //!
-//! Exit codes: 0 ended or good, 1 failed, 2 wrong arguments, 78 bad configuration (before any port is opened).
+//! Exit codes: 0 ended or good, 1 failed, 2 wrong arguments, 75 somebody has the data directory and does not answer (try
+//! again), 78 bad configuration (before any port is opened).
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use kitgate::{
-    admin::{check, logging, process},
+    admin::{
+        check,
+        control::{self, Request},
+        logging, process,
+        tools::{
+            Failure, Tools,
+            arguments::{DlqArguments, SpoolArguments, Where},
+        },
+    },
     app,
     config::{Resolved, Surroundings, resolve},
     rt,
+    shard::control::Offline,
 };
 
 /// Per-thread heaps suit one thread a core.
@@ -42,6 +56,22 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Have the running gateway read its configuration again: all of it is applied, or nothing.
+    Reload {
+        /// The configuration of that gateway.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Have the running gateway hand over to a new process of the program that now lies at its path.
+    Upgrade {
+        /// The configuration of that gateway.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// What waits for delivery: see, check, mend, take out, put in, give up.
+    Spool(SpoolArguments),
+    /// What the destination refused for good: see, send again, give up.
+    Dlq(DlqArguments),
     /// Print every option with its default.
     Reference,
     /// Say which version this is.
@@ -50,6 +80,9 @@ enum Verb {
         format: Format,
     },
 }
+
+/// An upgrade waits for requests in work and for the new process to recover the spool.
+const ASK_PATIENCE: Duration = Duration::from_secs(180);
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Format {
@@ -60,14 +93,16 @@ enum Format {
 fn main() -> ExitCode {
     process::started_ms();
     match Arguments::parse().verb.unwrap_or(Verb::Run { config: None }) {
-        Verb::Run { config } => match load(config) {
+        Verb::Run { config } => match loaded(config.as_deref()) {
             Ok(Resolved { settings, .. }) => {
                 logging::init(&settings.log);
-                app::run(settings)
+                app::run(settings, &app::Source { file: config, load })
             }
             Err(code) => code,
         },
-        Verb::Check { config } => match load(config) {
+        Verb::Reload { config } => ask(config.as_deref(), &Request::Reload),
+        Verb::Upgrade { config } => ask(config.as_deref(), &Request::Upgrade),
+        Verb::Check { config } => match loaded(config.as_deref()) {
             Ok(Resolved { settings, .. }) => {
                 let existed = settings.data_dir.exists();
                 let findings = app::probe(&settings);
@@ -84,6 +119,8 @@ fn main() -> ExitCode {
             }
             Err(code) => code,
         },
+        Verb::Spool(given) => tool(&given.place, |tools| tools.spool(&given.verb)),
+        Verb::Dlq(given) => tool(&given.place, |tools| tools.dlq(&given.verb)),
         Verb::Reference => {
             print!("{}", kitgate::config::doc::reference());
             ExitCode::SUCCESS
@@ -95,26 +132,97 @@ fn main() -> ExitCode {
     }
 }
 
-/// The settings in `file`; problems go to standard error as `file:line: what`.
-fn load(file: Option<PathBuf>) -> Result<Resolved, ExitCode> {
-    let name = file.as_ref().map_or_else(|| "embedded default".to_owned(), |file| file.display().to_string());
+/// Runs a tool on the data of a configuration, or on a data directory.
+fn tool(place: &Where, run: impl FnOnce(&mut Tools<'_>) -> Result<u8, Failure>) -> ExitCode {
+    let settings = match &place.data_dir {
+        None => loaded(place.config.as_deref()).map(|resolved| resolved.settings),
+        Some(dir) => {
+            let dir = toml::Value::String(dir.display().to_string());
+            reported(resolved("--data-dir", &format!("data_dir = {dir}"))).map(|resolved| resolved.settings)
+        }
+    };
+    let settings = match settings {
+        Ok(settings) => settings,
+        Err(code) => return code,
+    };
+    let mut tools = Tools {
+        settings: &settings,
+        open_offline: |settings| Ok(Box::new(Offline::open(&settings.data_dir, &settings.spool)?)),
+        format: place.format,
+        out: &mut std::io::BufWriter::new(std::io::stdout().lock()),
+        now_ms: process::now_ms(),
+    };
+    run(&mut tools).map_or_else(
+        |failure| {
+            eprintln!("kitgate: {}", failure.text());
+            failure.code().into()
+        },
+        ExitCode::from,
+    )
+}
+
+/// Asks the gateway that runs on the data directory of a configuration.
+fn ask(config: Option<&Path>, request: &Request) -> ExitCode {
+    let data_dir = match loaded(config) {
+        Ok(resolved) => resolved.settings.data_dir,
+        Err(code) => return code,
+    };
+    match control::call(&data_dir, request, ASK_PATIENCE) {
+        Ok(answer) if answer.ok => {
+            println!("{}", answer.text);
+            ExitCode::SUCCESS
+        }
+        Ok(answer) => {
+            eprintln!("kitgate: {}", answer.text);
+            EXIT_FAILED.into()
+        }
+        Err(error) => {
+            eprintln!("kitgate: {}: {error}", data_dir.display());
+            EXIT_FAILED.into()
+        }
+    }
+}
+
+/// The settings in `file`; problems go to standard error.
+fn loaded(file: Option<&Path>) -> Result<Resolved, ExitCode> {
+    let resolved = reported(load(file))?;
+    let name = shown(file);
+    resolved.warnings.iter().for_each(|warning| eprintln!("kitgate: warning: {name}:{warning}"));
+    Ok(resolved)
+}
+
+/// Problems go to standard error.
+fn reported(resolved: Result<Resolved, Vec<String>>) -> Result<Resolved, ExitCode> {
+    resolved.map_err(|problems| {
+        problems.iter().for_each(|problem| eprintln!("kitgate: {problem}"));
+        ExitCode::from(EXIT_CONFIG)
+    })
+}
+
+fn shown(file: Option<&Path>) -> String {
+    file.map_or_else(|| "embedded default".to_owned(), |file| file.display().to_string())
+}
+
+/// The settings in `file`, or what is wrong with it, as `file:line: what`.
+fn load(file: Option<&Path>) -> Result<Resolved, Vec<String>> {
+    let name = shown(file);
     let text = match file {
         None => String::new(),
-        Some(file) => std::fs::read_to_string(&file).map_err(|error| {
-            eprintln!("kitgate: cannot read {name}: {error}");
-            ExitCode::from(EXIT_CONFIG)
-        })?,
+        Some(file) => {
+            std::fs::read_to_string(file).map_err(|error| vec![format!("cannot read {name}: {error}")])?
+        }
     };
+    resolved(&name, &text)
+}
+
+/// The settings in a configuration's text.
+fn resolved(name: &str, text: &str) -> Result<Resolved, Vec<String>> {
     let around = Surroundings {
         var: &|name| std::env::var(name).ok(),
         hostname: &process::hostname(),
         ip: &process::outbound_ip,
         cores: &rt::shard::allowed_cores(),
     };
-    let resolved = resolve(&text, &around).map_err(|problems| {
-        problems.iter().for_each(|problem| eprintln!("kitgate: {name}:{problem}"));
-        ExitCode::from(EXIT_CONFIG)
-    })?;
-    resolved.warnings.iter().for_each(|warning| eprintln!("kitgate: warning: {name}:{warning}"));
-    Ok(resolved)
+    resolve(text, &around)
+        .map_err(|problems| problems.iter().map(|problem| format!("{name}:{problem}")).collect())
 }

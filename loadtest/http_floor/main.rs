@@ -93,15 +93,15 @@ fn main() -> std::io::Result<()> {
         let context = Rc::new(ConnContext {
             buffers: Buffers::new(),
             gate: Gate::new(Arc::new(AtomicUsize::new(0)), CONNECTIONS_MAX),
-            limits: ConnLimits {
+            limits: std::cell::Cell::new(ConnLimits {
                 head: HeadLimits::default(),
                 head_timeout: minute,
                 body_timeout: minute,
                 write_timeout: minute,
                 idle_timeout: 10 * minute,
-            },
+            }),
         });
-        accept(listener, "floor", service, context).await;
+        accept(listener, "floor", service, context, Rc::default()).await;
         Ok(())
     })?;
     handle.join()?

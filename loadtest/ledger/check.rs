@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::point::Number;
 use super::sent::{Fate, Range};
 use crate::upstream::account::{Account, Faults};
 
@@ -34,6 +35,8 @@ pub struct Verdict {
     pub unknown_delivered: u64,
     /// Arrived again in a package of the same id: allowed.
     pub again_same_package: u64,
+    /// Poisonous points that arrived again after an operator had them sent again.
+    pub again_redriven: u64,
     /// Arrived again in a package of another id. **Violation.**
     pub again_other_package: u64,
     /// Twice within one package. **Violation.**
@@ -71,10 +74,25 @@ impl Verdict {
 
 /// How many acknowledged points have not arrived yet.
 pub fn missing(sent: &[Range], account: &Account) -> u64 {
-    sent.iter()
-        .filter(|range| range.fate == Fate::Acknowledged)
-        .map(|range| u64::from(range.count) - seen(account, range))
-        .sum()
+    acknowledged(sent).map(|range| u64::from(range.count) - seen(account, range)).sum()
+}
+
+/// The same without poisonous points, which a destination that knows them never takes.
+pub fn missing_good(sent: &[Range], account: &Account) -> u64 {
+    let incomplete = acknowledged(sent).filter(|range| seen(account, range) < u64::from(range.count));
+    let missing = |range: &Range| {
+        let stream = account.streams.get(&(range.run, range.conn));
+        let is_there =
+            |seq: u32| stream.and_then(|s| s.get(seq as usize)).is_some_and(|package| *package != 0);
+        let number = |seq| Number { run: range.run, conn: range.conn, seq };
+        let all = range.first..range.first + range.count;
+        all.filter(|seq| !is_there(*seq) && !number(*seq).is_poisonous()).count() as u64
+    };
+    incomplete.map(missing).sum()
+}
+
+fn acknowledged(sent: &[Range]) -> impl Iterator<Item = &Range> {
+    sent.iter().filter(|range| range.fate == Fate::Acknowledged)
 }
 
 fn seen(account: &Account, range: &Range) -> u64 {
@@ -132,11 +150,15 @@ pub fn check(sent: &[Range], account: &Account) -> Verdict {
 
 /// A point may come once in every delivery of the package it first came in, and nowhere else.
 fn check_again(account: &Account, v: &mut Verdict) {
-    let mut in_package: HashMap<(super::point::Number, u32), u32> = HashMap::new();
+    let mut in_package: HashMap<(Number, u32), u32> = HashMap::new();
     for again in &account.again {
         let number = again.number;
         let first = account.streams.get(&(number.run, number.conn)).and_then(|s| s.get(number.seq as usize));
         let first = first.copied().unwrap_or(0);
+        if first != again.package + 1 && number.is_poisonous() {
+            v.again_redriven += 1;
+            continue;
+        }
         if first != again.package + 1 {
             v.again_other_package += 1;
             let id =
@@ -149,7 +171,10 @@ fn check_again(account: &Account, v: &mut Verdict) {
         let times = in_package.entry((number, again.package)).or_default();
         *times += 1;
         let deliveries = account.packages.get(again.package as usize).map_or(0, |p| p.deliveries);
-        if *times >= deliveries {
+        if *times >= deliveries && number.is_poisonous() {
+            // Two letters of one point, from before and after a crash.
+            v.again_redriven += 1;
+        } else if *times >= deliveries {
             v.twice_in_package += 1;
             v.example(|| format!("{number:?} is twice in one package"));
         } else {
@@ -179,8 +204,12 @@ impl fmt::Display for Verdict {
         writeln!(f, "  answer unknown    {:>10}, delivered {}", self.unknown, self.unknown_delivered)?;
         writeln!(
             f,
-            "  duplicated: same package id {}, OTHER PACKAGE ID {}, WITHIN A PACKAGE {}; INVENTED {}",
-            self.again_same_package, self.again_other_package, self.twice_in_package, self.invented
+            "  duplicated: same package id {}, redriven poison {}, OTHER PACKAGE ID {}, WITHIN A PACKAGE {}; INVENTED {}",
+            self.again_same_package,
+            self.again_redriven,
+            self.again_other_package,
+            self.twice_in_package,
+            self.invented
         )?;
         let x = &self.faults;
         writeln!(
@@ -205,7 +234,6 @@ impl fmt::Display for Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::point::Number;
     use crate::upstream::account::Again;
 
     fn range(first: u32, count: u32, fate: Fate) -> Range {

@@ -79,6 +79,8 @@ pub struct Progress {
     pub other_ack: AtomicU64,
     /// Requests without an answer within [`ANSWER_PATIENCE`]. **Violation.**
     pub unanswered: AtomicU64,
+    /// Set by the driver: some of the points are poisonous from now on.
+    pub poison: AtomicBool,
 }
 
 /// Running connections.
@@ -200,8 +202,14 @@ impl Sender {
             count *= LARGE_FACTOR as u32;
         }
         let mut text = String::with_capacity(count as usize * 200);
+        let poison = self.progress.poison.load(Ordering::Relaxed);
         for seq in first..first + count {
-            point::write(&mut text, &self.category, Number { run: self.options.run, conn: self.conn, seq });
+            point::write(
+                &mut text,
+                &self.category,
+                Number { run: self.options.run, conn: self.conn, seq },
+                poison,
+            );
         }
         let gzip = self.random.chance(self.options.gzip_share);
         let body = if gzip {

@@ -72,6 +72,22 @@ impl Gateway {
         Ok((server, took))
     }
 
+    /// Runs one of the gateway's tools; what it printed.
+    pub fn tool(&self, arguments: &[&str]) -> Outcome<String> {
+        let output = std::process::Command::new(&self.binary)
+            .args(arguments)
+            .arg("--config")
+            .arg(&self.config)
+            .output()
+            .map_err(|e| format!("{}: {e}", self.binary.display()))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.success() {
+            return Ok(text);
+        }
+        let error = String::from_utf8_lossy(&output.stderr);
+        Err(format!("{}: {}: {text}{error}", arguments.join(" "), output.status).into())
+    }
+
     /// `/metrics`, for a look at the gateway's own ledger.
     pub fn metrics(&self) -> Outcome<String> {
         let (status, body) = http::call(self.address, "GET", "/metrics")?;

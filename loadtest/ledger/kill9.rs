@@ -1,16 +1,20 @@
 //! kill -9 at random instants under load, again and again; then everything acknowledged must have arrived.
 //!
-//! The destination changes its manners every round: an answer may be late, refused, or lost after the package was
-//! taken, so that packages are in every state when the process dies. One kill in ten falls into the start-up itself.
+//! The destination is there and gone in the first third, slow in the second, and poisonous in the last, where it refuses
+//! some points for ever; all the time answers may be late, refused, or lost after the package was taken, so that packages
+//! are in every state when the process dies. One kill in ten falls into the start-up itself. Afterwards the gateway's own
+//! ledger is compared with what client and destination know, and what was refused is sent again from the dead letters.
 
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::books::{Books, STATES};
 use super::check::{self, Verdict};
 use super::client::{self, Fleet};
 use super::gateway::{self, Gateway};
+use super::point;
 use crate::shared::child::{Scratch, free_port};
 use crate::shared::random::Random;
 use crate::shared::{Outcome, system};
@@ -24,6 +28,8 @@ const DURING_START: f64 = 0.1;
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// After everything has arrived, duplicates get this long to show up.
 const GRACE: Duration = Duration::from_secs(2);
+/// A round is so many stretches of the destination's manners.
+const TURNS: u32 = 4;
 /// The share of failing answers, and of answers that are lost, in rounds that have them.
 const TROUBLE_SHARE: f64 = 0.3;
 
@@ -48,6 +54,9 @@ pub struct Options {
     /// Connections.
     #[arg(long, default_value_t = 32)]
     pub connections: u32,
+    /// Pause between a connection's requests, at most, in milliseconds.
+    #[arg(long, default_value_t = 10)]
+    pub pause_ms_max: u64,
     /// Patience for the backlog at the end, in seconds.
     #[arg(long, default_value_t = 120)]
     pub drain_s: u64,
@@ -89,16 +98,21 @@ fn rounds(options: &Options, seed: u64, scratch: &Scratch) -> Outcome<bool> {
         connections: options.connections,
         categories: ["metric", "logging", "tracing", "object"].map(str::to_owned).to_vec(),
         points_max: 40,
-        pause_ms_max: 10,
+        pause_ms_max: options.pause_ms_max,
         gzip_share: 0.2,
         query: format!("ack={}", options.ack),
         seed,
         core: None,
     });
     let (mut starts_ms, mut kills_at_start) = (Vec::new(), 0);
+    let mut resident = Vec::new();
     for round in 0..options.rounds {
-        let mode = manners(&mut random);
-        upstream.shared().set_mode(mode.clone());
+        let phase = Phase::of(round, options.rounds);
+        if phase == Phase::Poisonous && upstream.shared().poison().is_none() {
+            upstream.shared().set_poison(Some(point::POISON));
+            fleet.progress().poison.store(true, Ordering::Relaxed);
+        }
+        upstream.shared().set_mode(manners(phase, &mut random));
         if random.chance(DURING_START) {
             let mut server = gateway.spawn()?;
             std::thread::sleep(Duration::from_micros(random.range(0, 60_000)));
@@ -112,19 +126,31 @@ fn rounds(options: &Options, seed: u64, scratch: &Scratch) -> Outcome<bool> {
         }
         let (mut server, took) = gateway.start().map_err(|e| format!("round {round}: {e}"))?;
         starts_ms.push(took.as_secs_f64() * 1e3);
-        std::thread::sleep(Duration::from_millis(random.range(options.round_ms_min, options.round_ms_max)));
+        let length = random.range(options.round_ms_min, options.round_ms_max);
+        for _ in 0..TURNS {
+            std::thread::sleep(Duration::from_millis(length) / TURNS);
+            if phase == Phase::Flapping {
+                upstream.shared().set_mode(manners(phase, &mut random));
+            }
+        }
         if let Some(status) = server.exited()? {
             return Err(format!("round {round}: it ended by itself ({status}): {}", server.log_tail()).into());
         }
-        server.kill()?;
         if (round + 1) % 10 == 0 || round + 1 == options.rounds {
+            let books = Books::read(&gateway.metrics()?)?;
+            resident.push(books.resident_bytes);
             println!(
-                "round {:>3}: {} points acknowledged, {} arrived",
+                "round {:>4}: {} points acknowledged, {} arrived; {} MiB; {books}",
                 round + 1,
                 fleet.progress().acknowledged.load(Ordering::Relaxed),
-                upstream.shared().account().ledger_points
+                upstream.shared().account().ledger_points,
+                books.resident_bytes >> 20
             );
+            if !books.unbalanced.is_empty() {
+                return Err(format!("round {round}: the gateway's ledger does not balance: {books}").into());
+            }
         }
+        server.kill()?;
     }
 
     upstream.shared().set_mode(Mode::Fast);
@@ -135,14 +161,35 @@ fn rounds(options: &Options, seed: u64, scratch: &Scratch) -> Outcome<bool> {
         (read(&p.other_ack), read(&p.refused_for_ever), read(&p.unanswered), read(&p.without_retry_after))
     };
     let (sent, remarks) = fleet.finish()?;
-    let drained = drain(&upstream, &sent, Duration::from_secs(options.drain_s));
+    let patience = Duration::from_secs(options.drain_s);
+    let drained = until(patience, || Ok(check::missing_good(&sent, &upstream.shared().account()) == 0))?;
+    let mut books = Books::default();
+    let settled = until(patience, || {
+        books = Books::read(&gateway.metrics()?)?;
+        Ok(books.is_settled())
+    })?;
     std::thread::sleep(GRACE);
-    let metrics = gateway.metrics().unwrap_or_else(|e| format!("{e}"));
-    std::fs::write(scratch.path().join("metrics.txt"), metrics)?;
+    let delivered = upstream.shared().account().ledger_points;
+    let exact = Exact {
+        taken: books.of("taken") >= fleet_acknowledged(&sent),
+        delivered: books.of("delivered") == delivered,
+    };
+    std::fs::write(scratch.path().join("metrics.txt"), gateway.metrics().unwrap_or_else(|e| format!("{e}")))?;
     let stop = server.stop(STOP_PATIENCE)?;
-    // A clean stop leaves nothing that a further start would send under another id.
+    // A clean stop leaves nothing that a further start would send under another id, and the ledger as it was.
     let (mut server, _) = gateway.start()?;
     std::thread::sleep(GRACE);
+    let kept = Books::read(&gateway.metrics()?)?;
+    let same = STATES.iter().all(|state| kept.of(state) == books.of(state));
+    // What was refused for ever is in the dead-letter files, all of it: sent again by hand, it arrives.
+    let mut redriven = Some(Duration::ZERO);
+    if upstream.shared().poison().is_some() {
+        upstream.shared().set_poison(None);
+        let told = gateway.tool(&["dlq", "redrive", "--all"])?;
+        println!("dlq redrive --all: {}", told.lines().last().unwrap_or_default());
+        redriven = until(patience, || Ok(check::missing(&sent, &upstream.shared().account()) == 0))?;
+        std::thread::sleep(GRACE);
+    }
     server.stop(STOP_PATIENCE)?;
 
     let verdict: Verdict = check::check(&sent, &upstream.shared().account());
@@ -154,6 +201,22 @@ fn rounds(options: &Options, seed: u64, scratch: &Scratch) -> Outcome<bool> {
         starts_ms.get(starts_ms.len() / 2).copied().unwrap_or(0.0),
         starts_ms.last().copied().unwrap_or(0.0)
     );
+    println!("the gateway's ledger: {books}");
+    println!(
+        "  settled after {}; as many taken as acknowledged: {}; delivered is what arrived ({delivered}): {}; the same \
+         after a restart: {same}; poison sent again arrived after {}",
+        in_words(settled),
+        exact.taken,
+        exact.delivered,
+        in_words(redriven)
+    );
+    let flat = is_flat(&resident);
+    println!(
+        "resident memory: first {} MiB, last {} MiB, most {} MiB; flat: {flat}",
+        resident.first().unwrap_or(&0) >> 20,
+        resident.last().unwrap_or(&0) >> 20,
+        resident.iter().max().unwrap_or(&0) >> 20
+    );
     println!("backlog gone after {}; clean stop: {}", in_words(drained), end_in_words(stop));
     println!(
         "answers that must not be: 4xx {refused_for_ever}, another ack than asked {other_ack}, none {unanswered}, 503 \
@@ -163,17 +226,79 @@ fn rounds(options: &Options, seed: u64, scratch: &Scratch) -> Outcome<bool> {
     println!("{}", system::describe());
     let clean = stop.is_some_and(|status| status.success());
     let answers = other_ack + refused_for_ever + unanswered + without_retry_after == 0;
-    Ok(verdict.holds() && verdict.acknowledged > 0 && drained.is_some() && clean && answers)
+    let ledger = settled.is_some() && exact.taken && exact.delivered && same && redriven.is_some();
+    Ok(verdict.holds() && verdict.acknowledged > 0 && drained.is_some() && clean && answers && ledger && flat)
 }
 
-/// How the destination behaves in a round.
-fn manners(random: &mut Random) -> Mode {
-    match random.range(0, 9) {
-        0 => Mode::Absent,
-        1 => Mode::Slow(Duration::from_millis(random.range(1, 300))),
-        2 => Mode::Failing { status: 503, share: TROUBLE_SHARE },
-        3 | 4 => Mode::Forgetful(TROUBLE_SHARE),
-        5 => Mode::Silent,
+/// What the gateway's ledger says against what the client and the destination know.
+struct Exact {
+    taken: bool,
+    delivered: bool,
+}
+
+fn fleet_acknowledged(sent: &[super::sent::Range]) -> u64 {
+    let acknowledged = sent.iter().filter(|range| range.fate == super::sent::Fate::Acknowledged);
+    acknowledged.map(|range| u64::from(range.count)).sum()
+}
+
+/// Whether memory stays where it is: no look finds much more than the middle one.
+fn is_flat(resident: &[u64]) -> bool {
+    const MARGIN_BYTES: u64 = 64 << 20;
+    let mut sorted = resident.to_vec();
+    sorted.sort_unstable();
+    let (Some(middle), Some(most)) = (sorted.get(sorted.len() / 2), sorted.last()) else { return true };
+    *most <= 2 * middle + MARGIN_BYTES
+}
+
+/// Waits until something holds; how long that took, if it came to pass.
+fn until(patience: Duration, mut holds: impl FnMut() -> Outcome<bool>) -> Outcome<Option<Duration>> {
+    const POLL: Duration = Duration::from_millis(200);
+    let begin = Instant::now();
+    loop {
+        if holds()? {
+            return Ok(Some(begin.elapsed()));
+        }
+        if begin.elapsed() >= patience {
+            return Ok(None);
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// What the destination is mainly like in a part of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// There and gone several times in a round.
+    Flapping,
+    Slow,
+    /// Of any manners, and refusing some points for ever.
+    Poisonous,
+}
+
+impl Phase {
+    /// A third of the run each.
+    fn of(round: u32, rounds: u32) -> Phase {
+        match round * 3 / rounds.max(1) {
+            0 => Phase::Flapping,
+            1 => Phase::Slow,
+            _ => Phase::Poisonous,
+        }
+    }
+}
+
+/// How the destination behaves, in a round or a part of it.
+fn manners(phase: Phase, random: &mut Random) -> Mode {
+    let slow = |random: &mut Random| Mode::Slow(Duration::from_millis(random.range(1, 300)));
+    match (phase, random.range(0, 9)) {
+        (Phase::Flapping, 0..=3) => Mode::Absent,
+        (Phase::Flapping, 4) => Mode::Failing { status: 503, share: 1.0 },
+        (Phase::Flapping, 5) => Mode::Failing { status: 429, share: TROUBLE_SHARE },
+        (Phase::Slow, 0..=4) => slow(random),
+        (Phase::Slow, 5 | 6) => Mode::Silent,
+        (Phase::Poisonous, 0) => Mode::Absent,
+        (Phase::Poisonous, 1) => slow(random),
+        (Phase::Poisonous, 2) => Mode::Failing { status: 503, share: TROUBLE_SHARE },
+        (Phase::Flapping | Phase::Slow | Phase::Poisonous, 7 | 8) => Mode::Forgetful(TROUBLE_SHARE),
         _ => Mode::Fast,
     }
 }

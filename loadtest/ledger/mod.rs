@@ -6,9 +6,12 @@
 //! - `kill9.rs`, `absent.rs`: the cases that put a gateway between the two and hurt it.
 
 pub mod absent;
+pub mod backlog;
+pub mod books;
 pub mod check;
 pub mod client;
 pub mod file;
+pub mod full_disk;
 pub mod gateway;
 pub mod kill9;
 pub mod point;
@@ -53,6 +56,10 @@ pub enum Command {
     Kill9(kill9::Options),
     /// Keep the destination away for the whole run, then let it come back.
     Absent(absent::Options),
+    /// Fill a small file system to the last byte while points are written.
+    FullDisk(full_disk::Options),
+    /// Drain a large backlog while points come in.
+    Backlog(backlog::Options),
 }
 
 /// Runs a command; true when the ledger balances.
@@ -90,5 +97,7 @@ pub fn run(command: &Command) -> Outcome<bool> {
         }
         Command::Kill9(options) => kill9::run(options),
         Command::Absent(options) => absent::run(options),
+        Command::FullDisk(options) => full_disk::run(options),
+        Command::Backlog(options) => backlog::run(options),
     }
 }

@@ -10,6 +10,10 @@ use crate::upstream::decode::{Point, Value};
 pub const MEASUREMENT: &str = "kgl";
 /// A sequence number above this is not one of ours; it bounds the account's memory.
 pub const SEQ_MAX: u32 = 1 << 26;
+/// The tag that a destination refuses, where points are poisoned.
+pub const POISON: &str = "kgpoison";
+/// One point in so many is poisonous.
+const POISON_IN: u64 = 1499;
 /// Time of point 0; each next one is a microsecond later.
 const TIME_BASE_NS: i64 = 1_700_000_000_000_000_000;
 
@@ -25,6 +29,11 @@ pub struct Number {
 }
 
 impl Number {
+    /// Whether it carries poison, in a run that has any.
+    pub fn is_poisonous(self) -> bool {
+        (self.check() as u64).is_multiple_of(POISON_IN)
+    }
+
     fn check(self) -> i64 {
         mix(mix(u64::from(self.run) << 32 | u64::from(self.conn)) ^ u64::from(self.seq)) as i64
     }
@@ -39,20 +48,24 @@ impl Number {
     }
 }
 
+/// As it stands in a line.
+const POISON_TAG: &str = ",kgpoison=yes";
+
 /// Metrics may not hold strings: theirs come without the note.
 fn has_note(category: &str) -> bool {
     category != "metric"
 }
 
-/// Appends the point as one line of line protocol.
-pub fn write(out: &mut String, category: &str, number: Number) {
+/// Appends the point as one line of line protocol; with poison, if it is one that has it and poison is wanted.
+pub fn write(out: &mut String, category: &str, number: Number, poison: bool) {
     let Number { run, conn, seq } = number;
     let even = seq.is_multiple_of(2);
     let check = number.check();
     // Writing to a String cannot fail.
+    let poison = if poison && number.is_poisonous() { POISON_TAG } else { "" };
     let _ = write!(
         out,
-        "{MEASUREMENT},cat={category},conn={conn},run={run} seq={seq}i,check={check}i,half={seq}.5,even={even}"
+        "{MEASUREMENT},cat={category},conn={conn}{poison},run={run} seq={seq}i,check={check}i,half={seq}.5,even={even}"
     );
     if has_note(category) {
         let note = number.note().replace('\\', "\\\\").replace('"', "\\\"");
@@ -154,9 +167,21 @@ mod tests {
     }
 
     #[test]
+    fn one_point_in_many_is_poisonous_where_that_is_wanted() {
+        let number = |seq| Number { run: 1, conn: 2, seq };
+        let bad: Vec<u32> = (0..20_000).filter(|seq| number(*seq).is_poisonous()).collect();
+        assert!((5..30).contains(&bad.len()), "{bad:?}");
+        for poison in [false, true] {
+            let mut line = String::new();
+            write(&mut line, "metric", number(bad[0]), poison);
+            assert_eq!(line.contains(POISON), poison, "{line}");
+        }
+    }
+
+    #[test]
     fn lines_escape_what_must_be() {
         let mut line = String::new();
-        write(&mut line, "logging", Number { run: 1, conn: 2, seq: 4 });
+        write(&mut line, "logging", Number { run: 1, conn: 2, seq: 4 }, true);
         assert!(line.starts_with("kgl,cat=logging,conn=2,run=1 seq=4i,check="), "{line}");
         assert!(line.contains("half=4.5,even=true,note=\"n4 \\\"q\\\" \\\\w, =\n"), "{line}");
         assert!(line.ends_with(" 1700000000000004000\n"), "{line}");

@@ -43,6 +43,10 @@ pub enum Kind {
     Kill9,
     /// `ledger absent`.
     AbsentDestination,
+    /// `ledger full-disk`.
+    FullDisk,
+    /// `ledger backlog`.
+    Backlog,
 }
 
 /// The load's shape.
@@ -61,6 +65,8 @@ pub struct Load {
     pub warm_up: f64,
     /// Rounds, every server once in each; for kill9: kills.
     pub rounds: u32,
+    /// For backlog: how large it is.
+    pub backlog_bytes: u64,
 }
 
 impl Default for Load {
@@ -72,6 +78,7 @@ impl Default for Load {
             seconds: 3.0,
             warm_up: 1.0,
             rounds: 5,
+            backlog_bytes: 0,
         }
     }
 }

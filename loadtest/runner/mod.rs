@@ -7,7 +7,7 @@ mod summary;
 
 use std::path::PathBuf;
 
-use crate::ledger::{absent, kill9};
+use crate::ledger::{absent, backlog, full_disk, kill9};
 use crate::shared::{Outcome, system};
 
 use case::{Case, Kind};
@@ -88,10 +88,24 @@ fn one(name: &str, case: &Case, options: &Options) -> Outcome<bool> {
             seed: options.seed,
             round_ms_min: 40,
             round_ms_max: (case.load.seconds * 1000.0) as u64,
+            pause_ms_max: 10,
             connections: case.load.connections.first().copied().unwrap_or(32) as u32,
             drain_s: 120,
             ack: "disk".into(),
             config: None,
+            scratch: options.scratch.clone(),
+        }),
+        Kind::FullDisk => full_disk::run(&full_disk::Options {
+            gateway: places(options)?.gateway,
+            seconds: case.load.seconds as u64,
+            connections: case.load.connections.first().copied().unwrap_or(16) as u32,
+            scratch: options.scratch.clone(),
+        }),
+        Kind::Backlog => backlog::run(&backlog::Options {
+            gateway: places(options)?.gateway,
+            bytes: case.load.backlog_bytes,
+            seconds: case.load.seconds as u64,
+            connections: case.load.connections.first().copied().unwrap_or(4) as u32,
             scratch: options.scratch.clone(),
         }),
         Kind::AbsentDestination => absent::run(&absent::Options {

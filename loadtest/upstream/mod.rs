@@ -41,6 +41,9 @@ pub struct Options {
     /// Read and drop bodies; count only what heads say. For benchmarks.
     #[arg(long)]
     pub discard: bool,
+    /// Take larger bodies without a look at their points.
+    #[arg(long, default_value_t = usize::MAX)]
+    pub look_bytes_max: usize,
     /// Status of a success.
     #[arg(long, default_value_t = 204)]
     pub status: u16,
@@ -56,13 +59,24 @@ impl Options {
     /// On free loopback ports, for callers in this process.
     pub fn local() -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { listen: any, control: any, mode: Mode::Fast, discard: false, status: 204, core: None, seed: 1 }
+        Self {
+            listen: any,
+            control: any,
+            mode: Mode::Fast,
+            discard: false,
+            look_bytes_max: usize::MAX,
+            status: 204,
+            core: None,
+            seed: 1,
+        }
     }
 }
 
 /// What the server's thread and everybody else share.
 pub struct Shared {
     mode: Mutex<Mode>,
+    /// Packages that hold these bytes are refused for ever, whatever the mode.
+    poison: Mutex<Option<String>>,
     account: Mutex<Account>,
     stop: AtomicBool,
     /// Requests taken, whatever was answered.
@@ -85,6 +99,16 @@ impl Shared {
         *self.mode.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = mode;
     }
 
+    /// Refuses, in whatever mode, packages whose decoded body holds `marker`.
+    pub fn set_poison(&self, marker: Option<&str>) {
+        *self.poison.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = marker.map(str::to_owned);
+    }
+
+    /// What it refuses.
+    pub fn poison(&self) -> Option<String> {
+        self.poison.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
     /// How it behaves.
     pub fn mode(&self) -> Mode {
         self.mode.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
@@ -105,6 +129,7 @@ impl Upstream {
         system::raise_descriptor_limit();
         let shared = Arc::new(Shared {
             mode: Mutex::new(options.mode.clone()),
+            poison: Mutex::new(None),
             account: Mutex::new(Account::default()),
             stop: AtomicBool::new(false),
             requests: AtomicU64::new(0),

@@ -66,6 +66,15 @@ pub struct Server {
     scratch: Vec<u8>,
 }
 
+/// What is answered to poison.
+const POISON_STATUS: u16 = 400;
+
+/// Whether the decoded body holds the marker.
+fn holds(head: &Head, body: &[u8], marker: &str) -> bool {
+    decode::content(&head.encoding, body)
+        .is_ok_and(|text| memchr::memmem::find(&text, marker.as_bytes()).is_some())
+}
+
 impl Server {
     /// Takes the port.
     pub fn bind(options: &Options, shared: Arc<Shared>) -> Outcome<Self> {
@@ -237,7 +246,13 @@ impl Server {
     fn request(&mut self, at: usize, head: &Head, body: &[u8]) -> bool {
         self.shared.requests.fetch_add(1, Ordering::Relaxed);
         let ok = self.options.status;
-        match self.shared.mode() {
+        let mode = self.shared.mode();
+        let answers = !matches!(mode, Mode::Absent | Mode::Silent);
+        if answers && self.shared.poison().is_some_and(|marker| holds(head, body, &marker)) {
+            self.answer(at, POISON_STATUS);
+            return true;
+        }
+        match mode {
             Mode::Fast => {
                 self.take(head, body);
                 self.answer(at, ok);
@@ -273,9 +288,7 @@ impl Server {
                 true
             }
             Mode::Poisonous { marker, status } => {
-                let poison = decode::content(&head.encoding, body)
-                    .is_ok_and(|text| memchr::memmem::find(&text, marker.as_bytes()).is_some());
-                if poison {
+                if holds(head, body, &marker) {
                     self.answer(at, status);
                 } else {
                     self.take(head, body);
@@ -289,7 +302,7 @@ impl Server {
     /// Notes the package in the account.
     fn take(&mut self, head: &Head, body: &[u8]) {
         self.shared.points.fetch_add(head.points.unwrap_or(0), Ordering::Relaxed);
-        if self.options.discard {
+        if self.options.discard || body.len() > self.options.look_bytes_max {
             return;
         }
         let mut account = self.shared.account();

@@ -48,7 +48,7 @@ fn bytes(out: &mut Vec<u8>, field: u8, content: &[u8]) {
 /// The ledger's own line of a point, as the protobuf that a gateway makes of it: the test's little gateway.
 fn encode(number: Number) -> Vec<u8> {
     let mut line = String::new();
-    point::write(&mut line, "logging", number);
+    point::write(&mut line, "logging", number, false);
     let line = line.trim_end();
     let (tags, rest) = line.split_once(' ').unwrap();
     let (fields, time) = rest.rsplit_once(' ').unwrap();

@@ -62,7 +62,7 @@ pub fn started_ms() -> u64 {
     *STARTED_MS.get_or_init(now_ms)
 }
 
-fn now_ms() -> u64 {
+pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

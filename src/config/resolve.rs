@@ -15,7 +15,7 @@ use super::{
     secret::{Endpoint, Secret},
     settings::{
         Ack, ArchiveSettings, BodyFormat, Compat, Compression, DATA_DIR, DatawaySettings, Destination, Full,
-        Listener, LogFormat, RateLimit, SESSION_REPLAY, Settings,
+        Listener, LogFormat, RateLimit, SESSION_REPLAY, Settings, UrlsMode,
     },
     units,
 };
@@ -108,6 +108,8 @@ impl Resolver<'_> {
         set(&mut settings.auto_timestamp_correction, written.bool("io.auto_timestamp_correction"));
         self.spool(&mut settings);
         self.rum(&mut settings);
+        set(&mut settings.shutdown.delay, written.time("shutdown.delay"));
+        set(&mut settings.shutdown.budget, written.time("shutdown.budget"));
         self.collectors(&mut settings);
         settings.destination = self.destination(&settings.data_dir);
         self.log(&mut settings);
@@ -341,6 +343,21 @@ impl Resolver<'_> {
                 spool.capacity_bytes_of.push((key.name, bytes));
             }
         }
+        let keys_of = |table| schema::find_table(table).map_or(&[][..], |table| table.keys);
+        for key in keys_of("spool.priority_of") {
+            let priority = written.integer(&schema::full_name("spool.priority_of", key.name));
+            let priority = priority.and_then(|priority| u8::try_from(priority).ok());
+            spool.priority_of.extend(priority.map(|priority| (key.name, priority)));
+        }
+        // Zero is for ever.
+        let age = |age: Duration| (!age.is_zero()).then_some(age);
+        spool.max_age = written.time("spool.max_age").and_then(age);
+        for key in keys_of("spool.max_age_of") {
+            let written = written.time(&schema::full_name("spool.max_age_of", key.name));
+            spool.max_age_of.extend(written.map(|written| (key.name, age(written))));
+        }
+        spool.total_capacity_bytes = written.size("spool.total_capacity");
+        set(&mut spool.reserve_bytes, written.size("spool.reserve"));
         if written.text("spool.full").as_deref() == Some("evict_oldest") {
             spool.full = Full::EvictOldest;
         }
@@ -468,6 +485,10 @@ impl Resolver<'_> {
             self.problem("dataway.retry_delay_max", "must not be less than dataway.retry_delay");
         }
         set(&mut dataway.workers, written.integer("dataway.workers").map(to_usize));
+        if written.text("dataway.mode").as_deref() == Some("failover") {
+            dataway.mode = UrlsMode::Failover;
+        }
+        set(&mut dataway.backlog_bytes_per_s, written.size("dataway.backlog_rate"));
         set(
             &mut dataway.max_idle_conns_per_host,
             written.integer("dataway.max_idle_conns_per_host").map(to_usize),

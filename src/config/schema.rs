@@ -83,6 +83,7 @@ pub const SEGMENT_BYTES: Kind = Kind::Size { min: 1 << 20, max: 1 << 30 };
 /// A body held in memory by one connection.
 const BODY_BYTES: Kind = Kind::Size { min: 1 << 10, max: 4 << 30 };
 const CAPACITY_BYTES: Kind = size(4 << 20);
+const PRIORITY: Kind = Kind::Integer { min: 0, max: 9 };
 const TIME: Kind = Kind::Time { zero: false };
 
 const CLOSE_HELP: &str = "Resources whose traces are dropped: patterns by service, \"*\" for every one.";
@@ -271,6 +272,20 @@ pub static TABLES: &[Table] = &[
             ),
             key("workers", Kind::Integer { min: 1, max: 64 }, "4", "Requests in flight per category."),
             key(
+                "mode",
+                Kind::Word(&["replicate", "failover"]),
+                "\"replicate\"",
+                "With several urls: \"replicate\" sends every package to each of them; one that is down gets its packages\n\
+             later and does not hold up the others. \"failover\" sends to the first one, and to the next while that is down.",
+            ),
+            key(
+                "backlog_rate",
+                size(0),
+                "\"32MiB\"",
+                "Bytes a second, as spooled, at which what has piled up during an outage is sent, behind fresh data.\n\
+             0: as fast as a quarter of the workers can.",
+            ),
+            key(
                 "max_idle_conns_per_host",
                 Kind::Integer { min: 0, max: COUNT_MAX },
                 "64",
@@ -339,6 +354,25 @@ pub static TABLES: &[Table] = &[
                 "\"refuse\"",
                 "When a category is full: \"refuse\" new data with 503, or \"evict_oldest\", counted as dropped.",
             ),
+            example(
+                "total_capacity",
+                CAPACITY_BYTES,
+                "\"20GiB\"",
+                "How much all categories may hold together. The less important make room first: [spool.priority_of].",
+            ),
+            key(
+                "max_age",
+                Kind::Time { zero: true },
+                "\"0s\"",
+                "Undelivered data older than this is given up, counted as expired. 0: never. Only time that the gateway\n\
+                 is running counts.",
+            ),
+            key(
+                "reserve",
+                Kind::Size { min: 0, max: i64::MAX as u64 },
+                "\"16MiB\"",
+                "What the spool leaves free of its file system. With less, new data is refused with 503.",
+            ),
             key("segment_size", SEGMENT_BYTES, "\"32MiB\"", "The size of a file of the log."),
             key(
                 "tail_cache",
@@ -362,6 +396,39 @@ pub static TABLES: &[Table] = &[
             example("rum", CAPACITY_BYTES, "\"2GiB\"", ""),
             example("security", CAPACITY_BYTES, "\"2GiB\"", ""),
             example("profiling", CAPACITY_BYTES, "\"2GiB\"", ""),
+        ],
+    ),
+    table(
+        "spool.priority_of",
+        "How important categories are when spool.total_capacity is reached: 0 to 9. Each rank below the highest has a\n\
+         tenth less of it.",
+        &[
+            example("metric", PRIORITY, "5", ""),
+            example("network", PRIORITY, "5", ""),
+            example("keyevent", PRIORITY, "5", ""),
+            example("object", PRIORITY, "5", ""),
+            example("custom_object", PRIORITY, "5", ""),
+            example("logging", PRIORITY, "5", ""),
+            example("tracing", PRIORITY, "5", ""),
+            example("rum", PRIORITY, "5", ""),
+            example("security", PRIORITY, "5", ""),
+            example("profiling", PRIORITY, "5", ""),
+        ],
+    ),
+    table(
+        "spool.max_age_of",
+        "Categories whose data is given up earlier or later than spool.max_age says.",
+        &[
+            example("metric", Kind::Time { zero: true }, "\"24h\"", ""),
+            example("network", Kind::Time { zero: true }, "\"24h\"", ""),
+            example("keyevent", Kind::Time { zero: true }, "\"24h\"", ""),
+            example("object", Kind::Time { zero: true }, "\"24h\"", ""),
+            example("custom_object", Kind::Time { zero: true }, "\"24h\"", ""),
+            example("logging", Kind::Time { zero: true }, "\"24h\"", ""),
+            example("tracing", Kind::Time { zero: true }, "\"24h\"", ""),
+            example("rum", Kind::Time { zero: true }, "\"24h\"", ""),
+            example("security", Kind::Time { zero: true }, "\"24h\"", ""),
+            example("profiling", Kind::Time { zero: true }, "\"24h\"", ""),
         ],
     ),
     table(
@@ -531,6 +598,24 @@ pub static TABLES: &[Table] = &[
             key("body_timeout", TIME, "\"30s\"", "Without a byte of a body arriving."),
             key("write_timeout", TIME, "\"30s\"", "Without the client taking a byte of an answer."),
             key("idle_timeout", TIME, "\"5m\"", "Between two requests on a connection."),
+        ],
+    ),
+    table(
+        "shutdown",
+        "How SIGTERM ends it: requests are served for the delay, then for what is in work there is the budget.",
+        &[
+            key(
+                "delay",
+                TIME,
+                "\"0s\"",
+                "Not ready any more, and still serving: for load balancers to notice before connections are refused.",
+            ),
+            key(
+                "budget",
+                TIME,
+                "\"25s\"",
+                "For answers, commits and uploads; what is left then stays on disk for the next start.",
+            ),
         ],
     ),
     table(

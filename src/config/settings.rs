@@ -57,6 +57,16 @@ pub enum Compression {
     Identity,
 }
 
+/// What several addresses of a destination are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UrlsMode {
+    /// Each gets everything.
+    #[default]
+    Replicate,
+    /// One is enough: the first that takes data.
+    Failover,
+}
+
 /// What an upload body holds before compression.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BodyFormat {
@@ -90,6 +100,7 @@ pub struct Settings {
     pub datadog: DatadogSettings,
     pub skywalking: SkywalkingSettings,
     pub destination: Destination,
+    pub shutdown: ShutdownSettings,
     pub log: LogSettings,
 }
 
@@ -154,6 +165,9 @@ pub struct LimitSettings {
     pub idle_timeout: Duration,
 }
 
+/// How important a category is that has no priority of its own.
+pub const PRIORITY: u8 = 5;
+
 /// The disk queue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpoolSettings {
@@ -165,6 +179,16 @@ pub struct SpoolSettings {
     /// Bounds of single categories, by their names.
     pub capacity_bytes_of: Vec<(&'static str, u64)>,
     pub full: Full,
+    /// What all categories together may hold; none: the sum of what each may.
+    pub total_capacity_bytes: Option<u64>,
+    /// How important single categories are when the total is reached, by their names; the others: [`PRIORITY`].
+    pub priority_of: Vec<(&'static str, u8)>,
+    /// Undelivered data older than this is given up; none: never.
+    pub max_age: Option<Duration>,
+    /// Of single categories, by their names.
+    pub max_age_of: Vec<(&'static str, Option<Duration>)>,
+    /// What new segments leave free of the file system.
+    pub reserve_bytes: u64,
     /// How much of a category's newest data is kept in memory for upload, so that it is not read back.
     pub tail_cache_bytes: usize,
 }
@@ -174,6 +198,18 @@ impl SpoolSettings {
     pub fn capacity_bytes(&self, category: &str) -> u64 {
         let own = self.capacity_bytes_of.iter().find(|(name, _)| *name == category);
         own.map_or(self.capacity_bytes, |(_, bytes)| *bytes)
+    }
+
+    /// How important one category is: more is more.
+    pub fn priority(&self, category: &str) -> u8 {
+        let own = self.priority_of.iter().find(|(name, _)| *name == category);
+        own.map_or(PRIORITY, |(_, priority)| *priority)
+    }
+
+    /// After how long one category's data is given up.
+    pub fn max_age(&self, category: &str) -> Option<Duration> {
+        let own = self.max_age_of.iter().find(|(name, _)| *name == category);
+        own.map_or(self.max_age, |(_, age)| *age)
     }
 }
 
@@ -228,8 +264,10 @@ impl fmt::Display for Destination {
 /// How points are uploaded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DatawaySettings {
-    /// Every package goes to all of them; never empty.
+    /// Never empty.
     pub urls: Vec<Endpoint>,
+    /// Whether a package goes to all of them or to one.
+    pub mode: UrlsMode,
     pub format: BodyFormat,
     pub compression: Compression,
     /// Whether the destination reads several gzip members or zstd frames one behind another.
@@ -243,6 +281,8 @@ pub struct DatawaySettings {
     pub retry_delay_max: Duration,
     /// Requests in flight per category.
     pub workers: usize,
+    /// Spooled bytes a second of what waits behind fresh data; 0: no bound.
+    pub backlog_bytes_per_s: u64,
     pub max_idle_conns_per_host: usize,
     pub idle_timeout: Duration,
     /// Certificates are not checked.
@@ -254,6 +294,7 @@ impl DatawaySettings {
     pub fn new(urls: Vec<Endpoint>) -> DatawaySettings {
         DatawaySettings {
             urls,
+            mode: UrlsMode::Replicate,
             format: BodyFormat::Protobuf,
             compression: Compression::Gzip,
             joined_members: true,
@@ -262,6 +303,7 @@ impl DatawaySettings {
             retry_delay: Duration::from_secs(1),
             retry_delay_max: Duration::from_secs(30),
             workers: 4,
+            backlog_bytes_per_s: 32 << 20,
             max_idle_conns_per_host: 64,
             idle_timeout: Duration::from_secs(90),
             tls_insecure: false,
@@ -275,6 +317,15 @@ pub struct ArchiveSettings {
     pub dir: PathBuf,
     /// A file past this size is closed and compressed, as one of a past day is.
     pub rotate_bytes: u64,
+}
+
+/// How a stop goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShutdownSettings {
+    /// Still serving, no longer ready.
+    pub delay: Duration,
+    /// For everything after that.
+    pub budget: Duration,
 }
 
 /// What is written to standard error.
@@ -351,6 +402,11 @@ impl Default for Settings {
                 capacity_bytes: 2 << 30,
                 capacity_bytes_of: vec![(SESSION_REPLAY, REPLAY_CAPACITY_BYTES)],
                 full: Full::Refuse,
+                total_capacity_bytes: None,
+                priority_of: Vec::new(),
+                max_age: None,
+                max_age_of: Vec::new(),
+                reserve_bytes: 16 << 20,
                 tail_cache_bytes: 4 << 20,
             },
             rum: RumSettings {
@@ -366,6 +422,7 @@ impl Default for Settings {
                 dir: data_dir.join("archive"),
                 rotate_bytes: 64 << 20,
             }),
+            shutdown: ShutdownSettings { delay: Duration::ZERO, budget: Duration::from_secs(25) },
             log: LogSettings { level: "info".to_owned(), format: LogFormat::Text },
             data_dir,
         }

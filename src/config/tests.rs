@@ -154,6 +154,15 @@ fn datakit_keys_keep_their_meaning() {
 }
 
 #[test]
+fn several_urls_get_everything_or_take_over_from_each_other() {
+    let of = |keys: &str| dataway(&format!("[dataway]\nurls = [\"http://h\", \"http://i\"]\n{keys}"));
+    assert_eq!((of("").mode, of("").backlog_bytes_per_s), (UrlsMode::Replicate, 32 << 20));
+    let other = of("mode = \"failover\"\nbacklog_rate = \"1MiB\"");
+    assert_eq!((other.mode, other.backlog_bytes_per_s), (UrlsMode::Failover, 1 << 20));
+    assert_eq!(of("backlog_rate = 0").backlog_bytes_per_s, 0);
+}
+
+#[test]
 fn both_body_formats_have_two_names() {
     for (word, format) in [
         ("v1", BodyFormat::LineProtocol),
@@ -212,6 +221,7 @@ fn unknown_keys_name_line_and_neighbour() {
         ("[dataway]\n\nurl = []", "3: unknown key \"url\" in [dataway]; did you mean \"urls\"?"),
         ("listen = \"x\"", "1: unknown key \"listen\"; there is one in [http_api]"),
         ("[dataway]\ncompat = \"x\"", "2: unknown key \"compat\" in [dataway]; there is one at the top"),
+        ("[spool.priority_of]\nmetric = 10", "2: spool.priority_of.metric must be from 0 to 9, not 10"),
         ("[spool.capacity_of]\nlog = 1", "2: unknown key \"log\" in [spool.capacity_of]"),
         (
             "[intake.datadgo]\nlisten = \"x\"",
@@ -462,6 +472,31 @@ fn every_key_is_used() {
             assert_ne!(settings(base), settings(&changed), "{full} changes nothing");
         }
     }
+}
+
+#[test]
+fn the_spool_has_ages_priorities_a_total_and_a_reserve() {
+    let spool = settings("").spool;
+    assert_eq!((spool.max_age("metric"), spool.priority("metric")), (None, 5));
+    assert_eq!((spool.total_capacity_bytes, spool.reserve_bytes), (None, 16 << 20));
+    let text = r#"
+        [spool]
+        total_capacity = "20GiB"
+        max_age = "48h"
+        reserve = "1GiB"
+        [spool.priority_of]
+        keyevent = 9
+        metric = 0
+        [spool.max_age_of]
+        logging = "0s"
+        metric = "30m"
+    "#;
+    let spool = settings(text).spool;
+    assert_eq!((spool.total_capacity_bytes, spool.reserve_bytes), (Some(20 << 30), 1 << 30));
+    assert_eq!(["keyevent", "metric", "rum"].map(|name| spool.priority(name)), [9, 0, 5]);
+    let hours = |hours: u64| Some(Duration::from_secs(hours * 3600));
+    assert_eq!(["logging", "rum"].map(|name| spool.max_age(name)), [None, hours(48)]);
+    assert_eq!(spool.max_age("metric"), Some(Duration::from_secs(1800)));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What intakes need of the configuration, checked and derived once a start or reload.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use crate::config::secret::Secret;
 pub use crate::config::{Ack, Compat};
@@ -85,15 +86,26 @@ pub const fn time_correction_default(compat: Compat) -> bool {
     matches!(compat, Compat::Datakit184)
 }
 
+/// What is remembered of requests, all of it bounded.
+#[derive(Debug, Default)]
+pub struct Remembered {
+    /// Resources that traces began with.
+    pub resources: super::tracing::RareResources,
+    /// SkyWalking's service instances.
+    pub instances: skywalking::Instances,
+}
+
 /// [`Options`], and what is rendered from them once.
 #[derive(Debug)]
 pub struct Settings {
     pub options: Options,
     pub envelope: Envelope,
     /// Where clients are: empty until somebody puts databases in.
-    pub geo: LiveGeo,
+    pub geo: Arc<LiveGeo>,
     pub public_apis: PublicApis,
     pub datadog: datadog::Collector,
+    /// What requests leave behind for later ones; outlives a reload.
+    pub remembered: Arc<Remembered>,
     pub skywalking: skywalking::Collector,
     /// The tags that points of traces get: the host tags, and which gateway they came by.
     pub tracing_tags: GlobalTags,
@@ -115,7 +127,8 @@ impl Settings {
         Settings {
             options,
             envelope,
-            geo: LiveGeo::default(),
+            geo: Arc::default(),
+            remembered: Arc::default(),
             public_apis,
             datadog,
             skywalking,

@@ -12,7 +12,8 @@ use std::{
 
 use crossbeam::utils::CachePadded;
 
-use super::names::{APIS, CATEGORIES, METHODS, STATUSES};
+use super::books::Books;
+use super::names::{APIS, CATEGORIES, METHODS, STATUSES, TARGETS};
 
 /// Only ever grows. To be changed by one thread; a second writer would lose counts, nothing worse.
 #[derive(Debug, Default)]
@@ -119,6 +120,10 @@ reasons! {
     DropReason {
         /// The capacity policy `evict_oldest` made room.
         Evicted => "evicted",
+        /// Older than the age that the spool keeps.
+        Expired => "expired",
+        /// An operator gave them up: `kitgate spool drop`.
+        Operator => "operator",
         /// The frame that held them is damaged on disk.
         Damaged => "damaged",
         /// The commit failed.
@@ -220,6 +225,17 @@ pub struct UploadCounters {
     pub latency: Histogram,
 }
 
+/// How one target of the destination stands, as its shard sees it.
+#[derive(Debug, Default)]
+pub struct TargetCounters {
+    /// 1 while its breaker is open.
+    pub down: Gauge,
+    /// How often it has opened; its owner counts.
+    pub opened: Gauge,
+    pub limit: Gauge,
+    pub tokens_refused: Gauge,
+}
+
 /// The label values of [`UploadCounters::answers`].
 pub const UPLOAD_ANSWERS: [&str; 5] = ["2xx", "3xx", "4xx", "5xx", "none"];
 
@@ -262,6 +278,15 @@ pub struct CategoryCounters {
     /// Frames skipped because their checksum is wrong.
     pub damaged_frames: Counter,
     pub packages_delivered: Counter,
+    /// Points put into side lanes, ever; and those that are there now, which count as spooled.
+    pub points_set_aside: Counter,
+    pub parked_points: Gauge,
+    /// Packages there: those for a second destination have no points in the account.
+    pub parked_packages: Gauge,
+    /// What of the spooled points waits behind fresh ones, and for how long.
+    pub backlog_points: Gauge,
+    pub backlog_eta_s: Gauge,
+    pub books: Books,
 }
 
 impl Default for CategoryCounters {
@@ -280,6 +305,12 @@ impl Default for CategoryCounters {
             oldest_ms: Gauge::default(),
             damaged_frames: Counter::default(),
             packages_delivered: Counter::default(),
+            points_set_aside: Counter::default(),
+            parked_points: Gauge::default(),
+            parked_packages: Gauge::default(),
+            backlog_points: Gauge::default(),
+            backlog_eta_s: Gauge::default(),
+            books: Books::default(),
         }
     }
 }
@@ -306,6 +337,8 @@ pub struct ShardCounters {
     pub blocks: CachePadded<BlockCounters>,
     pub commits: CachePadded<CommitCounters>,
     pub uploads: CachePadded<UploadCounters>,
+    /// By their place in the configuration; all behind the last share its cell.
+    pub targets: CachePadded<[TargetCounters; TARGETS.len()]>,
     /// By `Category::index()`.
     pub categories: [CachePadded<CategoryCounters>; CATEGORIES.len()],
     /// Writes, from the complete head to the answer handed to the socket.
@@ -323,6 +356,7 @@ impl Default for ShardCounters {
             blocks: CachePadded::default(),
             commits: CachePadded::default(),
             uploads: CachePadded::default(),
+            targets: CachePadded::new(array::from_fn(|_| TargetCounters::default())),
             categories: array::from_fn(|_| CachePadded::default()),
             write: CachePadded::default(),
             refused: CachePadded::new(array::from_fn(|_| Counter::default())),

@@ -6,9 +6,12 @@
 use std::{fmt::Write, sync::Arc};
 
 use super::{
-    counters::{BUCKETS_US, Counter, DropReason, Histogram, Refusal, ShardCounters, UPLOAD_ANSWERS},
+    books::{self, STATES},
+    counters::{
+        BUCKETS_US, Counter, DropReason, Histogram, Refusal, ShardCounters, TargetCounters, UPLOAD_ANSWERS,
+    },
     ledger::Account,
-    names::{APIS, CATEGORIES, METHODS, METRICS, Metric, STATUSES},
+    names::{APIS, CATEGORIES, METHODS, METRICS, Metric, STATUSES, TARGETS},
 };
 
 /// The `Content-Type` of the page.
@@ -51,6 +54,12 @@ impl Registry {
     /// The points of one category, by its index.
     pub fn account(&self, category: usize) -> Account {
         Account::of(&self.shards, category)
+    }
+
+    /// The books of one category, by its index: those of its home shard.
+    pub fn books(&self, category: usize) -> books::Page {
+        let pages = self.shards.iter().map(|shard| shard.categories[category].books.read());
+        pages.max_by_key(|page| page.all.taken).unwrap_or_default()
     }
 
     /// The whole page.
@@ -255,6 +264,24 @@ pub(super) fn points_in_flight(page: &mut Page<'_>) {
     }
 }
 
+pub(super) fn ledger_points(page: &mut Page<'_>) {
+    for (index, name) in CATEGORIES.iter().enumerate() {
+        for (state, points) in STATES.iter().zip(page.registry.books(index).all.values()) {
+            page.line("", &[name, state], None, points);
+        }
+    }
+}
+
+pub(super) fn ledger_lane_points(page: &mut Page<'_>) {
+    for (index, name) in CATEGORIES.iter().enumerate() {
+        for (lane, sums) in page.registry.books(index).lanes {
+            for (state, points) in STATES.iter().zip(sums.values()) {
+                page.line("", &[name, &lane, state], None, points);
+            }
+        }
+    }
+}
+
 pub(super) fn points_spooled(page: &mut Page<'_>) {
     page.per_category(|shard, category| shard.categories[category].spooled_points.get());
 }
@@ -388,6 +415,53 @@ pub(super) fn upload_bytes(page: &mut Page<'_>) {
 pub(super) fn upload_in_flight(page: &mut Page<'_>) {
     let sum = page.sum(|shard| shard.uploads.in_flight.get());
     page.value(sum);
+}
+
+fn per_target(page: &mut Page<'_>, read: impl Fn(&TargetCounters) -> u64) {
+    for (index, name) in TARGETS.iter().enumerate() {
+        // A target that was never sent anything is none, but for the first, which there always is.
+        if index == 0 || page.sum(|shard| shard.targets[index].limit.get()) > 0 {
+            let sum = page.sum(|shard| read(&shard.targets[index]));
+            page.line("", &[name], None, sum);
+        }
+    }
+}
+
+pub(super) fn upload_down(page: &mut Page<'_>) {
+    per_target(page, |target| target.down.get());
+}
+
+pub(super) fn upload_opened(page: &mut Page<'_>) {
+    per_target(page, |target| target.opened.get());
+}
+
+pub(super) fn upload_limit(page: &mut Page<'_>) {
+    per_target(page, |target| target.limit.get());
+}
+
+pub(super) fn upload_tokens(page: &mut Page<'_>) {
+    per_target(page, |target| target.tokens_refused.get());
+}
+
+pub(super) fn upload_set_aside(page: &mut Page<'_>) {
+    page.per_category(|shard, category| shard.categories[category].points_set_aside.get());
+}
+
+pub(super) fn upload_side_points(page: &mut Page<'_>) {
+    page.per_category(|shard, category| shard.categories[category].parked_points.get());
+}
+
+pub(super) fn upload_side_packages(page: &mut Page<'_>) {
+    page.per_category(|shard, category| shard.categories[category].parked_packages.get());
+}
+
+pub(super) fn upload_backlog(page: &mut Page<'_>) {
+    page.per_category(|shard, category| shard.categories[category].backlog_points.get());
+}
+
+pub(super) fn upload_eta(page: &mut Page<'_>) {
+    // Each category has one home; the others show zero.
+    page.per_category(|shard, category| shard.categories[category].backlog_eta_s.get());
 }
 
 pub(super) fn upload_seconds(page: &mut Page<'_>) {

@@ -2,6 +2,7 @@
 //! cells of all shards without stopping any, and writes them by the one table of names (`names.rs`, `expose.rs`).
 //! The points of a category are an account that must balance (`ledger.rs`).
 
+pub mod books;
 pub mod counters;
 pub mod expose;
 pub mod ledger;

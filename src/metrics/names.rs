@@ -95,6 +95,9 @@ pub const STATUSES: [(u16, &str); 20] = [
     (505, "HTTP Version Not Supported"),
 ];
 
+/// The `target` label: the place of a destination's address in the configuration.
+pub const TARGETS: [&str; 8] = ["1", "2", "3", "4", "5", "6", "7", "8 and more"];
+
 /// What `# TYPE` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -160,6 +163,8 @@ pub static METRICS: &[Metric] = &[
     row("kitgate_points_delivered_total", Counter, &["category"], "Points the destination took.", expose::points_delivered),
     row("kitgate_points_dead_total", Counter, &["category"], "Points the destination refused for ever, kept in the dead-letter files.", expose::points_dead),
     row("kitgate_points_dropped_total", Counter, &["category", "reason"], "Accepted points that will not be delivered.", expose::points_dropped),
+    row("kitgate_ledger_points", Gauge, &["category", "state"], "Points ever made durable in this data directory, over all restarts: taken + copied = the sum of the others.", expose::ledger_points),
+    row("kitgate_ledger_lane_points", Gauge, &["category", "lane", "state"], "The same for each token that came with points, by a number that stands for it.", expose::ledger_lane_points),
     row("kitgate_points_warned_total", Counter, &["category"], "Points that a check changed.", expose::points_warned),
 
     row("kitgate_connections_open", Gauge, &[], "Open client connections.", expose::connections_open),
@@ -190,6 +195,16 @@ pub static METRICS: &[Metric] = &[
     row("kitgate_upload_body_bytes_total", Counter, &[], "Body bytes sent to the destination.", expose::upload_bytes),
     row("kitgate_upload_in_flight", Gauge, &[], "Packages sent and not yet answered.", expose::upload_in_flight),
     row("kitgate_upload_seconds", Histogram, &[], "From sending a package to its answer.", expose::upload_seconds),
+
+    row("kitgate_upload_down", Gauge, &["target"], "Shards for which this target is down: its breaker is open.", expose::upload_down),
+    row("kitgate_upload_breaker_opened_total", Counter, &["target"], "How often a breaker has opened.", expose::upload_opened),
+    row("kitgate_upload_concurrency_limit", Gauge, &["target"], "Requests this target may have in flight, as it takes them.", expose::upload_limit),
+    row("kitgate_upload_tokens_refused", Gauge, &["target"], "Tokens that came with points and that this target refuses; someone has to act.", expose::upload_tokens),
+    row("kitgate_upload_set_aside_points_total", Counter, &["category"], "Points put into side lanes, out of the way of the others.", expose::upload_set_aside),
+    row("kitgate_upload_side_points", Gauge, &["category"], "Points that wait in side lanes; part of kitgate_points_spooled.", expose::upload_side_points),
+    row("kitgate_upload_side_packages", Gauge, &["category"], "Packages that wait in side lanes, one for each destination that lacks them.", expose::upload_side_packages),
+    row("kitgate_upload_backlog_points", Gauge, &["category"], "Points put aside after an outage, sent behind fresh ones; part of kitgate_points_spooled.", expose::upload_backlog),
+    row("kitgate_upload_backlog_eta_seconds", Gauge, &["category"], "When they will be gone at the present pace; a year while nothing moves.", expose::upload_eta),
 
     row("kitgate_shard_busy_seconds_total", Counter, &["shard"], "Time a shard worked rather than waited.", expose::shard_busy),
 

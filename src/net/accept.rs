@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use crate::rt::net::{AcceptError, Driver, Listener};
@@ -22,7 +23,7 @@ const ACCEPTS_PER_TURN: usize = 64;
 /// Counts the connections of the process against its limit, and those of the shard for its drain.
 pub struct Gate {
     all: Arc<AtomicUsize>,
-    limit: usize,
+    limit: Cell<usize>,
     here: Cell<usize>,
     closed: Notify,
     stopping: Cell<bool>,
@@ -33,7 +34,7 @@ impl Gate {
     pub fn new(all: Arc<AtomicUsize>, limit: usize) -> Rc<Gate> {
         Rc::new(Gate {
             all,
-            limit,
+            limit: Cell::new(limit),
             here: Cell::new(0),
             closed: Notify::new(),
             stopping: Cell::new(false),
@@ -43,12 +44,17 @@ impl Gate {
 
     /// Takes a place; none is left past the limit.
     fn enter(self: &Rc<Self>) -> Option<Pass> {
-        if self.all.fetch_add(1, Ordering::Relaxed) >= self.limit {
+        if self.all.fetch_add(1, Ordering::Relaxed) >= self.limit.get() {
             self.all.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
         self.here.set(self.here.get() + 1);
         Some(Pass { gate: Rc::clone(self) })
+    }
+
+    /// Another limit, for connections that come from now on.
+    pub fn set_limit(&self, limit: usize) {
+        self.limit.set(limit);
     }
 
     /// Connections of this shard.
@@ -90,12 +96,28 @@ impl Drop for Pass {
     }
 }
 
-/// Accepts connections until the gate stops. `name` is for the log.
+/// Tells one listener to end, whatever the others do.
+#[derive(Default)]
+pub struct Closing {
+    said: Cell<bool>,
+    notify: Notify,
+}
+
+impl Closing {
+    pub fn say(&self) {
+        self.said.set(true);
+        self.notify.notify_all();
+    }
+}
+
+/// Accepts connections until the gate stops, or until this listener is closing and nobody waits at it any more. `name` is
+/// for the log.
 pub async fn accept<S: Service>(
     listener: Listener,
     name: &'static str,
     service: Rc<S>,
     context: Rc<ConnContext>,
+    closing: Rc<Closing>,
 ) {
     let gate = Rc::clone(&context.gate);
     let mut turn = 0;
@@ -106,11 +128,16 @@ pub async fn accept<S: Service>(
         let accepted = {
             let mut accept = std::pin::pin!(listener.accept());
             let mut stop = std::pin::pin!(gate.stopped());
+            let mut close = std::pin::pin!(closing.notify.notified());
             std::future::poll_fn(|cx| {
                 if stop.as_mut().poll(cx).is_ready() {
-                    return std::task::Poll::Ready(None);
+                    return Poll::Ready(None);
                 }
-                accept.as_mut().poll(cx).map(Some)
+                let told = close.as_mut().poll(cx).is_ready() || closing.said.get();
+                match accept.as_mut().poll(cx) {
+                    Poll::Pending if told => Poll::Ready(None),
+                    other => other.map(Some),
+                }
             })
             .await
         };

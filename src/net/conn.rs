@@ -8,6 +8,7 @@
 //!   it), and the connection ends.
 //! - Every wait has a deadline of its own; the socket driver checks them, no timer a connection.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
@@ -26,6 +27,10 @@ use crate::rt::net::Stream;
 use super::accept::{Gate, Pass};
 use super::buffers::{Buffer, Buffers};
 use super::service::{Admission, Answer, Incoming, OwnedBody, Service, Storage, padded};
+
+/// How long a stop waits for the first request of a connection: its client has connected and sends in this moment, or is
+/// one that keeps connections in reserve.
+const FIRST_REQUEST_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Requests of one connection in work at once. Pipelining clients are rare; this keeps one of them from owning a
 /// shard.
@@ -56,7 +61,8 @@ pub struct ConnLimits {
 pub struct ConnContext {
     pub buffers: Rc<Buffers>,
     pub gate: Rc<Gate>,
-    pub limits: ConnLimits,
+    /// A reload may change them under open connections.
+    pub limits: Cell<ConnLimits>,
 }
 
 /// An answer of the pipeline, in the order of the requests.
@@ -93,6 +99,8 @@ struct Conn<S: Service> {
     admitted: Option<usize>,
     out: Vec<u8>,
     queue: VecDeque<Queued<S::Pending>>,
+    /// A request has come on it.
+    used: bool,
     close: bool,
 }
 
@@ -116,6 +124,7 @@ pub(super) async fn serve<S: Service>(
         admitted: None,
         out: Vec::new(),
         queue: VecDeque::new(),
+        used: false,
         close: false,
     };
     // An error here means that the client is gone or too slow: there is nobody to tell.
@@ -166,27 +175,41 @@ impl<S: Service> Conn<S> {
     async fn wait_for_request(&mut self) -> io::Result<bool> {
         self.buffer = None;
         self.out = Vec::new();
-        if self.context.gate.is_stopping() {
-            return Ok(false);
-        }
-        self.stream.set_idle_deadline(self.context.limits.idle_timeout);
-        match self.stream.readable().await {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Ok(false),
-            Err(error) => return Err(error),
-        }
-        let mut buffer = self.context.buffers.borrow().await;
-        match self.stream.try_recv(buffer.space(0)) {
-            Ok(0) => Ok(false),
-            Ok(received) => {
-                self.filled = received;
-                self.buffer = Some(buffer);
-                self.scan = HeadScan::default();
-                Ok(true)
+        let gate = Rc::clone(&self.context.gate);
+        let mut last = false;
+        loop {
+            let mut patience = self.context.limits.get().idle_timeout;
+            if gate.is_stopping() {
+                if self.used || last {
+                    return Ok(false);
+                }
+                // Its client has come to send something, and to hear an answer.
+                last = true;
+                patience = FIRST_REQUEST_PATIENCE;
             }
-            // A wake-up without data: the next round waits again.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
-            Err(error) => Err(error),
+            self.stream.set_idle_deadline(patience);
+            let expired = match self.stream.readable().await {
+                Ok(()) => false,
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => true,
+                Err(error) => return Err(error),
+            };
+            let mut buffer = self.context.buffers.borrow().await;
+            match self.stream.try_recv(buffer.space(0)) {
+                Ok(0) => return Ok(false),
+                Ok(received) => {
+                    self.filled = received;
+                    self.buffer = Some(buffer);
+                    self.scan = HeadScan::default();
+                    self.used = true;
+                    return Ok(true);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            // Its time is over, or it is the gateway's. Else it was a wake-up without data.
+            if expired && !gate.is_stopping() {
+                return Ok(false);
+            }
         }
     }
 
@@ -207,11 +230,11 @@ impl<S: Service> Conn<S> {
             {
                 break Next::Read { wanted };
             }
-            if self.admitted.is_none() && !self.scan.worth_parsing(input, &self.context.limits.head) {
+            if self.admitted.is_none() && !self.scan.worth_parsing(input, &self.context.limits.get().head) {
                 break Next::Read { wanted: 0 };
             }
             let mut slots = HeaderSlots::new();
-            let (head, head_bytes) = match parse_head(input, &mut slots, &self.context.limits.head) {
+            let (head, head_bytes) = match parse_head(input, &mut slots, &self.context.limits.get().head) {
                 Ok(HeadOutcome::Partial) => break Next::Read { wanted: 0 },
                 Ok(HeadOutcome::Complete { head, len }) => (head, len),
                 Err(error) => {
@@ -328,7 +351,7 @@ impl<S: Service> Conn<S> {
     async fn skip(&mut self, mut left: u64) -> io::Result<()> {
         let mut buffer = self.context.buffers.borrow().await;
         // Once for all of it: there is not much that may be skipped.
-        self.stream.set_deadline(Some(self.context.limits.body_timeout));
+        self.stream.set_deadline(Some(self.context.limits.get().body_timeout));
         while left > 0 {
             let space = buffer.space(0);
             let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(space.len());
@@ -351,7 +374,7 @@ impl<S: Service> Conn<S> {
     /// Receives more of the request at the front: once for a head, all of it for a body. False when it has been
     /// refused: too slow, or more than the shard has room for.
     async fn read_more(&mut self, wanted: usize) -> io::Result<bool> {
-        let limits = self.context.limits;
+        let limits = self.context.limits.get();
         let in_body = wanted > 0;
         if in_body {
             self.stream.set_deadline(Some(limits.body_timeout));
@@ -396,7 +419,7 @@ impl<S: Service> Conn<S> {
 
     /// Reads a chunked body behind the head at the front of the buffer, and hands the request over.
     async fn read_chunked(&mut self, head_bytes: usize, body_bytes_max: usize) -> io::Result<bool> {
-        let limits = self.context.limits;
+        let limits = self.context.limits.get();
         let Some(mut buffer) = self.buffer.take() else { return Ok(true) };
         let mut decoder = ChunkedDecoder::new();
         let mut body: Vec<u8> = Vec::new();
@@ -511,7 +534,7 @@ impl<S: Service> Conn<S> {
     }
 
     async fn send_rest(&mut self, sent: usize) -> io::Result<()> {
-        self.stream.set_deadline(Some(self.context.limits.write_timeout));
+        self.stream.set_deadline(Some(self.context.limits.get().write_timeout));
         self.stream.send_all(&self.out[sent..]).await
     }
 

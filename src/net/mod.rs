@@ -11,7 +11,7 @@ pub mod buffers;
 pub mod conn;
 pub mod service;
 
-pub use accept::{Gate, accept};
+pub use accept::{Closing, Gate, accept};
 pub use conn::ConnLimits;
 pub use service::{Admission, Answer, Incoming, OwnedBody, Service};
 

@@ -125,16 +125,22 @@ fn with_server(connections_max: usize, client: impl FnOnce(SocketAddr) + Send + 
         let context = Rc::new(ConnContext {
             buffers: Buffers::new(),
             gate: Gate::new(Arc::new(AtomicUsize::new(0)), connections_max),
-            limits: ConnLimits {
+            limits: Cell::new(ConnLimits {
                 head: HeadLimits::default(),
                 head_timeout: Duration::from_millis(500),
                 body_timeout: Duration::from_millis(500),
                 write_timeout: Duration::from_millis(500),
                 idle_timeout: Duration::from_secs(3),
-            },
+            }),
         });
         let listener = Listener::new(fd).unwrap();
-        crate::rt::spawn(accept(listener, "test", Rc::new(Echo::default()), Rc::clone(&context)));
+        crate::rt::spawn(accept(
+            listener,
+            "test",
+            Rc::new(Echo::default()),
+            Rc::clone(&context),
+            Rc::default(),
+        ));
         let thread = std::thread::spawn(move || client(address));
         while !thread.is_finished() {
             time::sleep(Duration::from_millis(5)).await;

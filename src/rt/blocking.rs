@@ -7,6 +7,8 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// Threads of each pool. Jobs are rare; two keep a stuck name look-up, or the body of one sender, from holding up the
 /// rest.
@@ -17,6 +19,9 @@ const LONG_WORK_NICE: i32 = 5;
 
 /// Jobs waiting at most. Past it, callers wait for room: every caller is a task that has nothing better to do.
 const QUEUED_JOBS_MAX: usize = 256;
+
+/// Jobs that are queued or running.
+static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -85,13 +90,44 @@ where
     run_on(Pool::LongWork, job).await
 }
 
+/// Waits until no job is queued or running any more: what nobody waits for may still write. False when `patience` ran out.
+pub fn settle(patience: Duration) -> bool {
+    const STEP: Duration = Duration::from_millis(5);
+    let begun = Instant::now();
+    while UNDER_WAY.load(Ordering::Acquire) > 0 {
+        if begun.elapsed() >= patience {
+            return false;
+        }
+        std::thread::sleep(STEP);
+    }
+    true
+}
+
+/// Counts a job until it is dropped, done or not.
+struct UnderWay;
+
+impl UnderWay {
+    fn new() -> UnderWay {
+        UNDER_WAY.fetch_add(1, Ordering::AcqRel);
+        UnderWay
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        UNDER_WAY.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 async fn run_on<T, F>(pool: Pool, job: F) -> io::Result<T>
 where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
     let (sender, receiver) = flume::bounded(1);
+    let under_way = UnderWay::new();
     let job: Job = Box::new(move || {
+        let _under_way = under_way;
         let result = catch_unwind(AssertUnwindSafe(job));
         // The caller may have gone; then nobody wants the result.
         let _ = sender.send(result);

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::Deref;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use glommio::io::{DmaBuffer, DmaFile, OpenOptions, ReadResult};
@@ -116,6 +117,13 @@ impl File {
         self.inner.pre_allocate(len, false).await.map_err(io_error)
     }
 
+    /// Whether the file still has a name: what is written to one that has none is gone when it is closed.
+    pub fn is_linked(&self) -> bool {
+        // SAFETY: the descriptor is open for as long as `inner` is, which outlives this borrow.
+        let descriptor = unsafe { BorrowedFd::borrow_raw(self.inner.as_raw_fd()) };
+        rustix::fs::fstat(descriptor).map_or(true, |stat| stat.st_nlink > 0)
+    }
+
     pub async fn len(&self) -> io::Result<u64> {
         self.inner.file_size().await.map_err(io_error)
     }
@@ -161,6 +169,29 @@ pub async fn create_dir_all(path: &Path) -> io::Result<()> {
 pub async fn sync_dir(dir: &Path) -> io::Result<()> {
     let dir = dir.to_path_buf();
     blocking::run(move || std::fs::File::open(dir)?.sync_all()).await?
+}
+
+/// What is known of where a directory lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Medium {
+    /// The magic number of the file system: see statfs(2).
+    pub file_system: u64,
+    /// Whether files here take direct I/O.
+    pub direct: bool,
+}
+
+/// Looks where a directory lies.
+pub async fn medium(dir: &Path) -> io::Result<Medium> {
+    let dir = dir.to_path_buf();
+    blocking::run(move || {
+        use rustix::fs::{Mode, OFlags};
+        let file_system = rustix::fs::statfs(&dir)?.f_type as u64;
+        // A file without a name, gone when it is closed. Where such are not to be had, direct I/O is.
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::DIRECT | OFlags::CLOEXEC;
+        let probe = rustix::fs::open(&dir, flags, Mode::RUSR | Mode::WUSR);
+        Ok(Medium { file_system, direct: !matches!(probe, Err(rustix::io::Errno::INVAL)) })
+    })
+    .await?
 }
 
 /// Bytes that an ordinary user may still write to the file system of `dir`.

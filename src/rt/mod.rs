@@ -12,6 +12,7 @@
 //! - [`wake`]: wakes another shard, through an event descriptor in its epoll set.
 //! - [`sync`]: waiting within a shard.
 //! - [`blocking`]: a small pool of threads for what blocks (names, directories, compression of old files).
+//! - [`handover`]: sockets from one process to the next.
 //! - [`probe`]: what the host grants, asked before any shard starts.
 //!
 //! Why `glommio-ng`, pinned: 0.9.0 panics with a misleading text where io_uring is denied, aborts after 32,767
@@ -21,6 +22,7 @@
 
 pub mod blocking;
 pub mod file;
+pub mod handover;
 pub mod net;
 pub mod probe;
 pub mod shard;

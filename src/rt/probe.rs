@@ -150,21 +150,26 @@ fn descriptors(connections_max: u64) -> Option<Finding> {
     })
 }
 
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 fn data_dir(dir: &Path) -> Vec<Finding> {
     let shown = dir.display();
     let trial = || -> io::Result<bool> {
         fs::create_dir_all(dir)?;
         let name = dir.join(format!(".probe-{}", std::process::id()));
         let mut trial = fs::File::create(&name)?;
-        trial.write_all(b"probe")?;
-        trial.sync_data()?;
+        let written = trial.write_all(b"probe").and_then(|()| trial.sync_data());
         let flags = rustix::fs::OFlags::DIRECT.bits() as i32;
         let direct = fs::OpenOptions::new().read(true).custom_flags(flags).open(&name).is_ok();
         fs::remove_file(&name)?;
-        Ok(direct)
+        written.map(|()| direct)
     };
     let mut findings = Vec::new();
     match trial() {
+        // A full disk is a state: what is spooled there goes out, and makes room.
+        Err(error) if is_full(&error) => {}
         Err(error) => findings.push(fatal(
             format!("cannot write to the data directory {shown}: {error}"),
             "create it and give it to the user that runs kitgate, or set data_dir",

@@ -1,9 +1,11 @@
 //! What the shards of a process share: settings and counters to read, and a few flags. Nothing on the path of a point.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwap, Guard};
 
 use crate::admin::{self, Page, process, ready};
 use crate::config::{self, Compat as CompatSetting, Settings};
@@ -11,27 +13,62 @@ use crate::intake::datakit::rum::RumOptions;
 use crate::intake::{self, access, access::RateLimiter};
 use crate::metrics::Registry;
 use crate::point::{Category, Compat, GlobalTags};
-use crate::spool::Owner;
 use crate::upload;
 
-/// Shared by all shards of the process.
-pub struct Common {
+use super::policy::Board;
+
+/// What a reload replaces, as a whole: a request sees the old or the new, never some of each.
+pub struct Live {
     pub settings: Settings,
     pub intake: intake::Settings,
     /// Requests by client and route, where they are limited.
-    pub limiter: Option<RateLimiter>,
-    pub registry: Registry,
+    pub limiter: Option<Arc<RateLimiter>>,
     /// What every shard's uploads are made of.
     pub upload: upload::Plan,
-    /// The data directory is ours for as long as this lives.
-    _owner: Owner,
+}
+
+impl Live {
+    /// Everything that can be wrong with settings on this machine is found here: it blocks, and reads certificates. What
+    /// outlives a change of settings is taken over from `before`.
+    pub fn new(settings: Settings, before: Option<&Live>) -> io::Result<Live> {
+        let mut intake = intake::Settings::new(intake_options(&settings)?);
+        let rate = intake.options.access.rate;
+        let mut limiter = None;
+        if let Some(before) = before {
+            intake.geo = Arc::clone(&before.intake.geo);
+            intake.remembered = Arc::clone(&before.intake.remembered);
+            limiter = before.limiter.clone().filter(|_| before.intake.options.access.rate == rate);
+        }
+        let limiter = limiter.or_else(|| rate.map(RateLimiter::new).map(Arc::new));
+        let upload = upload::Plan::new(&settings).map_err(io::Error::other)?;
+        Ok(Live { settings, intake, limiter, upload })
+    }
+}
+
+/// How the shards are to stop.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stop {
+    /// Requests are served so long, each with the word that it is the last on its connection.
+    pub delay: Duration,
+    /// From then on, for everything.
+    pub budget: Duration,
+    /// Uploads end during the delay and not after the commits: another process waits for the spool.
+    pub uploads_at_once: bool,
+}
+
+/// Shared by all shards of the process.
+pub struct Common {
+    live: ArcSwap<Live>,
+    pub registry: Registry,
     /// Open connections of the process.
     pub connections: Arc<AtomicUsize>,
     /// Big bodies that are being decoded or sent: see `slow`.
     pub big_bodies: AtomicUsize,
     /// Shards that still have requests to finish; homes wait for all of them before they stop.
     pub feeding: AtomicUsize,
-    stopping: AtomicBool,
+    /// What the logs of all shards hold.
+    pub board: Board,
+    stop: OnceLock<Stop>,
     ready: AtomicBool,
     full: [AtomicBool; crate::point::CATEGORY_COUNT],
     failed: [AtomicBool; crate::point::CATEGORY_COUNT],
@@ -39,31 +76,35 @@ pub struct Common {
 }
 
 impl Common {
-    pub fn new(
-        settings: Settings,
-        registry: Registry,
-        connections: Arc<AtomicUsize>,
-        shards: usize,
-    ) -> io::Result<Common> {
-        let intake = intake::Settings::new(intake_options(&settings)?);
-        let owner = Owner::take(&settings.data_dir).map_err(|error| io::Error::other(error.to_string()))?;
-        let upload = upload::Plan::new(&settings).map_err(io::Error::other)?;
-        Ok(Common {
-            settings,
-            limiter: intake.options.access.rate.map(RateLimiter::new),
-            intake,
+    pub fn new(live: Live, registry: Registry, shards: usize) -> Common {
+        Common {
+            live: ArcSwap::from_pointee(live),
             registry,
-            upload,
-            _owner: owner,
-            connections,
+            connections: Arc::default(),
             big_bodies: AtomicUsize::new(0),
             feeding: AtomicUsize::new(shards),
-            stopping: AtomicBool::new(false),
+            board: Board::default(),
+            stop: OnceLock::new(),
             ready: AtomicBool::new(false),
             full: Default::default(),
             failed: Default::default(),
             started: Instant::now(),
-        })
+        }
+    }
+
+    /// What holds now, for the length of a look.
+    pub fn live(&self) -> Guard<Arc<Live>> {
+        self.live.load()
+    }
+
+    /// What holds now, for longer.
+    pub fn live_owned(&self) -> Arc<Live> {
+        self.live.load_full()
+    }
+
+    /// From now on this holds.
+    pub fn set_live(&self, live: Arc<Live>) {
+        self.live.store(live);
     }
 
     /// A number that differs between shards and runs: spreads retries.
@@ -76,12 +117,17 @@ impl Common {
         self.started.elapsed()
     }
 
-    pub fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
+    /// The shards are to stop, once they are woken. The first word counts.
+    pub fn stop(&self, stop: Stop) {
+        let _ = self.stop.set(stop);
     }
 
     pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
+        self.stop.get().is_some()
+    }
+
+    pub fn how_to_stop(&self) -> Stop {
+        self.stop.get().copied().unwrap_or_default()
     }
 
     /// Every shard accepts connections.

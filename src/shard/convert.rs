@@ -18,7 +18,7 @@ use crate::metrics::counters::{DropReason, Refusal};
 use crate::net::OwnedBody;
 use crate::rt::{blocking, time, yield_now};
 
-use super::ingest::{Core, RETRY_AFTER_S, wanted};
+use super::ingest::{Core, LEFT, RETRY_AFTER_S, wanted};
 use super::slow::{Permit, ROOM_WAIT, Unsent, room, sent};
 use super::ticket::{Progress, Ticket};
 
@@ -63,7 +63,7 @@ impl Sent {
 
 fn worst_of(worst: Progress, reached: Progress) -> Progress {
     match reached {
-        Progress::Full | Progress::TooLarge | Progress::Failed => reached,
+        Progress::Full | Progress::TooLarge | Progress::Failed | Progress::Left => reached,
         Progress::Pending | Progress::Durable | Progress::Delivered => worst,
     }
 }
@@ -80,7 +80,7 @@ impl Core {
         }
         let mut scratch = self.convert_scratch.borrow_mut();
         let reach = Reach { body_bytes_max: DIRECT_BODY_BYTES_MAX, points_bytes_max: POINTS_BYTES_MAX };
-        match convert::run(plan, body, time::wall_ns(), &self.common.intake, &mut scratch, reach) {
+        match convert::run(plan, body, time::wall_ns(), &self.common.live().intake, &mut scratch, reach) {
             Err(fault) => Direct::Answer(self.refuse_converted(plan, &fault)),
             Ok(None) => Direct::Keep,
             Ok(Some((reply, converted))) if converted.bytes() > GROWTH_BYTES_MAX => {
@@ -155,9 +155,10 @@ impl Core {
             Progress::Pending if plan.ack == Ack::Memory => self.taken(plan, reply),
             Progress::Full => self.busy(plan, Refusal::SpoolFull, "the spool is full"),
             Progress::TooLarge => {
-                let capacity = self.common.settings.limits.decoded_body_bytes_max;
+                let capacity = self.common.live().settings.limits.decoded_body_bytes_max;
                 self.refuse_converted(plan, &Fault::TooLarge(capacity))
             }
+            Progress::Left => self.busy(plan, Refusal::Stopping, LEFT),
             Progress::Failed | Progress::Pending => {
                 self.busy(plan, Refusal::DiskError, "the spool cannot be written")
             }
@@ -191,7 +192,7 @@ pub async fn store(core: Rc<Core>, plan: Arc<ConvertPlan>, body: OwnedBody) -> R
     let done = if is_small {
         let mut scratch = core.convert_scratch.borrow_mut();
         let reach = Reach { body_bytes_max: SHARD_BODY_BYTES_MAX, points_bytes_max: POINTS_BYTES_MAX };
-        convert::run(&plan, body.padded(), time::wall_ns(), &core.common.intake, &mut scratch, reach)
+        convert::run(&plan, body.padded(), time::wall_ns(), &core.common.live().intake, &mut scratch, reach)
     } else {
         Ok(None)
     };
@@ -224,11 +225,11 @@ async fn elsewhere(
     permit: Permit,
 ) -> Result<(Reply, Converted, Permit), Reply> {
     let (body, _held) = body.detach();
-    let (common, its_plan, now_ns) = (Arc::clone(&core.common), Arc::clone(plan), time::wall_ns());
+    let (live, its_plan, now_ns) = (core.common.live_owned(), Arc::clone(plan), time::wall_ns());
     // The permit goes with the job: a request that is given up leaves it running, with all its memory.
     let job = move || {
         let mut scratch = Scratch::default();
-        let done = convert::run(&its_plan, body.padded(), now_ns, &common.intake, &mut scratch, Reach::WHOLE);
+        let done = convert::run(&its_plan, body.padded(), now_ns, &live.intake, &mut scratch, Reach::WHOLE);
         done.map(|done| (done, permit))
     };
     match blocking::run_long(job).await {

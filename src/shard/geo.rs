@@ -43,7 +43,8 @@ pub struct Watcher {
 
 impl Watcher {
     pub fn new(common: &Arc<Common>) -> Watcher {
-        let rum = &common.settings.rum;
+        let live = common.live();
+        let rum = &live.settings.rum;
         let files: [(&Option<PathBuf>, Join); 2] =
             [(&rum.geoip_database, Geo::with_city), (&rum.isp_database, Geo::with_isp)];
         let watched = files
@@ -95,7 +96,7 @@ impl Watched {
         if self.seen.replace(seen) == Some(seen) {
             return;
         }
-        let live = &common.intake.geo;
+        let live = &common.live().intake.geo;
         let joined = read(&self.path).map_err(|error| error.to_string());
         match joined.and_then(|bytes| (self.join)(&live.load(), bytes)) {
             Ok(geo) => {

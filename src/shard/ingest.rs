@@ -43,6 +43,9 @@ use super::ticket::{Progress, Ticket};
 /// minutes that agents buffer.
 pub const RETRY_AFTER_S: u32 = 3;
 
+/// The answer to a sender who wanted to wait for the destination.
+pub const LEFT: &str = "the gateway is stopping; the destination has not answered yet";
+
 /// The path's shared parts, one a shard.
 pub struct Core {
     pub lanes: Rc<Lanes>,
@@ -111,9 +114,10 @@ impl Core {
             Progress::Pending if plan.ack == Ack::Memory => plan.reply(written),
             Progress::Full => self.refuse(Refusal::SpoolFull, "the spool is full"),
             Progress::TooLarge => {
-                let capacity = self.common.settings.spool.capacity_bytes(plan.category.name());
+                let capacity = self.common.live().settings.spool.capacity_bytes(plan.category.name());
                 self.refuse_write(plan, &ApiError::body_too_large(capacity as usize))
             }
+            Progress::Left => self.refuse(Refusal::Stopping, LEFT),
             Progress::Failed | Progress::Pending => {
                 self.refuse(Refusal::DiskError, "the spool cannot be written")
             }
@@ -135,7 +139,8 @@ impl Core {
     ) -> Result<Option<(Written, Rc<Ticket>)>, Reply> {
         let mut scratch = self.scratch.borrow_mut();
         let now_ns = time::wall_ns();
-        let decoded = write::decode(plan, body, now_ns, &self.common.intake, &mut scratch, &mut lane.open());
+        let live = self.common.live();
+        let decoded = write::decode(plan, body, now_ns, &live.intake, &mut scratch, &mut lane.open());
         let written = match decoded.map_err(|error| self.refuse_write(plan, &error))? {
             Decoded::Written(written) => written,
             Decoded::InSteps => return Ok(None),
@@ -261,7 +266,7 @@ impl Ingest {
     fn reply_to(&self, method: &str, reply: &Reply, about: About, head_only: bool, out: &mut Vec<u8>) {
         let mut date = self.date.borrow_mut();
         let date = date.at(time::wall_ns() / 1_000_000_000);
-        reply.write(&self.core.common.intake.envelope, date, about.connection, head_only, out);
+        reply.write(&self.core.common.live().intake.envelope, date, about.connection, head_only, out);
         let elapsed_ns = about.started.elapsed().as_nanos() as u64;
         self.core.counters.request(about.api, method, reply.status, elapsed_ns, about.body_bytes as u64);
     }
@@ -279,9 +284,10 @@ impl Ingest {
     fn access(&self, head: &Head<'_>, peer: SocketAddr) -> Result<(), Box<Reply>> {
         let common = &self.core.common;
         let Some(path) = decode_path(head.path) else { return Ok(()) };
-        let limiter = common.limiter.as_ref();
+        let live = common.live();
+        let limiter = live.limiter.as_deref();
         let now_ns = limiter.map_or(0, |_| common.uptime().as_nanos() as u64);
-        access::check(head, &path, &Peer::Ip(peer.ip()), now_ns, &common.intake, limiter).map_err(
+        access::check(head, &path, &Peer::Ip(peer.ip()), now_ns, &live.intake, limiter).map_err(
             |(reason, reply)| {
                 self.core.counters.refuse(match reason {
                     access::Reason::NotPublic => Refusal::NotPublic,
@@ -308,7 +314,8 @@ impl Ingest {
 
     /// What every answer to a counted request says; none where requests are not limited.
     fn rate_headers(&self, head: &Head<'_>, peer: SocketAddr) -> Option<RateHeaders> {
-        let limiter = self.core.common.limiter.as_ref()?;
+        let live = self.core.common.live();
+        let limiter = live.limiter.as_deref()?;
         let path = decode_path(head.path)?;
         datakit::limited(head.method, &path).map(|_| limiter.headers(head, peer))
     }
@@ -339,7 +346,7 @@ impl Ingest {
             self.reply_to(head.method_text, &self.page(page, intake::Cors::Any), about, head_only, out);
             return Answer::Done;
         }
-        let action = intake::route(head, &peer, &clock, &self.core.common.intake);
+        let action = intake::route(head, &peer, &clock, &self.core.common.live().intake);
         about.api = api_of(&action, head.path);
         match action {
             Action::Write(plan) => return self.write(plan, &request, about, out),
@@ -387,8 +394,9 @@ impl Service for Ingest {
         if let Err(reply) = self.access(head, peer) {
             return self.turn_away(&reply, head, peer, out);
         }
-        match intake::refuse_early(head, &self.core.common.intake) {
-            None => Admission::Accept { body_bytes_max: self.core.common.settings.limits.body_bytes_max },
+        let live = self.core.common.live();
+        match intake::refuse_early(head, &live.intake) {
+            None => Admission::Accept { body_bytes_max: live.settings.limits.body_bytes_max },
             Some(reply) => {
                 self.core.counters.refuse(Refusal::BodyTooLarge);
                 self.turn_away(&reply, head, peer, out)
@@ -448,7 +456,7 @@ impl Service for Ingest {
     }
 
     fn answer_timeout(&self) -> Option<Duration> {
-        let timeout = self.core.common.settings.http.timeout;
+        let timeout = self.core.common.live().settings.http.timeout;
         (!timeout.is_zero()).then_some(timeout)
     }
 
@@ -486,7 +494,7 @@ impl Service for Ingest {
             let reply = Reply { close: true, ..overloaded(text, RETRY_AFTER_S) };
             let mut date = self.date.borrow_mut();
             let date = date.at(time::wall_ns() / 1_000_000_000);
-            reply.write(&self.core.common.intake.envelope, date, Connection::Close, false, out);
+            reply.write(&self.core.common.live().intake.envelope, date, Connection::Close, false, out);
         } else {
             self.refusal(status, text, out);
         }
@@ -497,7 +505,7 @@ impl Service for Ingest {
         let reply = Reply { close: true, ..overloaded("too many connections", RETRY_AFTER_S) };
         let mut date = self.date.borrow_mut();
         let date = date.at(time::wall_ns() / 1_000_000_000);
-        reply.write(&self.core.common.intake.envelope, date, Connection::Close, false, out);
+        reply.write(&self.core.common.live().intake.envelope, date, Connection::Close, false, out);
     }
 
     fn draining(&self) -> bool {

@@ -136,6 +136,11 @@ impl Lanes {
         })
     }
 
+    /// Blocks that are sealed from now on are compressed like this.
+    pub fn set_compression(&self, compression: Compression) {
+        *self.sealer.borrow_mut() = Sealer::new(compression);
+    }
+
     /// The lane of a category and route; none when too many lanes are busy.
     pub fn lane(&self, category: Category, route: &Route) -> Option<Rc<Lane>> {
         if route.is_default() {

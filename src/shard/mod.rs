@@ -6,10 +6,16 @@
 //! - [`geo`]: watches the databases that say where clients are
 //! - [`lanes`], [`seal`], [`ticket`]: open blocks, and how requests hear of them
 //! - [`exchange`]: what crosses shards; [`placement`]: which core runs what
-//! - [`home`]: commits of the categories at home here; [`uploads`]: their logs, and what is taken from them
+//! - [`home`]: commits of the categories at home here; [`uploads`]: their logs, and what is taken from them; [`side`]:
+//!   the small logs beside them
+//! - [`books`]: where every point is that was ever made durable; [`control`]: orders from tools; [`change`]: what a reload changes
+//! - [`policy`]: ages, and what all logs together may hold
 //! - [`drain`]: stop in order
 
+pub mod books;
+pub mod change;
 pub mod common;
+pub mod control;
 pub mod convert;
 pub mod drain;
 pub mod exchange;
@@ -18,31 +24,34 @@ pub mod home;
 pub mod ingest;
 pub mod lanes;
 pub mod placement;
+pub mod policy;
 pub mod raw;
 pub mod seal;
+pub mod side;
 pub mod slow;
 pub mod ticket;
 pub mod uploads;
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::http1::{DateCache, HeadLimits};
+use crate::http1::DateCache;
+use crate::net::Gate;
 use crate::net::buffers::Buffers;
 use crate::net::conn::ConnContext;
-use crate::net::{ConnLimits, Gate, accept};
 use crate::point::CATEGORY_COUNT;
 use crate::ring::Consumer;
-use crate::rt::net::{Driver, Listener};
+use crate::rt::net::Driver;
 use crate::rt::spawn;
 use crate::rt::sync::Notify;
 use crate::rt::wake::WakeListener;
-use crate::upload::Uploads;
 
+pub use change::{Change, Opened};
+use change::{Front, conn_limits};
 pub use common::Common;
+pub use control::{Order, Orders};
 use exchange::{Ends, Report};
 use geo::Watcher;
 use home::{Home, Reporter};
@@ -54,24 +63,29 @@ use uploads::HomeLog;
 /// What a shard is started with.
 pub struct ShardParts {
     pub ends: Ends,
-    pub listeners: Vec<(&'static str, OwnedFd)>,
+    pub listeners: Vec<Opened>,
     pub common: Arc<Common>,
+    /// What reloads change here, and what tools have done to the logs here.
+    pub changes: flume::Receiver<Change>,
+    pub orders: flume::Receiver<Order>,
     /// Called once the shard's logs are recovered and it accepts connections.
     pub ready: Box<dyn FnOnce() + Send>,
 }
 
 /// Runs one shard to its end.
 pub async fn run(parts: ShardParts) -> io::Result<()> {
-    let ShardParts { ends, listeners, common, ready } = parts;
-    let settings = &common.settings;
-    let shards = settings.shards.len();
-    let counters = common.registry.shard(ends.index);
+    let ShardParts { ends, listeners, common, changes, orders, ready } = parts;
+    let live = common.live_owned();
+    let settings = &live.settings;
+    let shards = ends.wakers.len();
+    let index = ends.index;
+    let counters = common.registry.shard(index);
     Driver::start()?;
 
     // Towards the homes of all categories, and back.
     let arrived: Rc<Vec<Notify>> = Rc::new((0..CATEGORY_COUNT).map(|_| Notify::new()).collect());
     let lanes = Lanes::new(LanesParts {
-        index: ends.index,
+        index,
         shards,
         rings: ends.blocks_out,
         wakers: ends.wakers.clone(),
@@ -80,27 +94,27 @@ pub async fn run(parts: ShardParts) -> io::Result<()> {
         compression: settings.destination.compression(),
         counters: Arc::clone(&counters),
     });
-    let reporter = Reporter::new(ends.index, ends.reports_out, ends.wakers.clone(), Rc::clone(&lanes));
+    let reporter = Reporter::new(index, ends.reports_out, ends.wakers.clone(), Rc::clone(&lanes));
     let woken = Rc::new(Notify::new());
-    let listener = WakeListener::new(&ends.wakers[ends.index])?;
+    let listener = WakeListener::new(&ends.wakers[index])?;
     spawn(inbox(listener, Rc::clone(&arrived), Rc::clone(&woken)));
     spawn(hear(ends.reports_in, Rc::clone(&woken), Rc::clone(&lanes)));
 
-    // The homes here: recover, then commit and upload.
-    let uploads = Uploads::start(common.upload.clone(), common.seed(ends.index));
+    // The homes here: recover, then commit.
     let mut homes = Vec::new();
     for (category, rings) in ends.blocks_in {
         let home = HomeLog::open(category, &common, &counters, &reporter).await?;
-        home.serve(&uploads, common.upload.window_raw_bytes());
         spawn(Rc::clone(&home).maintain());
         let committer =
             Home { home: Rc::clone(&home), arrived: Rc::clone(&arrived), reporter: Rc::clone(&reporter) };
         spawn(committer.run(rings));
         homes.push(home);
     }
+    spawn(control::serve(orders, homes.clone()));
+    spawn(policy::run(Arc::clone(&common), homes.clone()));
     spawn(Rc::clone(&lanes).run());
 
-    // The front.
+    // Requests in, uploads out.
     let core = Rc::new(Core {
         lanes: Rc::clone(&lanes),
         common: Arc::clone(&common),
@@ -110,32 +124,27 @@ pub async fn run(parts: ShardParts) -> io::Result<()> {
         draining: Cell::new(false),
     });
     let service = Rc::new(Ingest { core: Rc::clone(&core), date: RefCell::new(DateCache::new()) });
-    let limits = &settings.limits;
     let context = Rc::new(ConnContext {
         buffers: Buffers::new(),
-        gate: Gate::new(Arc::clone(&common.connections), limits.connections_max),
-        limits: ConnLimits {
-            head: HeadLimits::default(),
-            head_timeout: limits.head_timeout,
-            body_timeout: limits.body_timeout,
-            write_timeout: limits.write_timeout,
-            idle_timeout: limits.idle_timeout,
-        },
+        gate: Gate::new(Arc::clone(&common.connections), settings.limits.connections_max),
+        limits: Cell::new(conn_limits(&settings.limits)),
     });
-    if ends.index == 0 {
+    if index == 0 {
         let mut watcher = Watcher::new(&common);
         watcher.look().await?;
         spawn(watcher.run());
     }
-    for (name, socket) in listeners {
-        spawn(accept(Listener::new(socket)?, name, Rc::clone(&service), Rc::clone(&context)));
+    let front = Front::new(index, Arc::clone(&common), service, Rc::clone(&context), homes);
+    for opened in listeners {
+        front.open(opened)?;
     }
+    spawn(Rc::clone(&front).run(changes));
     ready();
 
     while !common.is_stopping() {
         woken.notified().await;
     }
-    drain::drain(&core, &context.gate, &uploads, &homes).await;
+    drain::drain(&core, &front).await;
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use crate::metrics::counters::Refusal;
 use crate::net::OwnedBody;
 use crate::rt::{time, yield_now};
 
-use super::ingest::{Core, wanted};
+use super::ingest::{Core, LEFT, wanted};
 use super::slow::{ROOM_WAIT, sent};
 use super::ticket::{Progress, Ticket};
 
@@ -62,6 +62,7 @@ async fn keep(core: &Rc<Core>, plan: RawPlan, body: OwnedBody) -> Reply {
             core.counters.refuse(Refusal::BodyTooLarge);
             ApiError::body_too_large(package_bytes.saturating_sub(1)).reply()
         }
+        Progress::Left => core.refuse(Refusal::Stopping, LEFT),
         Progress::Failed | Progress::Pending => {
             core.refuse(Refusal::DiskError, "the spool cannot be written")
         }

@@ -16,7 +16,7 @@ use crate::net::OwnedBody;
 use crate::point::{Batch, Category};
 use crate::rt::{blocking, time, yield_now};
 
-use super::common::Common;
+use super::common::{Common, Live};
 use super::exchange::Sealed;
 use super::ingest::{Core, is_direct, wanted};
 use super::lanes::{Lane, Lanes};
@@ -104,7 +104,8 @@ async fn decode(
     body: OwnedBody,
     deadline: time::Instant,
 ) -> Result<Decoded, Reply> {
-    let settings = &core.common.intake;
+    let live = core.common.live_owned();
+    let settings = &live.intake;
     let mut decoder = Decoder::new(plan, settings, time::wall_ns());
     loop {
         if decoder.body_bytes(&body.padded()) > SLICED_BODY_BYTES_MAX
@@ -123,7 +124,7 @@ async fn decode(
         }
     }
     match Permit::wait(core, deadline).await {
-        Some(permit) => decode_elsewhere(core, plan, body, decoder, permit).await,
+        Some(permit) => decode_elsewhere(core, plan, body, decoder, permit, Arc::clone(&live)).await,
         None => Err(core.refuse(Refusal::Overload, "the gateway is busy with other large bodies")),
     }
 }
@@ -134,14 +135,15 @@ async fn decode_elsewhere(
     body: OwnedBody,
     mut decoder: Decoder,
     permit: Permit,
+    live: Arc<Live>,
 ) -> Result<Decoded, Reply> {
     let (body, _held) = body.detach();
-    let (common, its_plan) = (Arc::clone(&core.common), plan.clone());
+    let its_plan = plan.clone();
     // The permit goes with the job: a request that is given up leaves it running, with all its memory.
     let job = move || {
         let mut scratch = Scratch::default();
         loop {
-            match decoder.step(&its_plan, body.padded(), &common.intake, &mut scratch) {
+            match decoder.step(&its_plan, body.padded(), &live.intake, &mut scratch) {
                 Ok(Step::More) => {}
                 Ok(Step::Done(written)) => return Ok((written, decoder.into_batches(), Some(permit))),
                 Err(Stop::Refused(error)) => return Err(error),

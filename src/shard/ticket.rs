@@ -21,12 +21,17 @@ pub enum Progress {
     TooLarge,
     /// The disk failed, or the destination refused the points for ever.
     Failed,
+    /// Durable, and not delivered before the gateway stops.
+    Left,
 }
 
 impl Progress {
     /// Nothing better can follow.
     fn is_final(self) -> bool {
-        matches!(self, Progress::Delivered | Progress::Full | Progress::TooLarge | Progress::Failed)
+        matches!(
+            self,
+            Progress::Delivered | Progress::Full | Progress::TooLarge | Progress::Failed | Progress::Left
+        )
     }
 }
 

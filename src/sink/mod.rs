@@ -28,7 +28,7 @@ pub use target::{Target, redact_tokens};
 use std::time::Duration;
 
 use crate::codec::raw_package::RawPackage;
-use crate::config::{Compression, Destination};
+use crate::config::{BodyFormat, Compression, Destination, UrlsMode};
 use crate::point::{Category, Route};
 
 /// How a body is compressed on the wire.
@@ -104,9 +104,11 @@ pub enum Outcome {
     PauseDestination(Option<Duration>),
     /// Nothing of this category goes to this destination for a while; then this package again. The data is kept.
     PauseLane(Option<Duration>),
-    /// Too large: send its halves. A package that cannot be split is dead.
+    /// The same for the token that came with the package alone.
+    PauseToken(Option<Duration>),
+    /// Too large: send its halves. A single point that is too large is dead.
     Split,
-    /// Refused for ever: to the dead-letter file.
+    /// Refused for ever: to the dead-letter file, all of it or those points of it that are to blame.
     Dead(Refusal),
 }
 
@@ -121,8 +123,6 @@ pub enum Refusal {
     NoSuchPlace,
     /// 406: the sinker rules of the destination match no workspace.
     NotAcceptable,
-    /// 401 or 403 for a token that came with the points: only its sender can mend that.
-    Token,
     /// Any other 4xx.
     Refused,
     /// The stored block cannot be decompressed or read: damaged before its checksum was taken.
@@ -130,6 +130,14 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether some of the points may be to blame and the rest may pass.
+    pub const fn is_about_content(self) -> bool {
+        match self {
+            Refusal::Invalid | Refusal::Refused => true,
+            Refusal::TooLarge | Refusal::NoSuchPlace | Refusal::NotAcceptable | Refusal::Unreadable => false,
+        }
+    }
+
     /// The word in metrics and dead letters.
     pub const fn name(self) -> &'static str {
         match self {
@@ -137,7 +145,6 @@ impl Refusal {
             Refusal::TooLarge => "too_large",
             Refusal::NoSuchPlace => "no_such_place",
             Refusal::NotAcceptable => "not_acceptable",
-            Refusal::Token => "token",
             Refusal::Refused => "refused",
             Refusal::Unreadable => "unreadable",
         }
@@ -151,7 +158,7 @@ pub trait HttpSink {
 
     fn accepts(&self) -> Accepts;
 
-    /// Where to send: every package goes to each of them.
+    /// Where to send: to each of them, or to one.
     fn targets(&self) -> &[Target];
 
     /// Appends the whole request head, up to and with the empty line.
@@ -175,7 +182,10 @@ impl Sink {
             Destination::Dataway(dataway) => {
                 let targets = dataway.urls.iter().cloned().map(Target::new).collect();
                 let accepts = Accepts {
-                    format: Format::Protobuf,
+                    format: match dataway.format {
+                        BodyFormat::Protobuf => Format::Protobuf,
+                        BodyFormat::LineProtocol => Format::LineProtocol,
+                    },
                     coding: match dataway.compression {
                         Compression::Gzip => Coding::Gzip,
                         Compression::Zstd => Coding::Zstd,
@@ -203,7 +213,10 @@ pub fn describe(destination: &Destination) -> String {
     match destination {
         Destination::Dataway(dataway) => {
             let urls: Vec<String> = dataway.urls.iter().map(ToString::to_string).collect();
-            urls.join(" and ")
+            urls.join(match dataway.mode {
+                UrlsMode::Replicate => " and ",
+                UrlsMode::Failover => ", or where that is down ",
+            })
         }
         Destination::Archive(archive) => format!("the archive in {}", archive.dir.display()),
         Destination::Blackhole => "nowhere (blackhole): every point is dropped".to_owned(),

@@ -26,12 +26,14 @@ pub enum Kind {
     Points = 0,
     /// A request as it came (`codec::raw_package`): goes out as it is, alone, and counts as one point.
     Raw = 1,
+    /// A package that failed again and again and waits in a side log: an opaque header, then its payload as it was.
+    Parked = 2,
 }
 
 impl Kind {
     /// The kind with this number, if this version knows it.
     pub fn from_byte(byte: u8) -> Option<Kind> {
-        [Kind::Points, Kind::Raw].into_iter().find(|kind| *kind as u8 == byte)
+        [Kind::Points, Kind::Raw, Kind::Parked].into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 

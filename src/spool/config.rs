@@ -1,6 +1,7 @@
 //! What a log is told when it is opened, and what it tells.
 
 use super::format::{ROUTE_BYTES_MAX, SECTOR_BYTES, SEGMENT_HEADER_BYTES};
+use std::time::Duration;
 
 /// What one write hands to the disk: at 256 KiB to 1 MiB direct writes reach their full rate, and larger ones only
 /// fall out of the cache between the copy and the write.
@@ -22,7 +23,7 @@ pub enum WhenFull {
 }
 
 /// The bounds of one log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct LogConfig {
     /// Length of an ordinary segment.
     pub segment_bytes: u64,
@@ -33,6 +34,12 @@ pub struct LogConfig {
     pub tail_bytes_max: usize,
     /// Segments kept for reuse at most.
     pub spares_max: usize,
+    /// What is older than this is given up by [`super::Log::expire`], whole segments at a time. None: nothing is.
+    pub max_age: Option<Duration>,
+    /// Bytes of the file system that new segments leave free, so that cursors, deletions and everybody else go on.
+    pub reserve_bytes: u64,
+    /// Which lane a route belongs to, for the sums; see [`super::LaneKey`]. Pure, and the same for ever.
+    pub lane_of: fn(&[u8]) -> u64,
 }
 
 impl Default for LogConfig {
@@ -43,6 +50,9 @@ impl Default for LogConfig {
             when_full: WhenFull::Refuse,
             tail_bytes_max: 8 << 20,
             spares_max: 2,
+            max_age: None,
+            reserve_bytes: 0,
+            lane_of: |_route| 0,
         }
     }
 }
@@ -104,17 +114,31 @@ impl std::fmt::Display for CommitFailure {
     }
 }
 
-/// How a window ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a frame ended. The discriminant is on disk, in the cursor's sums: never renumber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
 pub enum Fate {
     /// The destination has it.
-    Delivered,
+    Delivered = 0,
     /// It is in the dead-letter log.
-    Dead,
-    /// Evicted to make room.
-    Evicted,
+    Dead = 1,
+    /// It is in a side log, from where it is sent again.
+    Parked = 2,
+    /// Given up to make room.
+    Evicted = 3,
+    /// Given up for its age.
+    Expired = 4,
     /// Unreadable.
-    Lost,
+    Lost = 5,
+    /// Given up by an operator.
+    Dropped = 6,
+}
+
+/// What became of one frame's points: the rest of them was delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    pub dead_points: u32,
+    pub parked_points: u32,
 }
 
 /// Frames `first_seq..=last_seq` are done with. Told to the observer, once for each frame.
@@ -123,7 +147,35 @@ pub struct Completion {
     pub first_seq: u64,
     pub last_seq: u64,
     pub points: u64,
+    /// Of frames that ended in several ways: dead if anything of them is, else parked if anything is.
     pub fate: Fate,
+    pub delivered_points: u64,
+    pub dead_points: u64,
+    pub parked_points: u64,
+}
+
+impl Completion {
+    /// Frames that all ended in the same way.
+    pub(super) fn whole(first_seq: u64, last_seq: u64, points: u64, fate: Fate) -> Completion {
+        let of = |other: Fate| if fate == other { points } else { 0 };
+        Completion {
+            first_seq,
+            last_seq,
+            points,
+            fate,
+            delivered_points: of(Fate::Delivered),
+            dead_points: of(Fate::Dead),
+            parked_points: of(Fate::Parked),
+        }
+    }
+}
+
+/// What lies put aside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    pub frames: u64,
+    pub points: u64,
+    pub bytes: u64,
 }
 
 /// Why there is no room.
@@ -135,6 +187,8 @@ pub enum FullState {
     Capacity,
     /// The file system.
     Disk,
+    /// All logs together: see [`super::policy`].
+    Total,
 }
 
 /// Where a log stands. The sums count from its opening, the rest is now.
@@ -155,6 +209,8 @@ pub struct LogStats {
     /// When the oldest spooled frame was sealed, or a little earlier; none when nothing is spooled.
     pub oldest_ms: Option<u64>,
     pub full: FullState,
+    /// What of the spooled is put aside: see [`super::Log::defer`].
+    pub deferred: Backlog,
 
     pub commits: u64,
     pub committed_frames: u64,
@@ -173,7 +229,26 @@ pub struct LogStats {
     pub windows_from_disk: u64,
     pub delivered_points: u64,
     pub dead_points: u64,
+    pub parked_points: u64,
     pub evicted_points: u64,
+    pub expired_points: u64,
+    pub dropped_points: u64,
+    /// Told when a loss is found; in the totals when the window around it ends.
     pub lost_points: u64,
     pub lost_frames: u64,
+}
+
+impl LogStats {
+    pub(super) fn add(&mut self, completion: &Completion) {
+        self.delivered_points += completion.delivered_points;
+        self.dead_points += completion.dead_points;
+        self.parked_points += completion.parked_points;
+        match completion.fate {
+            Fate::Evicted => self.evicted_points += completion.points,
+            Fate::Expired => self.expired_points += completion.points,
+            Fate::Dropped => self.dropped_points += completion.points,
+            Fate::Lost => self.lost_points += completion.points,
+            Fate::Delivered | Fate::Dead | Fate::Parked => {}
+        }
+    }
 }

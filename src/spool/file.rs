@@ -42,6 +42,37 @@ pub trait Disk: 'static {
 
     /// Makes created, renamed and removed names durable.
     fn sync_dir(&self) -> impl Future<Output = io::Result<()>>;
+
+    /// Bytes that can still be had from the file system; none if that cannot be told.
+    fn free_bytes(&self) -> impl Future<Output = io::Result<Option<u64>>>;
+
+    /// What a sync is worth here.
+    fn durability(&self) -> impl Future<Output = io::Result<Durability>>;
+}
+
+/// What a successful sync is worth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Survives a power cut, as far as the device keeps its word.
+    #[default]
+    Disk,
+    /// The same, but through the page cache: after a failed sync less is known.
+    Buffered,
+    /// A layer over other file systems, as containers have: goes with the container.
+    Layer,
+    /// Memory: survives a kill of the process and nothing more.
+    Memory,
+}
+
+impl std::fmt::Display for Durability {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Durability::Disk => "a disk with direct I/O",
+            Durability::Buffered => "a file system without direct I/O",
+            Durability::Layer => "a container's own layer, which goes with the container",
+            Durability::Memory => "memory, which a restart of the machine clears",
+        })
+    }
 }
 
 /// An open file. Dropping it closes it.
@@ -59,6 +90,9 @@ pub trait SegmentFile: 'static {
     /// Makes everything written so far durable. After an error nothing is known about any of it, and a later success
     /// says nothing either.
     fn sync(&self) -> impl Future<Output = io::Result<()>>;
+
+    /// Whether the file still has a name. Syncing one that has none succeeds and means nothing.
+    fn is_linked(&self) -> bool;
 }
 
 /// Whether an error says that there is no room, which is a state that ends, and not a defect.
@@ -68,6 +102,24 @@ pub fn is_full(error: &io::Error) -> bool {
 
 /// How often a sector that start-up depends on is read before it counts as unreadable.
 const READ_ATTEMPTS: usize = 5;
+
+/// A file, opened with some insistence. None: the device cannot give it, now or ever. Other errors may be of the machine
+/// and not of the file, and are told.
+pub(super) async fn open_file<D: Disk>(disk: &D, name: &str) -> io::Result<Option<D::File>> {
+    const EIO: i32 = 5;
+    let mut attempt = 1;
+    loop {
+        match disk.open(name).await {
+            Ok(file) => return Ok(Some(file)),
+            Err(error) if error.raw_os_error() != Some(EIO) => return Err(error),
+            Err(_) if attempt < READ_ATTEMPTS => attempt += 1,
+            Err(error) => {
+                tracing::error!(file = name, %error, "cannot be opened");
+                return Ok(None);
+            }
+        }
+    }
+}
 
 /// One sector, read with some insistence.
 pub(super) async fn read_sector<F: SegmentFile>(file: &F, offset: u64) -> io::Result<F::Read> {

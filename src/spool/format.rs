@@ -4,7 +4,7 @@
 //! segment header, one sector, the rest of it zero      frame header, then route, payload, zeros up to 8
 //!   0  8  magic "KITGSEG\n"                               0  4  magic "KGF1"
 //!   8  4  version                                         4  1  version
-//!  12  1  category, then 3 zero                           5  1  codec
+//!  12  1  category; 13 1  1: mended; then 2 zero           5  1  codec
 //!  16 16  log id                                          6  1  kind
 //!  32  8  segment id                                      7  1  category
 //!  40  8  salt                                            8  8  salt of the segment
@@ -14,6 +14,8 @@
 //!  72  8  opened, ms since 1970                          40  8  bytes before this frame
 //!  80  8  length of the file                             48  8  synced: every seq below was synced before this write
 //!  88  4  CRC32C of 0..88                                56  4  points
+//!  92  4  CRC32C of 96..104: without it, 96 says nothing
+//!  96  8  the log's own time at opening, ms (`age`)
 //!                                                        60  4  payload bytes before compression
 //!                                                        64  4  payload bytes
 //!                                                        68  2  route bytes, then 2 zero
@@ -26,7 +28,7 @@
 //! first CRC, so that "newer" can be told from "damaged".
 
 use super::block::{Block, Codec, Kind};
-use super::place::Place;
+use super::place::{PLAUSIBLE_MAX, Place};
 
 /// What direct I/O reads and writes in, and what one commit never shares with the next: a torn sector can only hold
 /// frames that nobody was told about.
@@ -65,6 +67,10 @@ pub struct SegmentHeader {
     pub first: Place,
     pub opened_ms: u64,
     pub file_bytes: u64,
+    /// Written by a repair: frames that are missing in it, also at its end, were damaged and are in quarantine.
+    pub mended: bool,
+    /// The log's own time. None: from before segments had it.
+    pub opened_lived_ms: Option<u64>,
 }
 
 /// Why a first sector is not a segment header.
@@ -135,13 +141,16 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
 
 impl SegmentHeader {
     const CRC_AT: usize = 88;
+    const LIVED_CRC_AT: usize = 92;
+    const LIVED_AT: usize = 96;
+    const BYTES: usize = 104;
 
     /// The header's bytes; the rest of the sector is zero.
-    pub fn encode(&self) -> [u8; Self::CRC_AT + 4] {
-        let mut out = [0; Self::CRC_AT + 4];
+    pub fn encode(&self) -> [u8; Self::BYTES] {
+        let mut out = [0; Self::BYTES];
         put(&mut out, 0, &SEGMENT_MAGIC);
         put(&mut out, 8, &VERSION.to_le_bytes());
-        put(&mut out, 12, &[self.category]);
+        put(&mut out, 12, &[self.category, u8::from(self.mended)]);
         put(&mut out, 16, &self.log_id);
         put(&mut out, 32, &self.segment_id.to_le_bytes());
         put(&mut out, 40, &self.salt.to_le_bytes());
@@ -152,6 +161,11 @@ impl SegmentHeader {
         put(&mut out, 80, &self.file_bytes.to_le_bytes());
         let crc = crc32c::crc32c(&out[..Self::CRC_AT]);
         put(&mut out, Self::CRC_AT, &crc.to_le_bytes());
+        if let Some(lived_ms) = self.opened_lived_ms {
+            put(&mut out, Self::LIVED_AT, &lived_ms.to_le_bytes());
+            let crc = crc32c::crc32c(&lived_ms.to_le_bytes());
+            put(&mut out, Self::LIVED_CRC_AT, &crc.to_le_bytes());
+        }
         out
     }
 
@@ -167,14 +181,23 @@ impl SegmentHeader {
         if version > VERSION {
             return Err(HeaderError::Newer(version));
         }
+        let first = Place { seq: u64_at(body, 48), points: u64_at(body, 56), bytes: u64_at(body, 64) };
+        if !first.is_plausible() {
+            return Err(HeaderError::Damaged);
+        }
+        // Zeros, as the first segments have there, are not their own CRC.
+        let lived: [u8; 8] = field(sector, Self::LIVED_AT);
+        let lived_known = u32_at(sector, Self::LIVED_CRC_AT) == crc32c::crc32c(&lived);
         Ok(SegmentHeader {
+            opened_lived_ms: lived_known.then(|| u64::from_le_bytes(lived).min(PLAUSIBLE_MAX)),
             category: body[12],
             log_id: field(body, 16),
             segment_id: u64_at(body, 32),
             salt: u64_at(body, 40),
-            first: Place { seq: u64_at(body, 48), points: u64_at(body, 56), bytes: u64_at(body, 64) },
+            first,
             opened_ms: u64_at(body, 72),
             file_bytes: u64_at(body, 80),
+            mended: body[13] != 0,
         })
     }
 }
@@ -261,6 +284,14 @@ impl FrameHeader {
 
 /// Looks for a frame of the segment with this salt at the start of `bytes`, `room` bytes before the segment's end.
 pub fn frame_at(bytes: &[u8], room: u64, salt: u64) -> Step {
+    match head_at(bytes, room, salt) {
+        Step::Frame(frame) if frame.frame_bytes() > bytes.len() => Step::Wants(frame.frame_bytes()),
+        step => step,
+    }
+}
+
+/// The same for what stands before the payload alone: enough to pass over a frame without having it in memory.
+pub fn head_at(bytes: &[u8], room: u64, salt: u64) -> Step {
     if room < FRAME_HEADER_BYTES as u64 {
         return Step::Nothing;
     }
@@ -270,6 +301,10 @@ pub fn frame_at(bytes: &[u8], room: u64, salt: u64) -> Step {
     }
     let route_bytes = u16::from_le_bytes(field(header, 68));
     let payload_bytes = u32_at(header, 64);
+    if usize::from(route_bytes) > ROUTE_BYTES_MAX {
+        // Nobody writes such; and a file made of these would have each of its bytes summed up thousands of times.
+        return Step::Nothing;
+    }
     let Some(with_route) = bytes.get(..FRAME_HEADER_BYTES + usize::from(route_bytes)) else {
         return if u64::from(route_bytes) + FRAME_HEADER_BYTES as u64 <= room {
             Step::Wants(FRAME_HEADER_BYTES + usize::from(route_bytes))
@@ -300,10 +335,8 @@ pub fn frame_at(bytes: &[u8], room: u64, salt: u64) -> Step {
     };
     // Only now are the lengths trusted: they stand under the CRC.
     let whole = frame.frame_bytes();
-    if whole as u64 > room || payload_bytes as usize > PAYLOAD_BYTES_MAX {
+    if whole as u64 > room || payload_bytes as usize > PAYLOAD_BYTES_MAX || !frame.place.is_plausible() {
         Step::Nothing
-    } else if whole > bytes.len() {
-        Step::Wants(whole)
     } else {
         Step::Frame(frame)
     }
@@ -405,15 +438,23 @@ mod tests {
             first: PLACE,
             opened_ms: 5,
             file_bytes: 32 << 20,
+            mended: true,
+            opened_lived_ms: Some(77),
         };
         let bytes = header.encode();
-        assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
+        assert_eq!(SegmentHeader::decode(&bytes), Ok(header.clone()));
         assert_eq!(SegmentHeader::decode(&[0; SECTOR_BYTES]), Err(HeaderError::Blank));
         assert_eq!(SegmentHeader::decode(&[]), Err(HeaderError::Damaged));
         for bit in 0..bytes.len() * 8 {
             let mut damaged = bytes;
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(SegmentHeader::decode(&damaged), Err(HeaderError::Damaged), "bit {bit}");
+            let expected = if bit / 8 < SegmentHeader::LIVED_CRC_AT {
+                Err(HeaderError::Damaged)
+            } else {
+                // What the first version did not have is missed, and nothing else.
+                Ok(SegmentHeader { opened_lived_ms: None, ..header.clone() })
+            };
+            assert_eq!(SegmentHeader::decode(&damaged), expected, "bit {bit}");
         }
         let mut newer = bytes;
         put(&mut newer, 8, &2u32.to_le_bytes());

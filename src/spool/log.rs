@@ -1,6 +1,7 @@
 //! A category's log: what its parts share, and the questions it answers. Committing is in `writer`, reading in
 //! `window`, background work in `pool`.
 
+use super::age::Age;
 use super::config::{Completion, FullState, LogConfig, LogStats};
 use super::cursor::Journal;
 use super::file::Disk;
@@ -34,6 +35,8 @@ pub struct Log<D: Disk> {
     pub(super) pool: RefCell<Pool<D>>,
     pub(super) writer: Turn<Writer<D>>,
     pub(super) reader: Turn<Reader<D>>,
+    /// Of what lies aside: it stands elsewhere in the log.
+    pub(super) deferred_reader: Turn<Reader<D>>,
     pub(super) journal: Turn<Journal<D>>,
     pub(super) maintaining: Turn<()>,
     /// There may be something to read, or room for another window, or the log is closed.
@@ -42,7 +45,9 @@ pub struct Log<D: Disk> {
     pub(super) delivered: Notify,
     /// There may be something to maintain.
     pub(super) work: Notify,
+    pub(super) age: Cell<Age>,
     pub(super) full: Cell<FullState>,
+    pub(super) held: Cell<bool>,
     pub(super) closed: Cell<bool>,
     counters: RefCell<LogStats>,
     observer: RefCell<Option<Observer>>,
@@ -73,12 +78,15 @@ impl<D: Disk> Log<D> {
             pool: RefCell::new(found.pool),
             writer: Turn::new(Writer::new()),
             reader: Turn::new(Reader::new()),
+            deferred_reader: Turn::new(Reader::new()),
+            age: Cell::new(found.age),
             journal: Turn::new(found.journal),
             maintaining: Turn::new(()),
             changed: Notify::new(),
             delivered: Notify::new(),
             work: Notify::new(),
             full: Cell::new(FullState::Room),
+            held: Cell::new(false),
             closed: Cell::new(false),
             counters: RefCell::new(LogStats::default()),
             observer: RefCell::new(None),
@@ -103,7 +111,14 @@ impl<D: Disk> Log<D> {
         if self.full.get() == FullState::Capacity && self.has_capacity() {
             self.full.set(FullState::Room);
         }
-        self.full.get() != FullState::Room
+        self.full.get() != FullState::Room || self.held.get()
+    }
+
+    /// Refuses what is new, or no longer: what [`super::policy`] says when all logs together hold too much.
+    pub fn hold(&self, held: bool) {
+        if self.held.replace(held) != held {
+            tracing::warn!(category = self.category, held, "all spools together are at their total");
+        }
     }
 
     fn has_capacity(&self) -> bool {
@@ -140,7 +155,11 @@ impl<D: Disk> Log<D> {
 
     /// Where it stands. In constant time, apart from a sum over segments.
     pub fn stats(&self) -> LogStats {
-        let full = if self.is_full() { self.full.get() } else { FullState::Room };
+        let full = match self.is_full() {
+            false => FullState::Room,
+            true if self.full.get() == FullState::Room => FullState::Total,
+            true => self.full.get(),
+        };
         let ledger = self.ledger.borrow();
         let pool = self.pool.borrow();
         let tail = self.tail.borrow();
@@ -171,6 +190,7 @@ impl<D: Disk> Log<D> {
             windows_open: ledger.open_count() as u64,
             oldest_ms,
             full,
+            deferred: ledger.deferred(),
             ..self.counters.borrow().clone()
         }
     }

@@ -60,9 +60,15 @@ impl Owner {
                 }
                 Err(TryLockError::Error(error)) => return Err(error),
             }
-            file.set_len(0)?;
-            file.rewind()?;
-            writeln!(file, "{}", std::process::id())?;
+            // Only for messages: on a full disk it is not worth a start.
+            let name_owner = |file: &mut File| {
+                file.set_len(0)?;
+                file.rewind()?;
+                writeln!(file, "{}", std::process::id())
+            };
+            if let Err(error) = name_owner(&mut file) {
+                tracing::warn!(path = %path.display(), %error, "cannot note who owns the data directory");
+            }
             Ok(Ok(file))
         };
         match attempt() {

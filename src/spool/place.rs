@@ -11,6 +11,10 @@ pub struct Place {
     pub bytes: u64,
 }
 
+/// No log gets this far: a frame, a point or a byte a nanosecond would take a hundred years. What claims to be behind it
+/// is damage, and what is before it can be added to.
+pub const PLAUSIBLE_MAX: u64 = 1 << 62;
+
 /// The number of a log's first frame; 0 stands for "none yet".
 pub const SEQ_FIRST: u64 = 1;
 
@@ -41,6 +45,11 @@ impl Place {
     /// Frames between an earlier place and this one.
     pub fn frames_since(self, earlier: Place) -> u64 {
         self.seq.saturating_sub(earlier.seq)
+    }
+
+    /// Whether a log can have come here.
+    pub fn is_plausible(self) -> bool {
+        self.seq <= PLAUSIBLE_MAX && self.points <= PLAUSIBLE_MAX && self.bytes <= PLAUSIBLE_MAX
     }
 
     /// Whether this place can follow `earlier` in one log: nothing runs backwards.

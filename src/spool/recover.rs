@@ -7,11 +7,13 @@
 //! Not covered: a sync that failed, a kill before the commit was done again elsewhere, a file system without direct I/O
 //! that shows the unwritten data from its cache after that, and a power cut. What vanishes then was not acknowledged.
 
+use super::account::{Account, LaneKey, Lanes};
+use super::age::Age;
 use super::config::LogConfig;
-use super::cursor::{Cursor, Journal};
-use super::file::{Disk, SegmentFile, read_sector};
-use super::format::{HeaderError, LogId, SECTOR_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
-use super::ledger::{Ledger, Segment, SpanState};
+use super::cursor::{Cursor, Journal, Sums};
+use super::file::{Disk, Durability, SegmentFile, open_file, read_sector};
+use super::format::{FrameHeader, HeaderError, LogId, SECTOR_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::ledger::{Ledger, Segment, Span, SpanState};
 use super::place::Place;
 use super::pool::{self, Name, Pool};
 use super::scan::Scan;
@@ -63,6 +65,10 @@ pub struct RecoveryReport {
     pub cursor_lost: bool,
     /// Files that are not ours, or of another log; left alone.
     pub ignored: Vec<String>,
+    /// Copies of damaged segments.
+    pub quarantined: u64,
+    /// What a sync is worth here.
+    pub durability: Durability,
 }
 
 /// A log as found.
@@ -71,6 +77,7 @@ pub(super) struct Recovered<D: Disk> {
     pub ledger: Ledger,
     pub pool: Pool<D>,
     pub journal: Journal<D>,
+    pub age: Age,
     pub report: RecoveryReport,
 }
 
@@ -101,6 +108,10 @@ pub(super) async fn recover<D: Disk>(
                 pool.note_id(id);
                 pool.discard(name);
             }
+            Some(Name::Quarantined(id)) => {
+                pool.note_id(id);
+                pool.quarantined.push_back(name);
+            }
             Some(Name::Cursor) => {}
             None => report.ignored.push(name),
         }
@@ -130,18 +141,44 @@ pub(super) async fn recover<D: Disk>(
     };
     let (old, candidates): (Vec<_>, Vec<_>) =
         candidates.into_iter().partition(|found| found.id < floor && !foreign(found));
+    let segment_id_max = candidates.iter().map(|candidate| candidate.id).max().unwrap_or(0);
     let mut segments =
         accept(disk, candidates, category, id, cursor.as_ref(), config, &mut pool, &mut report).await?;
-    let mut end = tail_end(disk, &mut segments, &mut report).await?;
+    // Whose the frames are that came behind the newest cursor; without one, those of the last segment.
+    let acked = cursor.as_ref().map(|cursor| cursor.acked);
+    let mut sums = cursor.as_ref().and_then(|cursor| cursor.sums.clone());
+    let known = sums.as_ref().map(|sums| sums.end);
+    let mut lanes = sums.as_ref().map(|sums| sums.lanes.clone()).unwrap_or_default();
+    let counted_to = known.map_or(0, |known| known.seq);
+    let done: Vec<Span> = cursor.iter().flat_map(|cursor| &cursor.spans).copied().collect();
+    let mut count = |frame: &FrameHeader, route: &[u8]| {
+        let seq = frame.place.seq;
+        let is_done = acked.is_some_and(|acked| seq < acked.seq)
+            || done
+                .iter()
+                .any(|span| span.state == SpanState::Done && (span.start.seq..span.end.seq).contains(&seq));
+        if seq >= counted_to && !is_done {
+            lanes.committed(LaneKey((config.lane_of)(route)), u64::from(frame.points));
+        }
+    };
+    if let Some(known) = known {
+        count_before_last(disk, &segments, known, &mut count).await?;
+    }
+    // Behind the last segment there were others, which are done with: what it holds more is of failed commits.
+    let ceiling =
+        sums.as_ref().filter(|sums| segments.back().is_some_and(|last| last.id < sums.segment_id_max));
+    let ceiling = ceiling.map_or(u64::MAX, |sums| sums.end.seq);
+    let mut end = tail_end(disk, &mut segments, ceiling, &mut report, &mut count).await?;
 
-    if let Some(known) = &cursor {
-        let read = known.spans.last().map_or(known.acked, |span| span.end);
-        if end.is_none_or(|end| end.seq < read.seq) {
+    if let Some(found) = &cursor {
+        let read = found.spans.last().map_or(found.acked, |span| span.end);
+        let known = known.unwrap_or(read);
+        if end.is_none_or(|end| end.seq < known.seq) {
             // What the cursor speaks of is gone, and was acknowledged or never was: numbers are not given twice.
-            end = Some(read);
-        } else if end.is_some_and(|end| !end.follows(read)) {
+            end = Some(known);
+        } else if end.is_some_and(|end| !end.follows(known)) {
             tracing::error!(category, "the cursor is of another history; delivery starts over");
-            cursor = None;
+            (cursor, sums) = (None, None);
         }
     }
     for candidate in old {
@@ -151,10 +188,40 @@ pub(super) async fn recover<D: Disk>(
     let end = end.unwrap_or(Place::BIRTH);
     report.cursor_lost = cursor.is_none() && !segments.is_empty();
     let oldest = segments.front().map_or(end, |segment| segment.first);
+    let with_sums = sums.is_some();
+    let history_lost = cursor.is_none() && acked.is_some();
     let (acked, spans) = match cursor {
         Some(cursor) => (cursor.acked, VecDeque::from(cursor.spans)),
         None => (oldest, VecDeque::new()),
     };
+    let sums = sums.unwrap_or_else(|| {
+        // The sums begin here: behind what is done with, and for the lanes with the last segment.
+        let done = spans.iter().filter(|span| span.state == SpanState::Done).map(Span::points);
+        let last = segments.back().map_or(end, |last| last.first);
+        if history_lost {
+            lanes = Lanes::default();
+        }
+        let uncounted_to = if history_lost { end.seq } else { last.seq };
+        lanes.uncounted = acked.seq..uncounted_to.max(acked.seq);
+        Sums {
+            end,
+            segment_id_max: 0,
+            lived_ms: 0,
+            filled_lived_ms: 0,
+            forgotten: done.fold(acked.points, u64::wrapping_add),
+            account: Account::default(),
+            lanes: Lanes::default(),
+        }
+    });
+    let lived_ms = segments.back().map_or(0, |last| last.filled_lived_ms).max(sums.lived_ms);
+    for segment in &mut segments {
+        segment.filled_lived_ms = segment.filled_lived_ms.min(lived_ms);
+    }
+    if let Some(last) = segments.back_mut() {
+        // Nothing came since the cursor was written, or nobody knows when.
+        let known = with_sums && last.end.seq <= sums.end.seq;
+        last.filled_lived_ms = if known { sums.filled_lived_ms.min(lived_ms) } else { lived_ms };
+    }
     report.windows = spans.iter().filter(|span| span.state == SpanState::Replay).count() as u64;
     let read = spans.back().map_or(acked, |span| span.end);
     // A kill leaves things that can be read and that a power cut would still take: the last commit, a renamed file, the
@@ -164,7 +231,7 @@ pub(super) async fn recover<D: Disk>(
     if known {
         disk.sync_dir().await?;
     }
-    let segment_id_max = segments.back().map_or_else(|| floor.saturating_sub(1), |segment| segment.id);
+    let segment_id_max = segment_id_max.max(sums.segment_id_max).max(floor.saturating_sub(1));
     let ledger = Ledger {
         segments,
         active: false,
@@ -173,6 +240,9 @@ pub(super) async fn recover<D: Disk>(
         spans,
         read,
         end,
+        account: sums.account,
+        forgotten: sums.forgotten,
+        lanes,
         version: u64::from(known),
         durable_version: 0,
         durable_acked: Place::BIRTH,
@@ -191,7 +261,12 @@ pub(super) async fn recover<D: Disk>(
     }
     report.segments = ledger.segments.len() as u64;
     (report.spooled_frames, report.spooled_points, report.spooled_bytes) = ledger.spooled();
-    Ok(Recovered { id, ledger, pool, journal, report })
+    report.quarantined = pool.quarantined.len() as u64;
+    report.durability = disk.durability().await.unwrap_or_default();
+    if report.durability != Durability::Disk {
+        tracing::warn!(category, "the spool lies on {}: acknowledged means less here", report.durability);
+    }
+    Ok(Recovered { id, ledger, pool, journal, age: Age::of(lived_ms), report })
 }
 
 async fn read_header<D: Disk>(
@@ -202,19 +277,14 @@ async fn read_header<D: Disk>(
 ) -> Result<Candidate, OpenError> {
     let mut readable = true;
     let mut header = Err(HeaderError::Damaged);
-    match disk.open(&name).await {
-        Ok(file) => {
-            match read_sector(&file, 0).await {
-                Ok(sector) if sector.is_empty() => header = Err(HeaderError::Blank),
-                Ok(sector) => header = SegmentHeader::decode(&sector),
-                // A damaged spot: the frames behind it may be fine.
-                Err(_) => {}
-            }
-        }
-        Err(error) => {
-            tracing::error!(file = name, %error, "a segment cannot be opened");
-            readable = false;
-        }
+    match open_file(disk, &name).await? {
+        Some(file) => match read_sector(&file, 0).await {
+            Ok(sector) if sector.is_empty() => header = Err(HeaderError::Blank),
+            Ok(sector) => header = SegmentHeader::decode(&sector),
+            // A damaged spot: the frames behind it may be fine.
+            Err(_) => {}
+        },
+        None => readable = false,
     }
     Ok(Candidate { id, name, file_bytes, header, readable })
 }
@@ -281,6 +351,7 @@ async fn accept<D: Disk>(
                 continue;
             }
             last.end = header.first;
+            last.filled_lived_ms = header.opened_lived_ms.unwrap_or(u64::MAX);
         }
         segments.push_back(Segment {
             id: candidate.id,
@@ -290,6 +361,8 @@ async fn accept<D: Disk>(
             used_bytes: candidate.file_bytes,
             file_bytes: candidate.file_bytes,
             opened_ms: header.opened_ms,
+            filled_lived_ms: header.opened_lived_ms.unwrap_or(0),
+            damaged: false,
             recyclable: candidate.file_bytes == config.segment_bytes,
             index: Vec::new(),
         });
@@ -304,7 +377,9 @@ async fn salvage<D: Disk>(
     category: u8,
     seqs: std::ops::Range<u64>,
 ) -> Result<Option<SegmentHeader>, OpenError> {
-    let Ok(file) = disk.open(&candidate.name).await else { return Ok(None) };
+    let Some(file) = open_file(disk, &candidate.name).await? else {
+        return Err(io::Error::other(format!("{} cannot be opened any more", candidate.name)).into());
+    };
     let mut scan = Scan::new(file, 0, None, candidate.file_bytes);
     while let Some(salt) = scan.peek_salt().await? {
         scan.salt = salt;
@@ -324,6 +399,8 @@ async fn salvage<D: Disk>(
                 first: frame.place,
                 opened_ms: frame.sealed_ms,
                 file_bytes: candidate.file_bytes,
+                mended: false,
+                opened_lived_ms: None,
             }));
         }
         scan.step();
@@ -331,27 +408,67 @@ async fn salvage<D: Disk>(
     Ok(None)
 }
 
-/// Reads the last segment to its end and cuts what is torn. Gives the place behind the last frame.
+/// Shows the frames from `known` on in the segments before the last: one, or more if the cursor could not be written.
+async fn count_before_last<D: Disk>(
+    disk: &D,
+    segments: &VecDeque<Segment>,
+    known: Place,
+    count: &mut impl FnMut(&FrameHeader, &[u8]),
+) -> Result<(), OpenError> {
+    let before_last = segments.len().saturating_sub(1);
+    for segment in segments.iter().take(before_last).filter(|segment| segment.end.seq > known.seq) {
+        let Some(file) = open_file(disk, &pool::segment_name(segment.id)).await? else { continue };
+        let mut scan = Scan::new(file, segment.salt, None, segment.used_bytes);
+        let mut at = segment.first;
+        while let Some(frame) = scan.peek().await? {
+            if frame.place.follows(at) && segment.end.follows(frame.end()) {
+                at = frame.end();
+                count(&frame, scan.route(&frame));
+            }
+            scan.consume(&frame);
+        }
+    }
+    Ok(())
+}
+
+/// Reads the last segment to its end and cuts what is torn. Gives the place behind the last frame that has a number
+/// below `ceiling`.
 async fn tail_end<D: Disk>(
     disk: &D,
     segments: &mut VecDeque<Segment>,
+    ceiling: u64,
     report: &mut RecoveryReport,
+    count: &mut impl FnMut(&FrameHeader, &[u8]),
 ) -> Result<Option<Place>, OpenError> {
     let Some(last) = segments.back_mut() else { return Ok(None) };
     let name = pool::segment_name(last.id);
-    let file = disk.open(&name).await?;
+    let Some(file) = open_file(disk, &name).await? else {
+        return Err(io::Error::other(format!("{name} cannot be opened any more")).into());
+    };
     file.sync().await?;
     let mut scan = Scan::new(file, last.salt, None, last.file_bytes);
     let mut end = last.first;
     let mut end_offset = SEGMENT_HEADER_BYTES as u64;
     let mut torn_offset = 0;
+    let mut damaged: Vec<(FrameHeader, Vec<u8>)> = Vec::new();
     while let Some(frame) = scan.peek().await? {
+        let follows = frame.place.follows(end) && frame.place.seq < ceiling;
         let intact = frame.block(scan.frame(&frame)).is_some();
-        if intact && frame.place.follows(end) {
+        if intact && follows {
+            // What is damaged before something whole was committed too, and is met when it is delivered.
+            for (damaged, route) in
+                damaged.drain(..).filter(|(damaged, _)| frame.place.follows(damaged.end()))
+            {
+                count(&damaged, &route);
+            }
+            count(&frame, scan.route(&frame));
             end = frame.end();
             end_offset = scan.frame_end(&frame);
         } else {
             torn_offset = scan.frame_end(&frame);
+            if follows {
+                damaged.push((frame.clone(), scan.route(&frame).to_vec()));
+            }
         }
         scan.consume(&frame);
     }

@@ -41,7 +41,7 @@ impl<F: SegmentFile> Scan<F> {
         self.end = end.next_multiple_of(SECTOR_BYTES as u64);
     }
 
-    fn offset(&self) -> u64 {
+    pub(super) fn offset(&self) -> u64 {
         self.start + self.at as u64
     }
 
@@ -75,6 +75,62 @@ impl<F: SegmentFile> Scan<F> {
         }
     }
 
+    /// The frame header at the position, if one is there, whether or not its payload has been read.
+    pub(super) async fn head_here(&mut self) -> io::Result<Option<FrameHeader>> {
+        loop {
+            let room = self.end.saturating_sub(self.offset());
+            let ahead = self.buf.get(self.at..).unwrap_or(&[]);
+            match format::head_at(ahead, room, self.salt) {
+                Step::Frame(header) => return Ok(Some(header)),
+                Step::Wants(bytes) => {
+                    if !self.fill(bytes).await? {
+                        return Ok(None);
+                    }
+                }
+                Step::Nothing => return Ok(None),
+            }
+        }
+    }
+
+    /// As [`Scan::peek`], for what stands before the payload, which need not fit into memory and is not read.
+    pub(super) async fn peek_head(&mut self) -> io::Result<Option<FrameHeader>> {
+        loop {
+            if let Some(header) = self.head_here().await? {
+                return Ok(Some(header));
+            }
+            if self.end.saturating_sub(self.offset()) < format::FRAME_HEADER_BYTES as u64 {
+                return Ok(None);
+            }
+            self.search();
+        }
+    }
+
+    /// Whether the payload of the frame that `peek_head` gave is what its header says. Read in pieces.
+    pub(super) async fn payload_holds(&self, header: &FrameHeader) -> io::Result<bool> {
+        let lead = format::FRAME_HEADER_BYTES + usize::from(header.route_bytes);
+        let ahead = self.buf.get(self.at..).unwrap_or(&[]);
+        if let Some(payload) = ahead.get(lead..lead + header.payload_bytes as usize) {
+            return Ok(crc32c::crc32c(payload) == header.payload_crc);
+        }
+        let mut at = self.offset() + lead as u64;
+        let end = at + u64::from(header.payload_bytes);
+        let mut crc = 0;
+        while at < end {
+            let skipped = at % SECTOR_BYTES as u64;
+            let len = usize::try_from(end - at + skipped).unwrap_or(usize::MAX).min(READ_BYTES);
+            let bytes = self.file.read_at(at - skipped, len.next_multiple_of(SECTOR_BYTES)).await?;
+            let wanted = usize::try_from(end - at).unwrap_or(usize::MAX);
+            let piece = bytes.get(skipped as usize..).unwrap_or(&[]);
+            let piece = piece.get(..wanted).unwrap_or(piece);
+            if piece.is_empty() {
+                return Ok(false);
+            }
+            crc = crc32c::crc32c_append(crc, piece);
+            at += piece.len() as u64;
+        }
+        Ok(crc == header.payload_crc)
+    }
+
     /// Moves to the next thing that looks like a frame, or to the end of what has been read.
     fn search(&mut self) {
         let from = self.at + format::FRAME_ALIGN_BYTES;
@@ -104,6 +160,12 @@ impl<F: SegmentFile> Scan<F> {
     /// The bytes of the frame that `peek` gave.
     pub(super) fn frame(&self, header: &FrameHeader) -> &[u8] {
         self.buf.get(self.at..self.at + header.frame_bytes()).unwrap_or(&[])
+    }
+
+    /// Its route.
+    pub(super) fn route(&self, header: &FrameHeader) -> &[u8] {
+        let route_end = format::FRAME_HEADER_BYTES + usize::from(header.route_bytes);
+        self.frame(header).get(format::FRAME_HEADER_BYTES..route_end).unwrap_or(&[])
     }
 
     /// Where the frame that `peek` gave ends.

@@ -2,9 +2,10 @@
 
 use super::block::Block;
 use super::config::{Completion, Fate, WindowLimits};
-use super::cursor::Cursor;
-use super::file::Disk;
-use super::ledger::{Span, SpanState, WINDOWS_OPEN_MAX};
+use super::cursor::{Cursor, Sums};
+use super::file::{Disk, SegmentFile};
+use super::format::SECTOR_BYTES;
+use super::ledger::{SpanState, WINDOWS_DEFERRED_MAX, WINDOWS_OPEN_MAX};
 use super::log::Log;
 use super::place::Place;
 use super::pool::segment_name;
@@ -35,7 +36,15 @@ pub struct Window {
 /// Where a reader of the disk stands.
 pub(super) struct Reader<D: Disk> {
     open: Option<OpenSegment<D>>,
+    /// The segment that could not be read last, and how often in a row.
+    failures: (u64, u32),
 }
+
+/// How often in a row a segment is read in vain before it is given up. The caller pauses between them, some seconds in
+/// all: a device that comes back within that costs nothing.
+const READ_FAILURES: u32 = 5;
+/// Other segments that are asked whether the device is well.
+const READ_WITNESSES: usize = 2;
 
 struct OpenSegment<D: Disk> {
     id: u64,
@@ -100,7 +109,7 @@ impl<D: Disk> Drop for TakeBack<'_, D> {
 
 impl<D: Disk> Reader<D> {
     pub(super) fn new() -> Reader<D> {
-        Reader { open: None }
+        Reader { open: None, failures: (0, 0) }
     }
 }
 
@@ -109,23 +118,41 @@ impl<D: Disk> Log<D> {
     /// were, then what has been committed since, as much as there is up to the limits. None: the log is closed.
     /// An error leaves everything as it was; try again after a while.
     pub async fn next_window(&self, limits: &WindowLimits) -> io::Result<Option<Window>> {
+        self.wait_for_window(limits, false).await
+    }
+
+    /// The same, but none when there is nothing to send now, or as many windows are out as may be.
+    pub async fn try_window(&self, limits: &WindowLimits) -> io::Result<Option<Window>> {
+        self.take_window(limits, false).await
+    }
+
+    /// The oldest of what lies aside; otherwise like [`Log::next_window`].
+    pub async fn next_deferred_window(&self, limits: &WindowLimits) -> io::Result<Option<Window>> {
+        self.wait_for_window(limits, true).await
+    }
+
+    /// The same, but none when nothing lies aside, or as many windows of it are out as may be.
+    pub async fn try_deferred_window(&self, limits: &WindowLimits) -> io::Result<Option<Window>> {
+        self.take_window(limits, true).await
+    }
+
+    async fn wait_for_window(&self, limits: &WindowLimits, deferred: bool) -> io::Result<Option<Window>> {
         loop {
             let changed = self.changed.notified();
             if self.closed.get() {
                 return Ok(None);
             }
-            if let Some(window) = self.try_window(limits).await? {
+            if let Some(window) = self.take_window(limits, deferred).await? {
                 return Ok(Some(window));
             }
             changed.await;
         }
     }
 
-    /// The same, but none when there is nothing to send now, or as many windows are out as may be.
-    pub async fn try_window(&self, limits: &WindowLimits) -> io::Result<Option<Window>> {
-        let mut reader = self.reader.take().await;
+    async fn take_window(&self, limits: &WindowLimits, deferred: bool) -> io::Result<Option<Window>> {
+        let mut reader = if deferred { &self.deferred_reader } else { &self.reader }.take().await;
         loop {
-            let replay = self.ledger.borrow().next_replay();
+            let replay = self.ledger.borrow().next_replay(deferred);
             let run = match replay {
                 Some(span) => {
                     let run = self.read(&mut reader, span.start, span.end, None).await?;
@@ -136,16 +163,27 @@ impl<D: Disk> Log<D> {
                     self.count(|counters| counters.windows_from_disk += 1);
                     (span.start, run)
                 }
-                None => match self.new_window(&mut reader, limits).await? {
-                    Some(opened) => opened,
-                    None => return Ok(None),
-                },
+                None => {
+                    let opened = if deferred {
+                        self.new_deferred_window(&mut reader, limits).await?
+                    } else {
+                        self.new_window(&mut reader, limits).await?
+                    };
+                    let Some(opened) = opened else {
+                        if deferred {
+                            // It may be long until something lies aside again.
+                            reader.open = None;
+                        }
+                        return Ok(None);
+                    };
+                    opened
+                }
             };
             let (start, run) = run;
             self.note_opened(start, &run);
             if run.frames.is_empty() {
                 // All of it lost, and said so.
-                self.ledger.borrow_mut().complete(start.seq);
+                self.ledger.borrow_mut().settle(start.seq, []);
                 self.completed();
                 continue;
             }
@@ -194,6 +232,35 @@ impl<D: Disk> Log<D> {
             self.ledger.borrow_mut().open(run.end);
             self.tail.borrow_mut().drop_before(run.end.seq);
             return Ok(Some((from, run)));
+        }
+    }
+
+    /// Opens a window at the beginning of the oldest stretch that lies aside.
+    async fn new_deferred_window(
+        &self,
+        reader: &mut Reader<D>,
+        limits: &WindowLimits,
+    ) -> io::Result<Option<(Place, Run)>> {
+        loop {
+            let stretch = {
+                let ledger = self.ledger.borrow();
+                if ledger.open_count() >= WINDOWS_OPEN_MAX
+                    || ledger.open_deferred_count() >= WINDOWS_DEFERRED_MAX
+                {
+                    return Ok(None);
+                }
+                match ledger.next_deferred() {
+                    Some(stretch) => stretch,
+                    None => return Ok(None),
+                }
+            };
+            let run = self.read(reader, stretch.start, stretch.end, Some(limits)).await?;
+            if self.ledger.borrow().next_deferred().is_none_or(|now| now.start != stretch.start) {
+                continue; // given up meanwhile
+            }
+            self.count(|counters| counters.windows_from_disk += 1);
+            self.ledger.borrow_mut().open_deferred(stretch.start.seq, run.end);
+            return Ok(Some((stretch.start, run)));
         }
     }
 
@@ -251,7 +318,18 @@ impl<D: Disk> Log<D> {
                 },
             };
             open.scan.set_end(used_bytes);
-            let full = self.read_segment(&mut open, &mut run, goal, segment_end, &mut fill).await?;
+            let full = match self.read_segment(&mut open, &mut run, goal, segment_end, &mut fill).await {
+                Ok(full) => full,
+                Err(error) if self.is_beyond_reading(reader, id).await => {
+                    tracing::error!(category = self.category, segment = segment_name(id), %error, "passed over");
+                    run.lose(Some(id), goal);
+                    continue;
+                }
+                // What has been read before it goes out; whoever asks next meets the error.
+                Err(_) if limits.is_some() && !run.frames.is_empty() => break,
+                Err(error) => return Err(error),
+            };
+            reader.failures = (id, 0);
             open.next = run.end.seq;
             reader.open = Some(open);
             if full {
@@ -259,6 +337,29 @@ impl<D: Disk> Log<D> {
             }
         }
         Ok(run)
+    }
+
+    /// Whether a segment of which nothing can be read is to be passed over: it has failed again and again, while another
+    /// file can be read. Otherwise it is the device, or the machine going down, and may end.
+    async fn is_beyond_reading(&self, reader: &mut Reader<D>, id: u64) -> bool {
+        let (last, failures) = reader.failures;
+        reader.failures = (id, if last == id { failures + 1 } else { 1 });
+        if reader.failures.1 < READ_FAILURES {
+            return false;
+        }
+        let others: Vec<u64> = {
+            let ledger = self.ledger.borrow();
+            let others = ledger.segments.iter().map(|segment| segment.id).filter(|other| *other != id);
+            others.take(READ_WITNESSES).collect()
+        };
+        for name in others.into_iter().map(segment_name).chain([super::cursor::NAME.to_owned()]) {
+            if let Ok(file) = self.disk.open(&name).await
+                && file.read_at(0, SECTOR_BYTES).await.is_ok_and(|read| !read.is_empty())
+            {
+                return true;
+            }
+        }
+        false
     }
 
     /// Reads on in one segment, up to `goal`. True: the limits are reached.
@@ -315,6 +416,9 @@ impl<D: Disk> Log<D> {
             }
         }
         for lost in &run.lost {
+            if let Some(id) = lost.segment {
+                self.ledger.borrow_mut().mark_damaged(id);
+            }
             let points = lost.to.points_since(lost.from);
             let frames = lost.to.frames_since(lost.from);
             let (first_seq, last_seq) = (lost.from.seq, lost.to.seq - 1);
@@ -331,44 +435,11 @@ impl<D: Disk> Log<D> {
                 counters.lost_points += points;
                 counters.lost_frames += frames;
             });
-            self.tell(Completion { first_seq, last_seq, points, fate: Fate::Lost });
+            self.tell(Completion::whole(first_seq, last_seq, points, Fate::Lost));
         }
     }
 
-    /// A window is done with. The cursor follows over what is done without a gap; it is durable with the next window,
-    /// or with [`Log::maintain`] or [`Log::flush`]: a crash before that sends the window again under the same ids.
-    pub fn complete(&self, window: Window, fate: Fate) {
-        self.complete_each(window, |_seq| fate);
-    }
-
-    /// The same for a window whose frames have different fates.
-    pub fn complete_each(&self, window: Window, fate_of: impl Fn(u64) -> Fate) {
-        if !self.ledger.borrow_mut().complete(window.first_seq) {
-            return; // given back before, or evicted while it waited
-        }
-        // In runs: what was lost between the frames has been told of.
-        let mut runs: Vec<Completion> = Vec::new();
-        for frame in &window.frames {
-            let points = u64::from(frame.block.points);
-            let fate = fate_of(frame.seq);
-            match runs.last_mut().filter(|run| run.last_seq + 1 == frame.seq && run.fate == fate) {
-                Some(run) => (run.last_seq, run.points) = (frame.seq, run.points + points),
-                None => runs.push(Completion { first_seq: frame.seq, last_seq: frame.seq, points, fate }),
-            }
-        }
-        for run in runs {
-            self.count(|counters| match run.fate {
-                Fate::Delivered => counters.delivered_points += run.points,
-                Fate::Dead => counters.dead_points += run.points,
-                Fate::Evicted => counters.evicted_points += run.points,
-                Fate::Lost => counters.lost_points += run.points,
-            });
-            self.tell(run);
-        }
-        self.completed();
-    }
-
-    fn completed(&self) {
+    pub(super) fn completed(&self) {
         self.delivered.notify_all();
         self.changed.notify_all();
         self.work.notify_all();
@@ -411,25 +482,33 @@ impl<D: Disk> Log<D> {
             if self.ledger.borrow().durable_version >= wanted {
                 continue; // somebody else's sync covered it
             }
-            let (version, acked, segment_floor, spans) = {
+            let (version, mut cursor) = {
                 let ledger = self.ledger.borrow();
-                let spans: Vec<Span> = ledger.spans.iter().copied().collect();
-                (ledger.version, ledger.acked, ledger.segment_floor(), spans)
+                let cursor = Cursor {
+                    log_id: self.id,
+                    category: self.category,
+                    generation: 0,
+                    acked: ledger.acked,
+                    segment_floor: ledger.segment_floor(),
+                    spans: ledger.spans.iter().copied().collect(),
+                    sums: Some(Sums {
+                        end: ledger.end,
+                        segment_id_max: ledger.segment_id_max,
+                        lived_ms: self.age.get().lived_ms(),
+                        filled_lived_ms: ledger.segments.back().map_or(0, |last| last.filled_lived_ms),
+                        forgotten: ledger.forgotten,
+                        account: ledger.account,
+                        lanes: ledger.lanes.clone(),
+                    }),
+                };
+                (ledger.version, cursor)
             };
-            let cursor = Cursor {
-                log_id: self.id,
-                category: self.category,
-                generation: 0,
-                acked,
-                segment_floor,
-                spans,
-            };
-            journal.store(&self.disk, cursor).await?;
+            journal.store(&self.disk, &mut cursor).await?;
             self.count(|counters| counters.cursor_writes += 1);
             let mut ledger = self.ledger.borrow_mut();
             ledger.durable_version = version;
-            ledger.durable_acked = acked;
-            let retired = ledger.retire();
+            ledger.durable_acked = cursor.acked;
+            let retired = ledger.retire(&cursor.spans);
             drop(ledger);
             if !retired.is_empty() {
                 self.pool.borrow_mut().retired.extend(retired);

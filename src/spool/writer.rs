@@ -1,8 +1,8 @@
 //! The committing side of a log: blocks to frames, one write after the other, one sync, then they count.
 
+use super::account::LaneKey;
 use super::block::Block;
 use super::config::{CommitError, CommitFailure, FullState, WRITE_BYTES_MAX, WhenFull};
-use super::config::{Completion, Fate};
 use super::file::{Disk, SegmentFile};
 use super::format::{self, FrameHeader, SECTOR_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::ledger::Segment;
@@ -22,10 +22,10 @@ const INDEX_PLACES: u64 = 16;
 /// The segment that is written to. Taken out for the time of a commit: if the commit fails, or is dropped half-way
 /// with a write still under way, nothing is ever written there again.
 pub(super) struct Writer<D: Disk> {
-    active: Option<Active<D>>,
+    pub(super) active: Option<Active<D>>,
 }
 
-struct Active<D: Disk> {
+pub(super) struct Active<D: Disk> {
     id: u64,
     salt: u64,
     first: Place,
@@ -59,6 +59,10 @@ impl<D: Disk> Log<D> {
         let mut writer = self.writer.take().await;
         let _shown_at_the_end = Show { log: self };
         let first = self.ledger.borrow().end.seq;
+        if self.held.get() {
+            self.count(|counters| counters.commits_failed += 1);
+            return Err(CommitError { committed: first..first, reason: CommitFailure::Full });
+        }
         let mut durable = 0;
         while let Some(rest) = blocks.get(durable..).filter(|rest| !rest.is_empty()) {
             match self.commit_run(&mut writer, rest).await {
@@ -164,6 +168,13 @@ impl<D: Disk> Log<D> {
         out.finish().await?;
         let written = Instant::now();
         active.file.sync().await?;
+        if !active.file.is_linked() {
+            // Somebody has removed the file: it takes everything, and forgets it when it is closed.
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the segment was removed while it was written",
+            ));
+        }
         if active.header.is_some() {
             self.disk.sync_dir().await?;
         }
@@ -188,6 +199,7 @@ impl<D: Disk> Log<D> {
         let mut at = start;
         for block in blocks {
             tail.push(at, block.clone());
+            ledger.lanes.committed(LaneKey((self.config.lane_of)(&block.route)), u64::from(block.points));
             at = at.after(block.points, format::frame_bytes(block));
         }
         assert!(
@@ -205,11 +217,15 @@ impl<D: Disk> Log<D> {
                 used_bytes: active.position,
                 file_bytes: active.file_bytes,
                 opened_ms: active.opened_ms,
+                filled_lived_ms: 0,
+                damaged: false,
                 recyclable: active.file_bytes == self.config.segment_bytes,
                 index: Vec::new(),
             });
             ledger.active = true;
             ledger.segment_id_max = active.id;
+            // Soon in the cursor: what a restart has to read for the sums of the lanes is what came behind that.
+            ledger.version += 1;
         } else if let Some(segment) = ledger.segments.back() {
             offset = segment.used_bytes;
         }
@@ -223,6 +239,7 @@ impl<D: Disk> Log<D> {
         }
         segment.end = at;
         segment.used_bytes = active.position;
+        segment.filled_lived_ms = self.age.get().lived_ms();
         ledger.end = at;
         drop(ledger);
         drop(tail);
@@ -281,7 +298,7 @@ impl<D: Disk> Log<D> {
         let acquired = match self.acquire(id, bytes).await {
             // A file system that is full gets room by the same policy.
             Err(error) if super::file::is_full(&error) && self.config.when_full == WhenFull::EvictOldest => {
-                if self.evict().await {
+                if self.evict_oldest().await {
                     self.acquire(id, bytes).await
                 } else {
                     Err(error)
@@ -300,6 +317,8 @@ impl<D: Disk> Log<D> {
             first,
             opened_ms,
             file_bytes,
+            mended: false,
+            opened_lived_ms: Some(self.age.get().lived_ms()),
         };
         Ok(Active { id, salt, first, opened_ms, file, file_bytes, position: 0, header: Some(header) })
     }
@@ -308,7 +327,7 @@ impl<D: Disk> Log<D> {
     /// oldest if that is the policy. False: there is none.
     async fn make_room(&self, writer: &mut Writer<D>) -> bool {
         let evicting = self.config.when_full == WhenFull::EvictOldest;
-        if evicting && self.evict().await {
+        if evicting && self.evict_oldest().await {
             return true;
         }
         if evicting || self.ledger.borrow().active_is_done() {
@@ -322,38 +341,6 @@ impl<D: Disk> Log<D> {
             }
         }
         false
-    }
-
-    /// Gives up the oldest segment to make room, and says what is lost by it.
-    async fn evict(&self) -> bool {
-        let Some(evicted) = self.ledger.borrow_mut().evict() else { return false };
-        self.tail.borrow_mut().drop_before(self.ledger.borrow().read.seq);
-        let mut points = 0;
-        for (start, end) in &evicted.spans {
-            points += end.points_since(*start);
-            self.tell(Completion {
-                first_seq: start.seq,
-                last_seq: end.seq - 1,
-                points: end.points_since(*start),
-                fate: Fate::Evicted,
-            });
-        }
-        self.count(|counters| counters.evicted_points += points);
-        let segment = segment_name(evicted.segment.id);
-        tracing::error!(
-            category = self.category,
-            segment,
-            points,
-            "the spool is full; dropped its oldest segment"
-        );
-        // So that after a crash these frames count as dropped and not as missing. If it fails they count as missing.
-        if let Err(error) = self.flush().await {
-            tracing::warn!(category = self.category, %error, "cannot note an eviction");
-        }
-        self.pool.borrow_mut().retired.push_back(evicted.segment);
-        self.changed.notify_all();
-        self.work.notify_all();
-        true
     }
 }
 

@@ -4,13 +4,15 @@
 //! of its window alone. No setting that may be changed between two starts has a say in where a package begins and
 //! ends: the same points can never go out under a second id.
 //!
-//! The exception has its own rule: a package that the destination finds too large is cut in halves, which are
-//! packages with ids of their own. Nothing of the whole was taken under the first id, and a restart cuts it at the same
-//! places again.
+//! The exception has its own rule: a package that the destination refuses whole (413, or 400 for a point in it) is cut in
+//! halves, which are packages with ids of their own; a package of one frame is cut between points. Nothing of the whole
+//! was taken under the first id, and a restart cuts it at the same places again.
 
 use bytes::Bytes;
 
-use super::source::{Frame, Source, Window};
+use super::dead::Tried;
+use super::parked::{Head, Parked};
+use super::source::{Block, Frame, Source, Window};
 use crate::codec::raw_package::RawPackage;
 use crate::point::Route;
 use crate::spool::Kind;
@@ -29,6 +31,10 @@ pub struct Package {
     pub kind: Kind,
     /// In order of `seq`; never empty.
     pub frames: Vec<Frame>,
+    /// The place in its frame of the first point of a part; 0 otherwise.
+    pub first_point: u32,
+    /// Some points of one frame, which was cut.
+    pub is_part: bool,
 }
 
 impl Package {
@@ -37,7 +43,66 @@ impl Package {
             frames.first().map_or((&[][..], 0), |frame| (&frame.block.route[..], frame.block.sealed_ms));
         let id = source.package_id(first_seq, last_seq, route, sealed_ms);
         let kind = frames.first().map_or(Kind::Points, |frame| frame.block.kind);
-        Package { id, first_seq, last_seq, route: Route::decode(route).ok(), kind, frames }
+        let route = Route::decode(route).ok();
+        Package { id, first_seq, last_seq, route, kind, frames, first_point: 0, is_part: false }
+    }
+
+    /// A frame that is no package, as one: to be buried.
+    pub fn of_frame<S: Source>(frame: &Frame, source: &S) -> Package {
+        Package::new(frame.seq, frame.seq, vec![frame.clone()], source)
+    }
+
+    /// A package that was set aside and keeps its id.
+    pub fn parked(parked: Parked) -> Package {
+        let Parked { head, frames } = parked;
+        let first = frames.first().map(|frame| &frame.block);
+        Package {
+            id: head.package,
+            first_seq: head.first_seq,
+            last_seq: head.last_seq,
+            route: first.and_then(|block| Route::decode(&block.route).ok()),
+            kind: first.map_or(Kind::Points, |block| block.kind),
+            frames,
+            first_point: head.first_point,
+            is_part: head.is_part,
+        }
+    }
+
+    /// The same package in the form in which it is set aside.
+    pub fn to_parked(&self, attempts: u32, history: Vec<Tried>) -> Parked {
+        let head = Head {
+            package: self.id.clone(),
+            first_seq: self.first_seq,
+            last_seq: self.last_seq,
+            first_point: self.first_point,
+            is_part: self.is_part,
+            attempts,
+            history,
+        };
+        Parked { head, frames: self.frames.clone() }
+    }
+
+    /// The two parts of a package of one frame: the frame's points in two blocks. Where the cut is follows from the
+    /// points alone, and the ids from the package and the places of the points: both are the same after a restart.
+    pub fn parts<S: Source>(&self, blocks: [Block; 2], source: &S) -> Option<[Package; 2]> {
+        let frame = self.frames.first().filter(|_| self.frames.len() == 1)?;
+        let [left, right] = blocks;
+        let middle = self.first_point + left.points;
+        let part = |first_point: u32, block: Block| {
+            let named = format!("\0{}.{first_point}-{}", frame.seq, first_point + block.points);
+            let name = [&block.route[..], named.as_bytes()].concat();
+            Package {
+                id: source.package_id(self.first_seq, self.last_seq, &name, block.sealed_ms),
+                first_seq: self.first_seq,
+                last_seq: self.last_seq,
+                route: self.route.clone(),
+                kind: self.kind,
+                frames: vec![Frame { seq: frame.seq, block }],
+                first_point,
+                is_part: true,
+            }
+        };
+        Some([part(self.first_point, left), part(middle, right)])
     }
 
     /// The request in a raw package; none in one of points.
@@ -114,7 +179,8 @@ pub fn packages<S: Source>(window: &Window, source: &S) -> Vec<Package> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upload::testing::source::{Scripted, frame, window};
+    use crate::upload::body::halves;
+    use crate::upload::testing::source::{Scripted, frame, numbered_frame, window};
 
     #[test]
     fn a_window_is_grouped_by_route_in_the_order_of_first_frames() {
@@ -182,6 +248,33 @@ mod tests {
         assert_eq!((seqs(&left), seqs(&right)), (vec![1, 2], vec![1000]));
         let [left, right] = left.halves(&source).unwrap();
         assert_eq!((seqs(&left), seqs(&right)), (vec![1], vec![2]));
+    }
+
+    #[test]
+    fn parts_of_a_frame_have_the_same_ids_after_a_restart_and_each_its_own() {
+        let source = Scripted::empty();
+        let window = window(vec![numbered_frame(7, "", 0..9)]);
+        let mut ids = Vec::new();
+        for _ in 0..2 {
+            let mut pieces = packages(&window, &source);
+            let mut seen = vec![pieces[0].id.clone()];
+            while let Some(piece) = pieces.pop() {
+                let Some(cut) = halves(&piece.frames[0].block) else { continue };
+                let parts = piece.parts(cut, &source).unwrap();
+                assert_eq!(parts[0].first_point, piece.first_point);
+                assert_eq!(u64::from(parts[1].first_point - parts[0].first_point), parts[0].points());
+                assert_eq!(parts[0].points() + parts[1].points(), piece.points());
+                for part in parts {
+                    seen.push(part.id.clone());
+                    pieces.push(part);
+                }
+            }
+            ids.push(seen);
+        }
+        assert_eq!(ids[0], ids[1]);
+        assert_eq!(ids[0].len(), 17, "nine points, eight cuts");
+        let different: std::collections::BTreeSet<&String> = ids[0].iter().collect();
+        assert_eq!(different.len(), 17);
     }
 
     #[test]

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
+use crate::point::pb;
 use crate::sink::{Accepts, Coding, Format};
-use crate::spool::{Block, Codec};
+use crate::spool::{Block, Codec, Kind};
 
 /// Levels for recompression, the same as for blocks: fast ones, since a faster link is cheaper than a faster core.
 const GZIP_LEVEL: u32 = 1;
@@ -104,23 +105,64 @@ pub fn converted(blocks: &[Block], accepts: Accepts, render: Render) -> io::Resu
             }
         }
     }
-    let packed = match accepts.coding {
-        Coding::Identity => text,
+    let packed = packed(text, accepts.coding)?;
+    Ok(Prepared { body: Body::of(vec![packed.into()]), points, unreadable })
+}
+
+/// `text` compressed as one member.
+fn packed(text: Vec<u8>, coding: Coding) -> io::Result<Vec<u8>> {
+    match coding {
+        Coding::Identity => Ok(text),
         Coding::Gzip => {
             let mut encoder =
                 GzEncoder::new(Vec::with_capacity(text.len() / 2), flate2::Compression::new(GZIP_LEVEL));
             encoder.write_all(&text)?;
-            encoder.finish()?
+            encoder.finish()
         }
         Coding::Zstd => {
             let mut encoder = zstd::Encoder::new(Vec::with_capacity(text.len() / 2), ZSTD_LEVEL)?;
             encoder.include_checksum(true)?;
             encoder.set_pledged_src_size(Some(text.len() as u64))?;
             encoder.write_all(&text)?;
-            encoder.finish()?
+            encoder.finish()
         }
+    }
+}
+
+/// The points of a block in two blocks, the first half of them and the second; none for a single point, and for what
+/// is no list of as many points as its frame says. Takes its time: unpacks, and compresses each half once.
+pub fn halves(block: &Block) -> Option<[Block; 2]> {
+    if block.points < 2 || block.kind != Kind::Points {
+        return None;
+    }
+    let raw = unpack(block).ok()?;
+    let (half, mut points, mut at, mut cut) = (block.points / 2, 0, 0, 0);
+    while let Some(rest) = raw.get(at..).filter(|rest| !rest.is_empty()) {
+        let (point, len) = pb::first(rest).ok()?;
+        if len == 0 {
+            return None;
+        }
+        at += len;
+        points += u32::from(point.is_some());
+        if points == half {
+            // Behind the half's last point, and behind what is between it and the next.
+            cut = at;
+        }
+    }
+    if points != block.points {
+        return None;
+    }
+    let part = |points, raw: &[u8]| {
+        let payload = packed(raw.to_vec(), coding(block.codec)).ok()?;
+        Some(Block {
+            points,
+            raw_bytes: u32::try_from(raw.len()).ok()?,
+            payload_crc: crc32c::crc32c(&payload),
+            payload: payload.into(),
+            ..block.clone()
+        })
     };
-    Ok(Prepared { body: Body::of(vec![packed.into()]), points, unreadable })
+    Some([part(half, raw.get(..cut)?)?, part(points - half, raw.get(cut..)?)?])
 }
 
 /// The points of one block.
@@ -271,6 +313,39 @@ mod tests {
             (decoded(&prepared.body, Coding::Identity), prepared.unreadable),
             (b"FINE".to_vec(), vec![0])
         );
+    }
+
+    #[test]
+    fn a_block_is_cut_between_its_points_and_nothing_is_lost() {
+        use crate::upload::testing::source::{numbered_points, numbers};
+        let raw = numbered_points(0..7);
+        for codec in [Codec::Identity, Codec::Gzip, Codec::Zstd] {
+            let mut block = Block { points: 7, ..packed(&raw, codec) };
+            for (points, rest) in [(3, 4), (2, 2), (1, 1)] {
+                let [left, right] = halves(&block).unwrap();
+                assert_eq!((left.points, right.points), (points, rest));
+                assert_eq!(crc32c::crc32c(&left.payload), left.payload_crc);
+                let both = [unpack(&left).unwrap(), unpack(&right).unwrap()].concat();
+                assert_eq!(both, unpack(&block).unwrap());
+                block = right;
+            }
+            assert_eq!(numbers(&unpack(&block).unwrap()), [6]);
+            assert!(halves(&block).is_none(), "a single point");
+        }
+    }
+
+    #[test]
+    fn what_is_no_list_of_points_is_not_cut() {
+        use crate::upload::testing::source::numbered_points;
+        let raw = numbered_points(0..4);
+        let block = Block { points: 4, ..packed(&raw, Codec::Gzip) };
+        assert!(halves(&block).is_some());
+        assert!(halves(&Block { points: 5, ..block.clone() }).is_none(), "not as many as it says");
+        assert!(halves(&Block { kind: Kind::Raw, ..block.clone() }).is_none());
+        assert!(halves(&Block { raw_bytes: block.raw_bytes + 1, ..block }).is_none());
+        let cut = &raw[..raw.len() - 1];
+        assert!(halves(&Block { points: 4, ..packed(cut, Codec::Identity) }).is_none());
+        assert!(halves(&Block { points: 4, ..packed(b"no points", Codec::Identity) }).is_none());
     }
 
     #[test]

@@ -7,9 +7,10 @@
 //!              note_len   u32 LE    at most 64 KiB
 //!              data_len   u32 LE
 //!              crc32c     u32 LE    of note and data
-//!              note       JSON, one object: package, seq, category, route, token, kind, codec, points, raw_bytes,
-//!                         sealed_ms, died_ms, destination, reason, status, answer
-//!              data       the frame's payload as it was spooled: points, or (kind "raw") a request as it came
+//!              note       JSON, one object: package, seq, first_point, category, route, token, kind, codec, points,
+//!                         raw_bytes, sealed_ms, died_ms, destination, reason, status, answer, history
+//!              data       the frame's payload as it was spooled: points, or (kind "raw") a request as it came;
+//!                         of a frame of which only some points are refused, these, compressed again
 //!
 //! A record is synced before its window is completed. A crash may leave a torn one at the end of a file; its window was
 //! not completed, so it comes again. Such a file is left as it is and the next number is begun: nothing is ever cut out
@@ -33,8 +34,10 @@ use crate::point::Category;
 use crate::sink::archive::Day;
 use crate::spool::{Codec, Kind};
 
-const MAGIC: &[u8; 8] = b"KGDEAD01";
-const HEADER_BYTES: usize = 20;
+/// How a record begins.
+pub const MAGIC: &[u8; 8] = b"KGDEAD01";
+/// What stands before note and data.
+pub const HEADER_BYTES: usize = 20;
 
 /// A note is some hundred bytes, a capped answer and a route.
 const NOTE_BYTES_MAX: usize = 64 << 10;
@@ -42,15 +45,66 @@ const NOTE_BYTES_MAX: usize = 64 << 10;
 /// A file past this gets a successor: files stay easy to move and to read.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
+/// Tries that a letter remembers: enough to see how it went, of a package that may have waited for a day.
+const HISTORY_MAX: usize = 16;
+
 /// Files of one day and category at most: 64 GiB of refused data on one day is a destination that refuses everything,
 /// and the rest waits in the spool.
 const FILES_PER_DAY_MAX: u32 = 1024;
 
-/// What is known about a dead frame.
+/// One try, as letters remember it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tried {
+    /// When it ended, Unix milliseconds.
+    pub ms: u64,
+    /// None: no whole answer came.
+    pub status: Option<u16>,
+}
+
+/// The tries at one package, oldest first: the first ones and the last ones of many.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    tries: Vec<Tried>,
+    /// All there were, kept or not.
+    pub count: u32,
+}
+
+impl History {
+    /// As it was kept.
+    pub fn of(tries: &[Tried], count: u32) -> History {
+        History { tries: tries.iter().take(HISTORY_MAX).copied().collect(), count }
+    }
+
+    /// Notes one more.
+    pub fn add(&mut self, tried: Tried) {
+        self.count = self.count.saturating_add(1);
+        if self.tries.len() == HISTORY_MAX {
+            // How it began stays, and how it went last.
+            self.tries.remove(HISTORY_MAX / 2);
+        }
+        self.tries.push(tried);
+    }
+
+    /// What is kept of them.
+    pub fn tries(&self) -> &[Tried] {
+        &self.tries
+    }
+
+    /// When the first try ended.
+    pub fn first_ms(&self) -> Option<u64> {
+        self.tries.first().map(|tried| tried.ms)
+    }
+}
+
+/// What is known about a dead frame, or about the dead points of a frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     pub package: String,
     pub seq: u64,
+    /// The place in the frame of the first of these points. Not 0, or fewer `points` than the frame had: the rest of
+    /// the frame had a fate of its own.
+    #[serde(default)]
+    pub first_point: u32,
     pub category: String,
     /// The route, with stars for its token.
     pub route: String,
@@ -70,6 +124,9 @@ pub struct Note {
     pub status: Option<u16>,
     /// The start of the destination's answer.
     pub answer: String,
+    /// The tries at the package that held them last; absent in the letters of earlier versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Tried>,
 }
 
 /// A token that is written into a note and printed as stars.
@@ -102,6 +159,7 @@ pub fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Points => "points",
         Kind::Raw => "raw",
+        Kind::Parked => "parked",
     }
 }
 
@@ -236,6 +294,11 @@ fn encode(letter: &DeadLetter, out: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
+/// How long the record is that begins like this, all told, and its checksum; none: no record does.
+pub fn record_of(header: &[u8; HEADER_BYTES]) -> Option<(u64, u32)> {
+    Header::read(header).map(|header| (header.record_bytes(), header.crc))
+}
+
 /// Reads the first record of `input` and says how long it is; none when it is torn or damaged.
 pub fn decode(input: &[u8]) -> Option<(DeadLetter, usize)> {
     let header = Header::read(input.first_chunk()?)?;
@@ -266,6 +329,7 @@ mod tests {
         let note = Note {
             package: "dk_0a1b2c3d4e5f6g7h8i9j".to_owned(),
             seq,
+            first_point: 5,
             category: "logging".to_owned(),
             route: "storage_index=a".to_owned(),
             kind: "points".to_owned(),
@@ -279,6 +343,7 @@ mod tests {
             reason: "invalid".to_owned(),
             status: Some(400),
             answer: "no \"good\"\n日志".to_owned(),
+            history: vec![Tried { ms: 1, status: None }, Tried { ms: 2, status: Some(400) }],
         };
         DeadLetter { note, data: Bytes::from_static(data) }
     }
@@ -296,6 +361,26 @@ mod tests {
             damaged[at] ^= 0x10;
             assert_eq!(decode(&damaged), None, "byte {at}");
         }
+    }
+
+    #[test]
+    fn a_letter_of_an_earlier_version_is_read() {
+        let mut old = letter(7, b"payload");
+        (old.note.first_point, old.note.history) = (0, Vec::new());
+        let text = serde_json::to_string(&old.note).unwrap().replace("\"first_point\":0,", "");
+        assert!(!text.contains("first_point") && !text.contains("history"));
+        assert_eq!(serde_json::from_str::<Note>(&text).unwrap(), old.note);
+    }
+
+    #[test]
+    fn a_long_history_keeps_its_beginning_and_its_end() {
+        let mut history = History::default();
+        for ms in 0..100 {
+            history.add(Tried { ms, status: None });
+        }
+        let kept: Vec<u64> = history.tries().iter().map(|tried| tried.ms).collect();
+        assert_eq!(kept, [0, 1, 2, 3, 4, 5, 6, 7, 92, 93, 94, 95, 96, 97, 98, 99]);
+        assert_eq!((history.count, history.first_ms()), (100, Some(0)));
     }
 
     #[test]

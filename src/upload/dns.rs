@@ -1,4 +1,5 @@
-//! Names to addresses: looked up off the shard, kept for a while, asked again when nothing answers.
+//! Names to addresses: looked up off the shard, kept for a while, asked again when nothing answers. An address that does
+//! not answer is put behind the others for a while, whatever the resolver says of it.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -16,6 +17,10 @@ const FRESH: Duration = Duration::from_secs(30);
 
 /// After a failed look-up this long passes before the next, while old addresses are used if there are any.
 const FAILED: Duration = Duration::from_secs(2);
+
+/// How long an address that failed stands behind the others: at first, and at most. In between it doubles.
+const EJECTED_MIN: Duration = Duration::from_secs(30);
+const EJECTED_MAX: Duration = Duration::from_secs(600);
 
 /// Addresses of one name that are kept.
 const ADDRESSES_MAX: usize = 16;
@@ -35,8 +40,17 @@ struct Entry {
     until: Option<Instant>,
     asking: bool,
     error: Option<io::ErrorKind>,
-    /// Where the next connection begins, so that a dead address does not come first again.
-    first: usize,
+    /// The address that last took a connection: it comes first.
+    worked: Option<SocketAddr>,
+    /// Addresses that failed; only those the resolver still names.
+    ejected: Vec<Ejected>,
+}
+
+/// An address that did not answer.
+struct Ejected {
+    address: SocketAddr,
+    until: Instant,
+    for_next: Duration,
 }
 
 impl<E: Env> Dns<E> {
@@ -44,7 +58,7 @@ impl<E: Env> Dns<E> {
         Dns { env, names: RefCell::default(), changed: Notify::new() }
     }
 
-    /// The addresses of a host, the one that worked last first.
+    /// The addresses of a host, the one that worked last first and those that failed last.
     pub async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);
@@ -65,11 +79,11 @@ impl<E: Env> Dns<E> {
                 let mut names = self.names.borrow_mut();
                 let entry = names.entry(key.clone()).or_default();
                 if entry.until.is_some_and(|until| self.env.now() < until) {
-                    return entry.answer();
+                    return entry.answer(self.env.now());
                 }
                 // Old addresses are better than waiting for a slow resolver.
                 if entry.asking && !entry.addresses.is_empty() {
-                    return entry.answer();
+                    return entry.answer(self.env.now());
                 }
                 if !entry.asking {
                     entry.asking = true;
@@ -87,8 +101,8 @@ impl<E: Env> Dns<E> {
         let entry = names.entry(key).or_default();
         match found {
             Ok(addresses) if !addresses.is_empty() => {
+                entry.ejected.retain(|ejected| addresses.contains(&ejected.address));
                 entry.addresses = addresses.into();
-                entry.first = 0;
                 entry.error = None;
                 entry.until = Some(self.env.now() + FRESH);
             }
@@ -97,16 +111,44 @@ impl<E: Env> Dns<E> {
                 entry.until = Some(self.env.now() + FAILED);
             }
         }
-        entry.answer()
+        entry.answer(self.env.now())
     }
 
-    /// `address` took a connection: it comes first from now on.
+    /// `address` has answered: it comes first from now on.
     pub fn worked(&self, host: &str, port: u16, address: SocketAddr) {
-        if let Some(entry) = self.names.borrow_mut().get_mut(&(host.to_owned(), port))
-            && let Some(at) = entry.addresses.iter().position(|own| *own == address)
-        {
-            entry.first = at;
+        if let Some(entry) = self.names.borrow_mut().get_mut(&(host.to_owned(), port)) {
+            entry.worked = Some(address);
+            entry.ejected.retain(|ejected| ejected.address != address);
         }
+    }
+
+    /// `address` took no connection, or did not answer on one: the others come before it for a while.
+    pub fn failed(&self, host: &str, port: u16, address: SocketAddr) {
+        let now = self.env.now();
+        if let Some(entry) = self.names.borrow_mut().get_mut(&(host.to_owned(), port)) {
+            if entry.worked == Some(address) {
+                entry.worked = None;
+            }
+            match entry.ejected.iter_mut().find(|ejected| ejected.address == address) {
+                // Several connections that were open to it fail at once.
+                Some(ejected) if ejected.until > now => {}
+                Some(ejected) => {
+                    ejected.until = now + ejected.for_next;
+                    ejected.for_next = (ejected.for_next * 2).min(EJECTED_MAX);
+                }
+                None if entry.addresses.contains(&address) => {
+                    let for_next = EJECTED_MIN * 2;
+                    entry.ejected.push(Ejected { address, until: now + EJECTED_MIN, for_next });
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Whether the resolver, as far as is known, still names this address.
+    pub fn names(&self, host: &str, port: u16, address: SocketAddr) -> bool {
+        let names = self.names.borrow();
+        names.get(&(host.to_owned(), port)).is_none_or(|entry| entry.addresses.contains(&address))
     }
 
     /// No address of this name took a connection: ask again next time.
@@ -118,12 +160,18 @@ impl<E: Env> Dns<E> {
 }
 
 impl Entry {
-    fn answer(&self) -> io::Result<Vec<SocketAddr>> {
+    fn answer(&self, now: Instant) -> io::Result<Vec<SocketAddr>> {
         match self.error {
             Some(kind) if self.addresses.is_empty() => Err(kind.into()),
             _ => {
-                let (before, from) = self.addresses.split_at(self.first.min(self.addresses.len()));
-                Ok([from, before].concat())
+                let mut addresses = self.addresses.to_vec();
+                // Otherwise in the order of the resolver, which may mean something.
+                addresses.sort_by_key(|address| {
+                    let ejected = self.ejected.iter().find(|ejected| ejected.address == *address);
+                    let until = ejected.map(|ejected| ejected.until).filter(|until| *until > now);
+                    (until, self.worked != Some(*address))
+                });
+                Ok(addresses)
             }
         }
     }
@@ -189,7 +237,7 @@ mod tests {
             assert_eq!(found, [address(1), address(2), address(3)]);
             dns.worked("h", 80, address(2));
             let found = dns.resolve_with("h", 80, look_up).await.unwrap();
-            assert_eq!(found, [address(2), address(3), address(1)]);
+            assert_eq!(found, [address(2), address(1), address(3)]);
             assert_eq!(asked(), 2);
             dns.all_failed("h", 80);
             assert_eq!(dns.resolve_with("h", 80, look_up).await.unwrap().len(), 3, "old ones are used");
@@ -197,6 +245,60 @@ mod tests {
             sim.sleep(FRESH).await;
             assert_eq!(dns.resolve_with("h", 80, look_up).await.unwrap().len(), 3);
             assert_eq!(asked(), 4);
+        });
+    }
+
+    #[test]
+    fn a_dead_address_of_three_comes_last_until_it_has_rested() {
+        fn look_up(name: (&str, u16)) -> io::Result<Vec<SocketAddr>> {
+            Ok((1..=3).map(|last| SocketAddr::from(([10, 0, 0, last], name.1))).collect())
+        }
+        let sim = Sim::new();
+        let dns = Dns::new(sim.clone());
+        let last = |addresses: Vec<SocketAddr>| {
+            addresses.iter().map(|address| address.to_string().as_bytes()[7] - b'0').collect::<Vec<_>>()
+        };
+        let address = |last| SocketAddr::from(([10, 0, 0, last], 80));
+        sim.run(async {
+            let now = async || last(dns.resolve_with("h", 80, look_up).await.unwrap());
+            assert_eq!(now().await, [1, 2, 3]);
+            dns.worked("h", 80, address(1));
+            dns.failed("h", 80, address(1));
+            assert_eq!(now().await, [2, 3, 1]);
+            dns.failed("h", 80, address(2));
+            sim.sleep(FRESH - Duration::from_secs(1)).await;
+            assert_eq!(now().await, [3, 1, 2], "and asking again does not bring them back");
+            sim.sleep(Duration::from_secs(2)).await;
+            assert_eq!(now().await, [1, 2, 3], "they have had their time");
+            dns.failed("h", 80, address(1));
+            sim.sleep(EJECTED_MIN + Duration::from_secs(1)).await;
+            assert_eq!(now().await, [2, 3, 1], "longer the second time");
+            dns.worked("h", 80, address(1));
+            assert_eq!(now().await, [1, 2, 3]);
+            for dead in [1, 2, 3] {
+                dns.failed("h", 80, address(dead));
+            }
+            assert_eq!(now().await.len(), 3, "if all are dead, all are tried");
+        });
+    }
+
+    #[test]
+    fn an_address_that_moved_is_not_named_any_more() {
+        static ASKED: AtomicU32 = AtomicU32::new(0);
+        fn look_up(name: (&str, u16)) -> io::Result<Vec<SocketAddr>> {
+            let last = if ASKED.fetch_add(1, Ordering::Relaxed) == 0 { 1 } else { 2 };
+            Ok(vec![SocketAddr::from(([10, 0, 0, last], name.1))])
+        }
+        let sim = Sim::new();
+        let dns = Dns::new(sim.clone());
+        let address = |last| SocketAddr::from(([10, 0, 0, last], 80));
+        sim.run(async {
+            assert!(dns.names("h", 80, address(9)), "nothing is known");
+            dns.resolve_with("h", 80, look_up).await.unwrap();
+            assert!(dns.names("h", 80, address(1)));
+            sim.sleep(FRESH).await;
+            assert_eq!(dns.resolve_with("h", 80, look_up).await.unwrap(), [address(2)]);
+            assert!(!dns.names("h", 80, address(1)) && dns.names("h", 80, address(2)));
         });
     }
 }

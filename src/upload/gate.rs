@@ -71,6 +71,11 @@ impl Gate {
 }
 
 impl Permit<'_> {
+    /// Whether this is the one request that may go after a rest.
+    pub fn is_probe(&self) -> bool {
+        self.probe
+    }
+
     /// The destination wants a pause: `after`, or the gate's own idea. Gives how long it is. Several who are told so
     /// at once lengthen one pause, they do not add up.
     pub fn pause(mut self, now: Instant, after: Option<Duration>) -> Duration {

@@ -40,16 +40,25 @@
 pub mod archive;
 pub mod batcher;
 pub mod body;
+pub mod breaker;
 pub mod carrier;
+pub mod concurrency;
 pub mod dead;
 pub mod dns;
 pub mod env;
+pub mod failover;
 pub mod gate;
+pub mod pace;
+pub mod parked;
 pub mod pool;
 mod race;
+pub mod ranges;
 pub mod retry;
+pub mod side_log;
+pub mod slots;
 pub mod source;
 pub mod tls;
+pub mod tokens;
 pub mod worker;
 
 #[cfg(test)]
@@ -61,19 +70,19 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 
-use crate::config::{Destination, Settings};
+use crate::config::{Destination, Settings, UrlsMode};
 use crate::sink::{Sink, lines};
 use archive::ArchiveCarrier;
 use body::Unreadable;
 use carrier::{BlackholeCarrier, HttpCarrier};
 use dead::DeadLetters;
 use env::RtEnv;
-use pool::{Pool, PoolSettings};
+use pool::{Pool, PoolSettings, Tls};
 use source::Source;
-pub use worker::{Ledger, Stopped};
+pub use worker::{Ledger, Standing, Stopped};
 
 /// The folder of dead letters in the data directory.
-const DEAD_DIR: &str = "dead";
+pub const DEAD_DIR: &str = "dead";
 
 /// The archive is on this machine: two windows at a time, one being written while the other is synced.
 const ARCHIVE_WORKERS: usize = 2;
@@ -121,6 +130,8 @@ impl Plan {
                 workers: dataway.workers,
                 retry_min: dataway.retry_delay,
                 retry_max: dataway.retry_delay_max,
+                backlog_bytes_per_s: dataway.backlog_bytes_per_s,
+                failover: dataway.mode == UrlsMode::Failover,
                 ..defaults
             },
             Destination::Archive(_) => worker::Settings { workers: ARCHIVE_WORKERS, ..defaults },
@@ -148,7 +159,9 @@ impl Uploads {
                     idle_timeout: dataway.idle_timeout,
                     idle_per_host_max: dataway.max_idle_conns_per_host,
                 };
-                let carrier = HttpCarrier::new(sink, Pool::new(pool, plan.tls), RtEnv, render);
+                let reload = if dataway.tls_insecure { insecure_tls } else { trusting_tls };
+                let tls = plan.tls.map(|config| Tls::new(config, reload));
+                let carrier = HttpCarrier::new(sink, Pool::new(pool, tls), RtEnv, render);
                 Uploads::Http(worker::Uploads::new(carrier, RtEnv, settings, plan.dead, seed))
             }
             (Sink::Archive(archive), _) => {
@@ -176,6 +189,15 @@ impl Uploads {
             Uploads::Blackhole(uploads) => uploads.stop(budget).await,
         }
     }
+}
+
+/// The session settings from the certificates that are on this machine now. Both block.
+fn trusting_tls() -> Option<Arc<ClientConfig>> {
+    tls::client_config(tls::trusted_roots(), false).ok()
+}
+
+fn insecure_tls() -> Option<Arc<ClientConfig>> {
+    tls::client_config(rustls::RootCertStore::empty(), true).ok()
 }
 
 fn spawn_all(workers: Vec<impl Future<Output = ()> + 'static>) {

@@ -3,6 +3,10 @@
 //! One exchange sends the request and listens for the answer at the same time: a destination may refuse a large body
 //! before it has read it, and then the answer is what counts, not that sending failed.
 //!
+//! A connection is given up when it has grown old or leads to an address that its name no longer has: so a destination
+//! that moves is followed. An address that takes no connection, or does not answer on one, stands behind the name's other
+//! addresses for a while (see [`super::dns`]).
+//!
 //! A kept connection may have been closed by the other side just when it was taken. If it dies before a single byte of an
 //! answer has come, the request is sent once more on a fresh connection; the destination knows it by its package id.
 
@@ -17,7 +21,7 @@ use rustls::ClientConfig;
 
 use super::carrier::{Request, Transport, TransportError};
 use super::dns::Dns;
-use super::env::RtEnv;
+use super::env::{Env, RtEnv};
 use super::race::{Either, race};
 use super::tls::TlsStream;
 use crate::http1::client::{Progress, Reply, ResponseReader};
@@ -38,6 +42,13 @@ const TIME_PER_MIB: Duration = Duration::from_secs(2);
 /// Answers are some hundred bytes.
 const RECV_BYTES: usize = 4 << 10;
 
+/// A connection older than this is not used again: with each new one the name is looked up.
+const AGE_MAX: Duration = Duration::from_secs(300);
+
+/// After a session that failed for its certificate, the trusted certificates are read again at most this often: whoever
+/// renews them on disk need not restart anything.
+const ROOTS_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How connections are made and kept.
 #[derive(Clone, Debug)]
 pub struct PoolSettings {
@@ -52,9 +63,24 @@ pub struct PoolSettings {
 /// The connections of a shard.
 pub struct Pool {
     settings: PoolSettings,
-    tls: Option<Arc<ClientConfig>>,
+    tls: RefCell<Option<Tls>>,
     dns: Dns<RtEnv>,
     idle: RefCell<HashMap<Key, VecDeque<Idle>>>,
+}
+
+/// How sessions are made.
+pub struct Tls {
+    pub config: Arc<ClientConfig>,
+    /// Makes it anew, from what is on disk now. Blocks.
+    pub reload: fn() -> Option<Arc<ClientConfig>>,
+    /// When that was last done.
+    reloaded: Option<Instant>,
+}
+
+impl Tls {
+    pub fn new(config: Arc<ClientConfig>, reload: fn() -> Option<Arc<ClientConfig>>) -> Tls {
+        Tls { config, reload, reloaded: None }
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -69,9 +95,31 @@ struct Idle {
     since: Instant,
 }
 
-enum Connection {
+struct Connection {
+    link: Link,
+    address: SocketAddr,
+    made: Instant,
+}
+
+enum Link {
     Plain(Stream),
     Tls(Box<TlsStream>),
+}
+
+/// Says so when an exchange is broken off: its time is over, and the address did not answer.
+struct Answering<'a> {
+    pool: &'a Pool,
+    target: &'a Target,
+    address: SocketAddr,
+    armed: bool,
+}
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.pool.dns.failed(self.target.host(), self.target.port(), self.address);
+        }
+    }
 }
 
 /// How an exchange on one connection failed.
@@ -83,8 +131,8 @@ struct Failed {
 
 impl Pool {
     /// `tls` is needed when a target wants it.
-    pub fn new(settings: PoolSettings, tls: Option<Arc<ClientConfig>>) -> Pool {
-        Pool { settings, tls, dns: Dns::new(RtEnv), idle: RefCell::default() }
+    pub fn new(settings: PoolSettings, tls: Option<Tls>) -> Pool {
+        Pool { settings, tls: RefCell::new(tls), dns: Dns::new(RtEnv), idle: RefCell::default() }
     }
 
     async fn exchange_on_any(&self, request: Request<'_>) -> Result<Reply, TransportError> {
@@ -94,21 +142,30 @@ impl Pool {
             port: request.target.port(),
         };
         if let Some(connection) = self.take_idle(&key) {
-            match connection.exchange(request).await {
+            match self.exchange_on(&connection, request).await {
                 Ok(reply) => return Ok(self.done(key, connection, reply)),
                 Err(Failed { untouched: true, error: TransportError::Io(_) }) => {}
                 Err(failed) => return Err(failed.error),
             }
         }
         let connection = self.connect(request.target).await?;
-        match connection.exchange(request).await {
+        match self.exchange_on(&connection, request).await {
             Ok(reply) => Ok(self.done(key, connection, reply)),
             Err(failed) => Err(failed.error),
         }
     }
 
+    async fn exchange_on(&self, connection: &Connection, request: Request<'_>) -> Result<Reply, Failed> {
+        let (target, address) = (request.target, connection.address);
+        let mut answering = Answering { pool: self, target, address, armed: true };
+        let exchanged = connection.link.exchange(request).await;
+        // A connection that was closed is no silence.
+        answering.armed = false;
+        exchanged
+    }
+
     fn done(&self, key: Key, connection: Connection, reply: Reply) -> Reply {
-        if reply.reusable {
+        if reply.reusable && connection.made.elapsed() < AGE_MAX {
             let mut idle = self.idle.borrow_mut();
             let idle = idle.entry(key).or_default();
             if idle.len() < self.settings.idle_per_host_max {
@@ -127,7 +184,8 @@ impl Pool {
             idle.pop_front();
         }
         while let Some(Idle { connection, .. }) = idle.pop_back() {
-            if connection.is_quiet() {
+            let is_current = self.dns.names(&key.host, key.port, connection.address);
+            if is_current && connection.link.is_quiet() {
                 return Some(connection);
             }
         }
@@ -141,23 +199,59 @@ impl Pool {
         for address in addresses {
             match self.connect_to(address).await {
                 Ok(stream) => {
+                    let link = self.dressed(stream, target, address).await?;
                     self.dns.worked(host, port, address);
-                    if !target.is_tls() {
-                        return Ok(Connection::Plain(stream));
-                    }
-                    let Some(config) = &self.tls else {
-                        return Err(TransportError::Tls("BUG: no TLS configuration".to_owned()));
-                    };
-                    return match TlsStream::connect(stream, config, host).await {
-                        Ok(tls) => Ok(Connection::Tls(Box::new(tls))),
-                        Err(error) => Err(TransportError::Tls(error.to_string())),
-                    };
+                    return Ok(Connection { link, address, made: Instant::now() });
                 }
-                Err(error) => last = error,
+                Err(error) => {
+                    self.dns.failed(host, port, address);
+                    last = error;
+                }
             }
         }
         self.dns.all_failed(host, port);
         Err(TransportError::Connect(last))
+    }
+
+    /// The connection as the target wants it: plain, or with a session.
+    async fn dressed(
+        &self,
+        stream: Stream,
+        target: &Target,
+        address: SocketAddr,
+    ) -> Result<Link, TransportError> {
+        if !target.is_tls() {
+            return Ok(Link::Plain(stream));
+        }
+        let config = self.tls.borrow().as_ref().map(|tls| Arc::clone(&tls.config));
+        let config = config.ok_or_else(|| TransportError::Tls("BUG: no TLS configuration".to_owned()))?;
+        let mut answering = Answering { pool: self, target, address, armed: true };
+        let connected = TlsStream::connect(stream, &config, target.host()).await;
+        answering.armed = false;
+        match connected {
+            Ok(tls) => Ok(Link::Tls(Box::new(tls))),
+            Err(error) => {
+                self.dns.failed(target.host(), target.port(), address);
+                self.renew_roots().await;
+                Err(TransportError::Tls(error.to_string()))
+            }
+        }
+    }
+
+    /// Reads the trusted certificates again, if that is due: the next session is made with them.
+    async fn renew_roots(&self) {
+        let reload = match &mut *self.tls.borrow_mut() {
+            Some(tls) if tls.reloaded.is_none_or(|reloaded| reloaded.elapsed() >= ROOTS_INTERVAL) => {
+                tls.reloaded = Some(Instant::now());
+                tls.reload
+            }
+            _ => return,
+        };
+        if let Ok(Some(config)) = RtEnv.blocking(reload).await
+            && let Some(tls) = &mut *self.tls.borrow_mut()
+        {
+            tls.config = config;
+        }
     }
 
     async fn connect_to(&self, address: SocketAddr) -> io::Result<Stream> {
@@ -175,28 +269,28 @@ impl Transport for Pool {
     }
 }
 
-impl Connection {
+impl Link {
     async fn send_all(&self, bytes: &[u8]) -> io::Result<()> {
         match self {
-            Connection::Plain(stream) => stream.send_all(bytes).await,
-            Connection::Tls(stream) => stream.send_all(bytes).await,
+            Link::Plain(stream) => stream.send_all(bytes).await,
+            Link::Tls(stream) => stream.send_all(bytes).await,
         }
     }
 
     async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
-            Connection::Plain(stream) => stream.recv(buf).await,
-            Connection::Tls(stream) => stream.recv(buf).await,
+            Link::Plain(stream) => stream.recv(buf).await,
+            Link::Tls(stream) => stream.recv(buf).await,
         }
     }
 
     /// Whether the other side has said nothing, as it should between two requests.
     fn is_quiet(&self) -> bool {
         match self {
-            Connection::Plain(stream) => {
+            Link::Plain(stream) => {
                 matches!(stream.try_recv(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
             }
-            Connection::Tls(stream) => stream.is_quiet(),
+            Link::Tls(stream) => stream.is_quiet(),
         }
     }
 
@@ -273,5 +367,7 @@ impl Connection {
     }
 }
 
+#[cfg(test)]
+mod scenario_tests;
 #[cfg(test)]
 mod tests;

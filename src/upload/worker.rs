@@ -15,19 +15,29 @@
 //! [`Settings::gather`] to pass, unless a full window is there. What comes after a pause in the traffic goes at once: no
 //! timer delays an idle gateway, and packages grow with the load.
 
+mod aim;
+mod bury;
+mod deliver;
 mod lane;
+mod pieces;
+mod settle;
+mod side;
 mod target;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::carrier::Carrier;
+use super::concurrency::LIMIT_MAX;
 use super::dead::DeadLetters;
 use super::env::Env;
-use super::gate::Gate;
+use super::failover::Failover;
+use super::pace::Pace;
 use super::race::{Either, race};
-use super::source::Source;
+use super::source::{Backlog, Source};
 use crate::point::Category;
 use crate::rt::sync::Notify;
 use crate::sink::Refusal;
@@ -54,7 +64,23 @@ pub struct Settings {
     pub gather: Duration,
     /// Raw bytes of a full window: the source's own limit.
     pub window_raw_bytes: u64,
+    /// Requests in flight to one target, of all categories together; fewer where it does not take so many.
+    pub in_flight_max: usize,
+    /// Stored bytes of a category that wait for longer than its workers can hide: put aside, so that fresh data goes
+    /// first.
+    pub defer_bytes: u64,
+    /// Stored bytes a second at which that is sent; 0: as fast as its workers can.
+    pub backlog_bytes_per_s: u64,
+    /// One target is enough: the first that takes data.
+    pub failover: bool,
 }
+
+/// What a category may have waiting before it is put aside: a few seconds of a busy gateway, which the workers catch up
+/// with by themselves.
+const DEFER_BYTES: u64 = 64 << 20;
+
+/// One worker in so many is for what lies aside.
+const BACKLOG_SHARE: usize = 4;
 
 impl Default for Settings {
     fn default() -> Settings {
@@ -69,6 +95,10 @@ impl Default for Settings {
             lane_pause_max: Duration::from_secs(60),
             gather: Duration::from_millis(20),
             window_raw_bytes: 1 << 20,
+            in_flight_max: LIMIT_MAX,
+            defer_bytes: DEFER_BYTES,
+            backlog_bytes_per_s: 0,
+            failover: false,
         }
     }
 }
@@ -93,7 +123,56 @@ pub trait Ledger: 'static {
 
     /// These points are in the dead-letter file.
     fn dead(&self, category: Category, refusal: Refusal, points: u64);
+
+    /// These points are in a side lane now. What they become there is told by the other calls.
+    fn parked(&self, _category: Category, _points: u64) {}
+
+    /// How a target stands, whenever that may have changed.
+    fn target(&self, _target: usize, _standing: Standing) {}
+
+    /// What lies aside, and how long it will take; no time if nothing moves.
+    fn backlog(&self, _category: Category, _backlog: Backlog, _eta: Option<Duration>) {}
 }
+
+/// How a target stands, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Its breaker is open.
+    pub is_down: bool,
+    /// How often it has opened.
+    pub opened: u64,
+    /// Requests it may have in flight.
+    pub limit: usize,
+    /// Tokens that came with points and that it refuses.
+    pub tokens_refused: usize,
+}
+
+/// What became of the points of a window or of a package in a side lane.
+#[derive(Clone, Debug, Default)]
+struct Moved {
+    delivered: u64,
+    dead: Vec<(Refusal, u64)>,
+    parked: u64,
+    /// Something of it waits in a side lane, be it of no account.
+    is_parked: bool,
+}
+
+impl Moved {
+    fn tell<L: Ledger + ?Sized>(&self, category: Category, ledger: &L) {
+        for (refusal, points) in &self.dead {
+            ledger.dead(category, *refusal, *points);
+        }
+        if self.delivered > 0 {
+            ledger.delivered(category, self.delivered);
+        }
+        if self.parked > 0 {
+            ledger.parked(category, self.parked);
+        }
+    }
+}
+
+/// A task that serves a category.
+pub type Work = Pin<Box<dyn Future<Output = ()>>>;
 
 /// What all workers of a shard share.
 pub struct Uploads<C, E> {
@@ -101,6 +180,11 @@ pub struct Uploads<C, E> {
     env: E,
     settings: Settings,
     targets: Vec<TargetState>,
+    /// The targets in names of side lanes.
+    keys: Vec<String>,
+    /// Where one target is enough and there are several.
+    failover: Option<RefCell<Failover>>,
+    pace: RefCell<Pace>,
     dead: DeadLetters,
     control: Control,
     seeds: Cell<u64>,
@@ -145,25 +229,32 @@ pub struct Stopped {
 impl<C: Carrier, E: Env> Uploads<C, E> {
     /// `seed` is any number that differs between shards and runs.
     pub fn new(carrier: C, env: E, settings: Settings, dead: DeadLetters, seed: u64) -> Rc<Uploads<C, E>> {
-        let target = |target: usize| {
-            let gate = Gate::new(settings.pause_min, settings.pause_max, seed ^ target as u64);
-            TargetState::new(carrier.shown(target), gate)
-        };
-        let targets = (0..carrier.targets()).map(target).collect();
+        let shown: Vec<String> = (0..carrier.targets()).map(|target| carrier.shown(target)).collect();
+        let keys = aim::keys(&shown);
+        let target = |(index, shown)| TargetState::new(shown, &settings, seed ^ index as u64);
+        let targets: Vec<TargetState> = shown.into_iter().enumerate().map(target).collect();
+        let is_failover = settings.failover && targets.len() > 1;
+        let failover = is_failover.then(|| RefCell::new(Failover::new(targets.len())));
+        let pace = RefCell::new(Pace::new(settings.backlog_bytes_per_s));
         let (control, seeds) = (Control::default(), Cell::new(seed));
-        Rc::new(Uploads { carrier, env, settings, targets, dead, control, seeds })
+        Rc::new(Uploads { carrier, env, settings, targets, keys, failover, pace, dead, control, seeds })
     }
 
     /// The tasks that serve one category; the caller runs them. They end when the source is closed or at a stop.
-    pub fn workers<S: Source, L: Ledger + ?Sized>(
-        self: &Rc<Self>,
-        source: S,
-        ledger: Rc<L>,
-    ) -> Vec<impl Future<Output = ()> + 'static + use<C, E, S, L>> {
+    pub fn workers<S: Source, L: Ledger + ?Sized>(self: &Rc<Self>, source: S, ledger: Rc<L>) -> Vec<Work> {
         let category = source.category();
-        let lane = Lane::new(Rc::clone(self), source, ledger);
-        let count = self.settings.workers_of(category);
-        (0..count).map(|_| Rc::clone(&lane).work()).collect()
+        let fresh = self.settings.workers_of(category);
+        let aside = fresh.div_ceil(BACKLOG_SHARE);
+        let lane = Lane::new(Rc::clone(self), source, ledger, fresh + aside);
+        let mut tasks: Vec<Work> = Vec::new();
+        for _ in 0..fresh {
+            tasks.push(Box::pin(Rc::clone(&lane).work()));
+        }
+        for _ in 0..aside {
+            tasks.push(Box::pin(Rc::clone(&lane).work_backlog()));
+        }
+        tasks.push(Box::pin(lane.keep_sides()));
+        tasks
     }
 
     /// Takes no new window, breaks off every wait, lets requests in flight end within `budget`, then breaks those off
@@ -198,5 +289,7 @@ impl<C: Carrier, E: Env> Uploads<C, E> {
 
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod scenario_tests;
 #[cfg(test)]
 mod tests;

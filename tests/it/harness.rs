@@ -44,6 +44,8 @@ pub struct Gateway {
 
 struct Running {
     child: Child,
+    /// The process that has taken over from the child.
+    successor: Option<rustix::process::Pid>,
     lines: Receiver<String>,
     address: SocketAddr,
 }
@@ -121,7 +123,7 @@ impl Gateway {
             }
         }
         let address = address.expect("it says where it listens");
-        self.running = Some(Running { child, lines, address });
+        self.running = Some(Running { child, successor: None, lines, address });
     }
 
     fn running(&self) -> &Running {
@@ -199,8 +201,58 @@ impl Gateway {
 
     /// Sends a signal and does not wait.
     pub fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_child(&self.running().child);
+        let running = self.running();
+        let pid = running.successor.unwrap_or(rustix::process::Pid::from_child(&running.child));
         rustix::process::kill_process(pid, signal).expect("the process is there");
+    }
+
+    /// The owner with this process id has handed over: waits for its end, and speaks to the new one from now on.
+    pub fn await_successor(&mut self, old: &str) {
+        let pid = fs::read_to_string(self.data_dir().join("LOCK")).expect("a lock file names its owner");
+        let pid = pid.trim().parse().ok().and_then(rustix::process::Pid::from_raw).expect("a process");
+        let running = self.running.as_mut().expect("it is running");
+        let deadline = Instant::now() + PATIENCE;
+        if old == running.child.id().to_string() {
+            assert!(running.child.wait().expect("its status").success());
+        }
+        while Path::new("/proc").join(old).exists() {
+            assert!(Instant::now() < deadline, "the old process does not end");
+            thread::sleep(Duration::from_millis(5));
+        }
+        running.successor = Some(pid);
+    }
+
+    /// Waits until a line of the log holds `text`, from where it was last read.
+    pub fn await_line(&mut self, text: &str) -> String {
+        let running = self.running.as_mut().expect("it is running");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line =
+                running.lines.recv_timeout(left).unwrap_or_else(|error| panic!("no {text:?}: {error}"));
+            self.log.push(line.clone());
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Runs the program with these arguments and the configuration; its status and what it printed, errors last.
+    pub fn tool(&self, arguments: &[&str]) -> (i32, String) {
+        let output = Command::new(BINARY)
+            .args(arguments)
+            .arg("--config")
+            .arg(&self.config)
+            .output()
+            .expect("the program runs");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap_or(-1), String::from_utf8(text).expect("text"))
+    }
+
+    /// Changes the configuration file.
+    pub fn edit(&self, change: impl FnOnce(String) -> String) {
+        let text = fs::read_to_string(&self.config).expect("the configuration");
+        fs::write(&self.config, change(text)).expect("the configuration is written");
     }
 
     /// Waits for the end and takes the rest of the log.
@@ -224,6 +276,9 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         if let Some(mut running) = self.running.take() {
+            if let Some(successor) = running.successor {
+                let _ = rustix::process::kill_process(successor, rustix::process::Signal::KILL);
+            }
             let _ = running.child.kill();
             let _ = running.child.wait();
             if thread::panicking() {

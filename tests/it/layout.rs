@@ -27,6 +27,9 @@ const ALLOWED: &[(&str, &str)] = &[
     ("main", "app"),
     ("app", "shard"),
     ("upload", "spool"),
+    // Tools look into spools and dead letters, and say what is to be done with them.
+    ("admin", "spool"),
+    ("admin", "upload"),
     // Points are encoded straight from the spans the parser found; codec in turn knows no points.
     ("point", "codec"),
     // The copies rely on the padding that buf promises.

@@ -13,5 +13,6 @@ mod hostile;
 mod http_framing;
 mod intakes;
 mod layout;
+mod lifecycle;
 mod rum;
 mod smoke;

@@ -143,6 +143,12 @@ impl Stream {
         self.registration.poll_expired(cx)
     }
 
+    /// What the kernel was told of unanswered data.
+    #[cfg(test)]
+    pub fn user_timeout(&self) -> io::Result<Duration> {
+        Ok(Duration::from_millis(u64::from(sockopt::tcp_user_timeout(&self.fd)?)))
+    }
+
     /// Says that nothing more will be sent.
     pub fn shutdown_write(&self) -> io::Result<()> {
         Ok(rustix::net::shutdown(&self.fd, Shutdown::Write)?)

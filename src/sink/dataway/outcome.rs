@@ -80,11 +80,10 @@ pub fn of(answer: &Answer) -> Outcome {
 }
 
 /// The same for a package that may have a token of its own. A refused one must not hold up the category for all other
-/// workspaces, which is what waiting would mean: whoever can send here could stop it with a token that he made up. The
-/// points go to the dead-letter file, with their token, and can be sent again from there.
+/// workspaces: whoever can send here could stop it with a token that he made up. So only what carries the token waits.
 pub fn of_route(answer: &Answer, route: &Route) -> Outcome {
     match of(answer) {
-        Outcome::PauseLane(_) if route.token.is_some() => Outcome::Dead(Refusal::Token),
+        Outcome::PauseLane(after) if route.token.is_some() => Outcome::PauseToken(after),
         outcome => outcome,
     }
 }
@@ -148,7 +147,7 @@ mod tests {
             let answer = Answer { status, ..Answer::default() };
             assert_eq!(of_route(&answer, &Route::default()), of(&answer), "{status}");
             let expected = match status {
-                401 | 403 => Outcome::Dead(Refusal::Token),
+                401 | 403 => Outcome::PauseToken(None),
                 _ => of(&answer),
             };
             assert_eq!(of_route(&answer, &foreign), expected, "{status}");

@@ -1,10 +1,15 @@
 //! The disk itself: direct I/O through the runtime, names through its pool of blocking threads.
 
-use super::{Disk, SegmentFile};
+use super::{Disk, Durability, SegmentFile};
 use crate::rt;
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
+
+// statfs(2).
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+const RAMFS_MAGIC: u64 = 0x8584_58f6;
+const OVERLAYFS_MAGIC: u64 = 0x794c_7630;
 
 /// A directory on a real file system. Every log has its own.
 pub struct DirectDisk {
@@ -100,6 +105,20 @@ impl Disk for DirectDisk {
     async fn sync_dir(&self) -> io::Result<()> {
         rt::file::sync_dir(&self.dir).await
     }
+
+    async fn free_bytes(&self) -> io::Result<Option<u64>> {
+        rt::file::free_bytes(&self.dir).await.map(Some)
+    }
+
+    async fn durability(&self) -> io::Result<Durability> {
+        let medium = rt::file::medium(&self.dir).await?;
+        Ok(match medium.file_system {
+            TMPFS_MAGIC | RAMFS_MAGIC => Durability::Memory,
+            OVERLAYFS_MAGIC => Durability::Layer,
+            _ if medium.direct => Durability::Disk,
+            _ => Durability::Buffered,
+        })
+    }
 }
 
 impl DirectDisk {
@@ -123,5 +142,9 @@ impl SegmentFile for DirectFile {
 
     async fn sync(&self) -> io::Result<()> {
         self.file.sync().await
+    }
+
+    fn is_linked(&self) -> bool {
+        self.file.is_linked()
     }
 }

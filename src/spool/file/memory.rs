@@ -1,12 +1,13 @@
 //! A disk in memory that behaves as badly as a disk may, and no worse.
 //!
 //! What survives a power cut: the bytes of a file up to its last successful `sync`; of what was written since, each
-//! half-kilobyte either old or new, in any combination; the names as of the last successful `sync_dir`, and of the later
+//! half-kilobyte old, new, or torn at any byte, in any combination; the names as of the last successful `sync_dir`, and of the later
 //! creations, renamings and removals the first few, in order, as a journalling file system does it. A killed process
 //! loses nothing that was written. Faults are armed by the test: run out of room, fail the next sync, write or read,
-//! die before the n-th operation. Every operation gives way once, so that tasks interleave.
+//! take long, die before the n-th operation. Every operation gives way once, so that tasks interleave. What is read is
+//! counted; files may be mostly holes, so that a backlog of a hundred gigabytes fits.
 
-use super::{Disk, SegmentFile};
+use super::{Disk, Durability, SegmentFile};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
@@ -30,6 +31,8 @@ struct State {
     names_pending: Vec<NameChange>,
     faults: Faults,
     operations: u64,
+    reads: u64,
+    bytes_read: u64,
 }
 
 /// What is to go wrong.
@@ -39,6 +42,8 @@ pub struct Faults {
     pub operations_left: Option<u64>,
     /// Bytes that may still be reserved or written beyond what is reserved.
     pub room_bytes: Option<u64>,
+    /// What is said when there is none of it left: by default that the disk is full.
+    pub no_room: Option<io::ErrorKind>,
     /// Reserving room does nothing: files grow when they are written, as on a file system that copies on write.
     pub lazy_room: bool,
     pub syncs_failing: u32,
@@ -49,9 +54,18 @@ pub struct Faults {
     pub writes_failing: u32,
     pub reads_failing: u32,
     pub creates_failing: u32,
+    /// Files of which nothing can be read.
+    pub unreadable: Vec<String>,
+    /// Openings, renamings and removals.
+    pub names_failing: u32,
+    pub opens_failing: u32,
+    /// Every operation gives way this many times more, and by chance ten times as many.
+    pub slowness: u32,
     /// One operation in so many fails, by chance; 0: none.
     pub one_in_fails: u64,
     pub random: Random,
+    /// What the disk says of itself.
+    pub durability: Durability,
 }
 
 #[derive(Clone, Default)]
@@ -62,6 +76,8 @@ struct Contents {
     pending: Vec<(usize, Vec<u8>)>,
     /// Bytes of room taken from the disk.
     reserved: usize,
+    /// Zeros behind the contents, which take no memory.
+    hole: u64,
 }
 
 #[derive(Clone)]
@@ -118,16 +134,16 @@ fn dead() -> io::Error {
     io::Error::other("the machine is dead")
 }
 
-/// Gives way once.
-async fn pend() {
-    let mut first = true;
-    std::future::poll_fn(|cx| {
-        if std::mem::take(&mut first) {
+/// Gives way so many times.
+pub async fn pend(times: u32) {
+    let mut left = times;
+    std::future::poll_fn(|cx| match left.checked_sub(1) {
+        Some(fewer) => {
+            left = fewer;
             cx.waker().wake_by_ref();
             Poll::Pending
-        } else {
-            Poll::Ready(())
         }
+        None => Poll::Ready(()),
     })
     .await;
 }
@@ -202,21 +218,40 @@ impl MemoryDisk {
         state.files.push(Contents {
             visible: bytes.to_vec(),
             durable: bytes.to_vec(),
-            pending: Vec::new(),
-            reserved: 0,
+            ..Contents::default()
         });
         state.names.insert(name.to_owned(), file);
         state.names_durable.insert(name.to_owned(), file);
     }
 
-    /// One operation begins; an error if the machine dies before it.
-    fn operation(&self) -> io::Result<()> {
+    /// One operation, when it is its turn; an error if the machine dies before it.
+    async fn operation(&self) -> io::Result<()> {
+        let slowness = {
+            let faults = &mut self.state.borrow_mut().faults;
+            let slower = faults.slowness > 0 && faults.random.chance(20);
+            faults.slowness * if slower { 10 } else { 1 }
+        };
+        pend(1 + slowness).await;
         let mut state = self.state.borrow_mut();
         if let Some(left) = &mut state.faults.operations_left {
             *left = left.checked_sub(1).ok_or_else(dead)?;
         }
         state.operations += 1;
         Ok(())
+    }
+
+    /// Reads so far, and their bytes.
+    pub fn read_so_far(&self) -> (u64, u64) {
+        let state = self.state.borrow();
+        (state.reads, state.bytes_read)
+    }
+
+    /// Puts a file there that has these bytes at its beginning and zeros up to `len`.
+    pub fn plant_sparse(&self, name: &str, bytes: &[u8], len: u64) {
+        self.plant(name, bytes);
+        let mut state = self.state.borrow_mut();
+        let file = state.names[name];
+        state.files[file].hole = len - bytes.len() as u64;
     }
 
     /// Whether the machine has died.
@@ -245,8 +280,9 @@ impl State {
     /// Takes room for a file to hold `bytes`.
     fn reserve(&mut self, file: usize, bytes: usize) -> io::Result<()> {
         let more = bytes.saturating_sub(self.files[file].reserved) as u64;
+        let kind = self.faults.no_room.unwrap_or(io::ErrorKind::StorageFull);
         if let Some(room) = &mut self.faults.room_bytes {
-            *room = room.checked_sub(more).ok_or_else(|| io::Error::from(io::ErrorKind::StorageFull))?;
+            *room = room.checked_sub(more).ok_or_else(|| io::Error::from(kind))?;
         }
         self.files[file].reserved = self.files[file].reserved.max(bytes);
         Ok(())
@@ -279,13 +315,18 @@ impl Contents {
         for (offset, bytes) in &self.pending {
             for (index, sector) in bytes.chunks(TEAR_BYTES).enumerate() {
                 let at = offset + index * TEAR_BYTES;
-                if random.chance(2) && at < durable.len() {
-                    let end = durable.len().min(at + sector.len());
+                let kept = match random.below(5) {
+                    0 | 1 => sector.len(),
+                    2 => random.below(sector.len() as u64) as usize,
+                    _ => 0,
+                };
+                let end = durable.len().min(at + kept);
+                if at < end {
                     durable[at..end].copy_from_slice(&sector[..end - at]);
                 }
             }
         }
-        Contents { visible: durable.clone(), durable, pending: Vec::new(), reserved: self.reserved }
+        Contents { visible: durable.clone(), durable, pending: Vec::new(), ..*self }
     }
 }
 
@@ -299,26 +340,27 @@ impl Disk for MemoryDisk {
     }
 
     async fn list(&self) -> io::Result<Vec<(String, u64)>> {
-        pend().await;
-        self.operation()?;
+        self.operation().await?;
         let state = self.state.borrow();
         Ok(state
             .names
             .iter()
-            .map(|(name, file)| (name.clone(), state.files[*file].visible.len() as u64))
+            .map(|(name, file)| {
+                (name.clone(), state.files[*file].visible.len() as u64 + state.files[*file].hole)
+            })
             .collect())
     }
 
     async fn open(&self, name: &str) -> io::Result<MemoryFile> {
-        pend().await;
-        self.operation()?;
+        self.operation().await?;
+        self.fail(|faults| &mut faults.names_failing)?;
+        self.fail(|faults| &mut faults.opens_failing)?;
         let file = self.state.borrow().file(name)?;
         Ok(MemoryFile { disk: self.clone(), file })
     }
 
     async fn create(&self, name: &str, bytes: u64) -> io::Result<MemoryFile> {
-        pend().await;
-        self.operation()?;
+        self.operation().await?;
         self.fail(|faults| &mut faults.creates_failing)?;
         let mut state = self.state.borrow_mut();
         if state.names.contains_key(name) {
@@ -335,8 +377,8 @@ impl Disk for MemoryDisk {
     }
 
     async fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        pend().await;
-        self.operation()?;
+        self.operation().await?;
+        self.fail(|faults| &mut faults.names_failing)?;
         let mut state = self.state.borrow_mut();
         state.file(from)?;
         if let Ok(replaced) = state.file(to) {
@@ -347,8 +389,8 @@ impl Disk for MemoryDisk {
     }
 
     async fn remove(&self, name: &str) -> io::Result<()> {
-        pend().await;
-        self.operation()?;
+        self.operation().await?;
+        self.fail(|faults| &mut faults.names_failing)?;
         let mut state = self.state.borrow_mut();
         let file = state.file(name)?;
         state.release(file);
@@ -357,22 +399,30 @@ impl Disk for MemoryDisk {
     }
 
     async fn truncate(&self, name: &str, bytes: u64) -> io::Result<()> {
-        pend().await;
-        self.operation()?;
+        self.operation().await?;
         let mut state = self.state.borrow_mut();
         let file = state.file(name)?;
         state.files[file].visible.truncate(bytes as usize);
+        state.files[file].hole = 0;
         Ok(())
     }
 
     async fn sync_dir(&self) -> io::Result<()> {
-        pend().await;
-        self.operation()?;
+        self.operation().await?;
         self.fail(|faults| &mut faults.dir_syncs_failing)?;
         let mut state = self.state.borrow_mut();
         state.names_durable = state.names.clone();
         state.names_pending.clear();
         Ok(())
+    }
+
+    async fn free_bytes(&self) -> io::Result<Option<u64>> {
+        self.operation().await?;
+        Ok(self.state.borrow().faults.room_bytes)
+    }
+
+    async fn durability(&self) -> io::Result<Durability> {
+        Ok(self.state.borrow().faults.durability)
     }
 }
 
@@ -383,8 +433,7 @@ impl SegmentFile for MemoryFile {
     async fn write_at(&self, buf: Vec<u8>, offset: u64) -> io::Result<()> {
         assert!((offset as usize).is_multiple_of(super::super::format::SECTOR_BYTES), "unaligned write");
         assert!(buf.len().is_multiple_of(super::super::format::SECTOR_BYTES), "unaligned length");
-        pend().await;
-        self.disk.operation()?;
+        self.disk.operation().await?;
         let failed = self.disk.fail(|faults| &mut faults.writes_failing);
         let mut state = self.disk.state.borrow_mut();
         let end = offset as usize + buf.len();
@@ -401,18 +450,25 @@ impl SegmentFile for MemoryFile {
     }
 
     async fn read_at(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        pend().await;
-        self.disk.operation()?;
+        self.disk.operation().await?;
         self.disk.fail(|faults| &mut faults.reads_failing)?;
-        let state = self.disk.state.borrow();
-        let visible = &state.files[self.file].visible;
+        let mut state = self.disk.state.borrow_mut();
+        if state.faults.unreadable.iter().any(|name| state.names.get(name) == Some(&self.file)) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        let contents = &state.files[self.file];
+        let visible = &contents.visible;
         let start = (offset as usize).min(visible.len());
-        Ok(visible[start..visible.len().min(start + len)].to_vec())
+        let mut read = visible[start..visible.len().min(start + len)].to_vec();
+        let left = (visible.len() as u64 + contents.hole).saturating_sub(offset);
+        read.resize(len.min(left as usize), 0);
+        state.reads += 1;
+        state.bytes_read += read.len() as u64;
+        Ok(read)
     }
 
     async fn sync(&self) -> io::Result<()> {
-        pend().await;
-        self.disk.operation()?;
+        self.disk.operation().await?;
         let failed = self.disk.fail(|faults| &mut faults.syncs_failing);
         let mut state = self.disk.state.borrow_mut();
         let forget = state.faults.failed_syncs_forget;
@@ -432,5 +488,9 @@ impl SegmentFile for MemoryFile {
             }
         }
         Ok(())
+    }
+
+    fn is_linked(&self) -> bool {
+        self.disk.state.borrow().names.values().any(|file| *file == self.file)
     }
 }

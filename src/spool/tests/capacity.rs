@@ -190,3 +190,67 @@ fn memory_stays_flat_while_nothing_is_delivered() {
     assert_eq!(stats.spooled_points, points(0..150));
     assert_eq!(drain(&log, 10), (0..150).collect::<Vec<_>>());
 }
+
+#[test]
+fn a_window_that_was_out_when_its_segment_went_and_comes_back_is_told_as_lost() {
+    let disk = MemoryDisk::default();
+    let (log, _) = open_with(&disk, tight(WhenFull::EvictOldest));
+    let told: Rc<RefCell<Vec<Completion>>> = Rc::default();
+    let ear = told.clone();
+    log.observe(Box::new(move |completion| ear.borrow_mut().push(completion)));
+    commit_each(&log, 0..6, 3000);
+    let out = window(&log, frames(2));
+    commit_each(&log, 6..18, 3000);
+    assert_eq!(log.totals().evicted, points(2..6));
+    log.give_back(out);
+    assert_eq!(drain(&log, 5), (6..18).collect::<Vec<_>>());
+    let lost: Vec<_> =
+        told.borrow().iter().filter(|completion| completion.fate == Fate::Lost).copied().collect();
+    assert_eq!(lost.len(), 1);
+    assert_eq!((lost[0].first_seq, lost[0].last_seq, lost[0].points), (1, 2, points(0..2)));
+    assert_eq!((log.totals().lost, log.totals().spooled()), (points(0..2), 0));
+}
+
+#[test]
+fn what_is_evicted_while_the_cursor_cannot_be_written_is_evicted_or_comes_back_and_never_lost() {
+    for operations in 0..40 {
+        let disk = MemoryDisk::default();
+        let (log, _) = open_with(&disk, tight(WhenFull::EvictOldest));
+        commit_each(&log, 0..12, 3000);
+        // The disk fails from some operation on, for a while.
+        disk.faults(|faults| faults.operations_left = Some(operations));
+        let mut acked = 12;
+        while acked < 15 && commit(&log, acked..acked + 1, 3000).is_ok() {
+            acked += 1;
+        }
+        let (other, _) =
+            open_with(&disk.after_power_cut(&mut Random(operations)), tight(WhenFull::EvictOldest));
+        let evicted = other.totals().evicted;
+        assert!(evicted == 0 || evicted == points(0..3), "{evicted}");
+        let expected = if evicted == 0 { 0..acked } else { 3..acked };
+        let got = drain(&other, 5);
+        assert!(got.starts_with(&expected.collect::<Vec<_>>()), "{got:?} after {operations}");
+        assert_eq!((other.totals().lost, other.totals().spooled()), (0, 0));
+    }
+}
+
+#[test]
+fn a_reuse_that_fails_half_way_leaves_the_name_free() {
+    let disk = MemoryDisk::default();
+    let config = LogConfig { spares_max: 0, ..small() };
+    let (log, _) = open_with(&disk, config);
+    commit_each(&log, 0..6, 3000);
+    // Delivered and not yet put away: the next segment is to be made of it. It is renamed, and cannot be opened.
+    for next in [6, 9, 12] {
+        while let Some(out) = try_window(&log, ALL) {
+            log.complete(out, Fate::Delivered);
+        }
+        block_on(log.flush()).unwrap();
+        assert!(log.stats().disk_bytes_with_spares > log.stats().disk_bytes);
+        disk.faults(|faults| faults.opens_failing = 1);
+        commit_each(&log, next..next + 3, 3000);
+        disk.faults(|faults| faults.opens_failing = 0);
+    }
+    assert_eq!(drain(&open(&disk.after_power_cut(&mut Random(1))).0, 5), [12, 13, 14]);
+    assert_eq!(drain(&log, 5), [12, 13, 14]);
+}

@@ -2,7 +2,7 @@
 //! that the other one keeps the same contract.
 
 use super::super::file::{Disk, SegmentFile};
-use super::super::{Block, DirectDisk, Fate, Log, LogConfig};
+use super::super::{Block, DirectDisk, Durability, Fate, Log, LogConfig};
 use super::{ALL, CATEGORY, ID, block, frames, tag};
 use crate::rt::shard;
 use std::path::PathBuf;
@@ -125,5 +125,83 @@ fn names_and_lengths_are_as_the_contract_says() {
         assert_eq!(disk.list().await.unwrap(), [("b".to_owned(), 4096)]);
         disk.remove("b").await.unwrap();
         assert_eq!(disk.remove("b").await.err().unwrap().kind(), std::io::ErrorKind::NotFound);
+    });
+}
+
+#[test]
+fn a_directory_of_memory_is_told_from_a_disk() {
+    // Where there is one: a file system of memory that every Linux has.
+    let Ok(dir) = tempfile::tempdir_in("/dev/shm") else { return };
+    let path = dir.path().join("metric");
+    let core = shard::allowed_cores()[0];
+    let body = move || async move {
+        let disk = DirectDisk::open(&path).await.unwrap();
+        let config = LogConfig { segment_bytes: 256 << 10, ..LogConfig::default() };
+        let opened = Log::open(disk, CATEGORY, ID, config).await;
+        let (log, report) = opened.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(report.durability, Durability::Memory);
+        log.commit(&[block(1, 100)]).await.unwrap();
+        assert_eq!(drain(&log, 1).await, [1]);
+    };
+    shard::start("test", core, body).unwrap().join().unwrap();
+}
+
+#[test]
+fn a_spool_directory_behind_a_link_is_the_same_spool() {
+    on_shard(|path| async move {
+        open(&path).await.commit(&[block(1, 100), block(2, 100)]).await.unwrap();
+        let link = path.with_file_name("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let log = open(&link).await;
+        log.commit(&[block(3, 100)]).await.unwrap();
+        assert_eq!(drain(&log, 10).await, [1, 2, 3]);
+    });
+}
+
+#[test]
+fn a_directory_deleted_under_a_running_log_stops_acknowledging() {
+    on_shard(|path| async move {
+        let log = open(&path).await;
+        log.commit(&[block(1, 100)]).await.unwrap();
+        std::fs::remove_dir_all(&path).unwrap();
+        for _ in 0..3 {
+            assert!(log.commit(&[block(2, 100)]).await.is_err());
+        }
+        // And when somebody puts it back, it goes on there.
+        std::fs::create_dir(&path).unwrap();
+        log.commit(&[block(3, 100)]).await.unwrap();
+        assert_eq!(drain(&log, 10).await, [1, 3], "the first was in memory");
+        log.commit(&[block(4, 100)]).await.unwrap();
+        drop(log);
+        assert_eq!(drain(&open(&path).await, 10).await, [4]);
+    });
+}
+
+#[test]
+fn a_copy_with_times_in_the_future_is_the_same_spool() {
+    on_shard(|path| async move {
+        let log = open(&path).await;
+        let blocks: Vec<Block> = (0..300).map(|tag| block(tag, 3000)).collect();
+        log.commit(&blocks).await.unwrap();
+        let out = log.try_window(&frames(7)).await.unwrap().unwrap();
+        drop(log);
+        // As a backup brings it back: other inodes, other times, other order.
+        let copy = path.with_file_name("copy");
+        std::fs::create_dir(&copy).unwrap();
+        let mut names: Vec<_> =
+            std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort_by(|left, right| right.cmp(left));
+        for name in names {
+            std::fs::copy(path.join(&name), copy.join(&name)).unwrap();
+            let file = std::fs::File::options().write(true).open(copy.join(&name)).unwrap();
+            let future = std::time::SystemTime::now() + std::time::Duration::from_secs(10 * 365 * 86_400);
+            file.set_modified(future).unwrap();
+        }
+        let log = open(&copy).await;
+        let again = log.try_window(&ALL).await.unwrap().unwrap();
+        assert_eq!((again.first_seq, again.last_seq), (out.first_seq, out.last_seq));
+        log.complete(again, Fate::Delivered);
+        assert_eq!(drain(&log, 50).await, (7..300).collect::<Vec<_>>());
+        assert_eq!(log.totals().lost, 0);
     });
 }

@@ -81,7 +81,7 @@ fn a_full_disk_is_a_state_that_ends_by_itself() {
         let disk = MemoryDisk::default();
         let (log, _) = open(&disk);
         disk.faults(|faults| {
-            faults.room_bytes = Some(70 << 10);
+            faults.room_bytes = Some(102 << 10);
             faults.lazy_room = lazy_room;
         });
         let mut acked = 0;

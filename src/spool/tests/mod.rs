@@ -1,16 +1,26 @@
 //! The promises of the spool, each in a file named after it, on a disk that behaves as badly as it may.
 
+mod accounts;
+mod books;
 mod capacity;
 mod crashes;
 mod damage;
+mod deferral;
 mod delivery;
 mod direct;
 mod durability;
 mod executor;
 mod faults;
+mod inspect;
+mod policies;
+mod simulation;
+mod startup;
+mod storage;
 
 use super::file::memory::MemoryDisk;
-use super::{Block, Codec, CommitError, Fate, Kind, Log, LogConfig, RecoveryReport, Window, WindowLimits};
+use super::{
+    Block, Codec, CommitError, Fate, Kind, Log, LogConfig, RecoveryReport, Settled, Window, WindowLimits,
+};
 use bytes::Bytes;
 use executor::block_on;
 

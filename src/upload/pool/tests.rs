@@ -17,7 +17,7 @@ use crate::upload::tls;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-fn on_shard<T, F, B>(body: B) -> T
+pub(super) fn on_shard<T, F, B>(body: B) -> T
 where
     T: Send + 'static,
     F: Future<Output = T> + 'static,
@@ -31,7 +31,7 @@ where
     handle.unwrap().join().unwrap()
 }
 
-fn settings() -> PoolSettings {
+pub(super) fn settings() -> PoolSettings {
     PoolSettings {
         timeout: Duration::from_secs(5),
         idle_timeout: Duration::from_secs(60),
@@ -40,7 +40,7 @@ fn settings() -> PoolSettings {
 }
 
 /// Reads one request: its head, and a body of Content-Length bytes. None at the end of the connection.
-fn read_request(stream: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
+pub(super) fn read_request(stream: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if stream.read_line(&mut head).ok()? == 0 {
@@ -54,7 +54,7 @@ fn read_request(stream: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
 }
 
 /// A server that runs `serve` for each connection in turn and counts them.
-fn server(serve: impl Fn(usize, TcpStream) + Send + 'static) -> (u16, Arc<AtomicUsize>) {
+pub(super) fn server(serve: impl Fn(usize, TcpStream) + Send + 'static) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let count = Arc::new(AtomicUsize::new(0));
@@ -67,11 +67,15 @@ fn server(serve: impl Fn(usize, TcpStream) + Send + 'static) -> (u16, Arc<Atomic
     (port, count)
 }
 
-fn target(url: &str) -> Target {
+pub(super) fn target(url: &str) -> Target {
     Target::new(Endpoint::parse(url).unwrap())
 }
 
-async fn post(pool: &Pool, target: &Target, parts: &[&'static [u8]]) -> Result<Reply, TransportError> {
+pub(super) async fn post(
+    pool: &Pool,
+    target: &Target,
+    parts: &[&'static [u8]],
+) -> Result<Reply, TransportError> {
     let body = Body::of(parts.iter().map(|part| Bytes::from_static(part)).collect());
     let head = format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body.bytes);
     pool.exchange(Request { target, head: head.as_bytes(), body: &body }).await
@@ -125,7 +129,7 @@ fn bodies_of_any_shape_arrive_whole() {
 }
 
 #[test]
-fn a_kept_connection_that_is_dead_is_replaced_without_an_error() {
+fn d17_a_kept_connection_that_is_dead_is_replaced_without_an_error() {
     // The first connection answers once. What happens to the second request on it differs by round.
     for round in 0..3 {
         let (port, connections) = server(move |index, stream| {
@@ -168,7 +172,7 @@ fn a_fresh_connection_that_dies_is_an_error_and_not_tried_again() {
 }
 
 #[test]
-fn an_answer_that_is_cut_is_no_answer() {
+fn d2_an_answer_that_is_cut_is_no_answer() {
     for cut in
         ["HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok", "HTTP/1.1 200 OK\r\nConte", "nonsense\r\n\r\n"]
     {
@@ -224,15 +228,24 @@ fn silence_and_closed_ports_end_in_time() {
     });
 }
 
-struct TlsServer {
-    port: u16,
-    connections: Arc<AtomicUsize>,
-    roots: RootCertStore,
+pub(super) struct TlsServer {
+    pub port: u16,
+    pub connections: Arc<AtomicUsize>,
+    pub roots: RootCertStore,
 }
 
 /// A server whose certificate is for `localhost` only.
-fn tls_server(versions: &'static [&'static rustls::SupportedProtocolVersion]) -> TlsServer {
-    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+pub(super) fn tls_server(versions: &'static [&'static rustls::SupportedProtocolVersion]) -> TlsServer {
+    tls_server_with(versions, rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap())
+}
+
+pub(super) fn tls_server_with(
+    versions: &'static [&'static rustls::SupportedProtocolVersion],
+    params: rcgen::CertificateParams,
+) -> TlsServer {
+    let signing_key = rcgen::KeyPair::generate().unwrap();
+    let cert = params.self_signed(&signing_key).unwrap();
+    let certified = rcgen::CertifiedKey { cert, signing_key };
     let certificate = certified.cert.der().clone();
     let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
     let mut roots = RootCertStore::empty();
@@ -268,7 +281,7 @@ fn requests_go_over_tls_and_the_session_is_kept() {
         let (port, roots) = (server.port, server.roots);
         on_shard(move || async move {
             let config = tls::client_config(roots, false).unwrap();
-            let pool = Pool::new(settings(), Some(config));
+            let pool = Pool::new(settings(), Some(Tls::new(config, || None)));
             let target = target(&format!("https://localhost:{port}?token=tkn_0123456789"));
             for parts in [&[&b"small"[..]][..], &[b"a", &LARGE, b"b"], &[b"small"]] {
                 let whole = parts.concat();
@@ -289,13 +302,20 @@ fn whoever_cannot_prove_the_name_gets_nothing_unless_told_so() {
     on_shard(move || async move {
         let right = target(&format!("https://localhost:{port}"));
         let wrong_name = target(&format!("https://127.0.0.1:{port}"));
-        let strict = Pool::new(settings(), Some(tls::client_config(roots, false).unwrap()));
+        let strict =
+            Pool::new(settings(), Some(Tls::new(tls::client_config(roots, false).unwrap(), || None)));
         let result = post(&strict, &wrong_name, &[b"x"]).await;
         assert!(matches!(result, Err(TransportError::Tls(_))), "{result:?}");
-        let stranger = Pool::new(settings(), Some(tls::client_config(tls::trusted_roots(), false).unwrap()));
+        let stranger = Pool::new(
+            settings(),
+            Some(Tls::new(tls::client_config(tls::trusted_roots(), false).unwrap(), || None)),
+        );
         let result = post(&stranger, &right, &[b"x"]).await;
         assert!(matches!(result, Err(TransportError::Tls(_))), "{result:?}");
-        let insecure = Pool::new(settings(), Some(tls::client_config(RootCertStore::empty(), true).unwrap()));
+        let insecure = Pool::new(
+            settings(),
+            Some(Tls::new(tls::client_config(RootCertStore::empty(), true).unwrap(), || None)),
+        );
         assert_eq!(post(&insecure, &wrong_name, &[b"x"]).await.unwrap().status, 200);
     });
 }
@@ -307,7 +327,10 @@ fn a_plain_server_behind_https_is_a_tls_error() {
         thread::sleep(Duration::from_millis(200));
     });
     on_shard(move || async move {
-        let pool = Pool::new(settings(), Some(tls::client_config(RootCertStore::empty(), true).unwrap()));
+        let pool = Pool::new(
+            settings(),
+            Some(Tls::new(tls::client_config(RootCertStore::empty(), true).unwrap(), || None)),
+        );
         let result = post(&pool, &target(&format!("https://localhost:{port}")), &[b"x"]).await;
         assert!(matches!(result, Err(TransportError::Tls(_))), "{result:?}");
     });

@@ -1,6 +1,6 @@
 //! A destination that answers by script, and remembers what it was sent and when.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ pub struct Seen {
     pub target: String,
     pub head: String,
     pub body: Vec<u8>,
+    /// Requests in flight, this one included.
+    pub in_flight: usize,
 }
 
 impl Seen {
@@ -43,7 +45,14 @@ pub enum Say {
     Break,
     /// No answer at all.
     Hang,
+    /// No answer within the time-out of the transport.
+    TimeOut,
+    /// A status, but later.
+    Late(Duration, u16),
 }
+
+/// What a transport's time-out is by default.
+pub const TIME_OUT: Duration = Duration::from_secs(30);
 
 type Script = dyn FnMut(&Seen, usize) -> Say;
 
@@ -53,12 +62,22 @@ pub struct Scripted {
     seen: Rc<RefCell<Vec<Seen>>>,
     latency: Duration,
     script: Rc<RefCell<Script>>,
+    in_flight: Rc<Cell<usize>>,
+}
+
+struct InFlight<'a>(&'a Cell<usize>);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 impl Scripted {
     /// `script` is given each request and how many came before it.
     pub fn new(sim: &Sim, latency: Duration, script: impl FnMut(&Seen, usize) -> Say + 'static) -> Scripted {
-        Scripted { sim: sim.clone(), seen: Rc::default(), latency, script: Rc::new(RefCell::new(script)) }
+        let script = Rc::new(RefCell::new(script));
+        Scripted { sim: sim.clone(), seen: Rc::default(), latency, script, in_flight: Rc::default() }
     }
 
     pub fn seen(&self) -> Vec<Seen> {
@@ -81,11 +100,14 @@ pub fn reply(raw: &str) -> Reply {
 
 impl Transport for Scripted {
     async fn exchange(&self, request: Request<'_>) -> Result<Reply, TransportError> {
+        self.in_flight.set(self.in_flight.get() + 1);
+        let _in_flight = InFlight(&self.in_flight);
         let seen = Seen {
             at: self.sim.elapsed(),
             target: request.target.shown(),
             head: String::from_utf8(request.head.to_vec()).unwrap(),
             body: request.body.parts.concat(),
+            in_flight: self.in_flight.get(),
         };
         assert_eq!(seen.header("Content-Length"), Some(seen.body.len().to_string().as_str()));
         let before = self.seen.borrow().len();
@@ -97,6 +119,14 @@ impl Transport for Scripted {
             Say::Raw(raw) => Ok(reply(raw)),
             Say::Break => Err(TransportError::Io(std::io::ErrorKind::ConnectionReset.into())),
             Say::Hang => std::future::pending().await,
+            Say::TimeOut => {
+                self.sim.sleep(TIME_OUT).await;
+                Err(TransportError::Timeout)
+            }
+            Say::Late(by, status) => {
+                self.sim.sleep(by).await;
+                Ok(reply(&format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n")))
+            }
         }
     }
 }

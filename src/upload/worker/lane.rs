@@ -1,23 +1,22 @@
 //! One category's way to its destination: what its workers share, and what each of them does.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::{Ledger, Uploads};
-use crate::point::{Category, Route, RouteError};
+use super::settle::Fates;
+use super::side::Sides;
+use super::{Ledger, Moved, Uploads};
+use crate::point::Category;
 use crate::rt::sync::Notify;
-use crate::sink::{Outcome, Parcel, Refusal, redact_tokens};
-use crate::upload::batcher::{self, Package};
-use crate::upload::body::Prepared;
+use crate::upload::batcher;
 use crate::upload::carrier::Carrier;
-use crate::upload::dead::{DeadLetter, KeptToken, Note, codec_name, kind_name};
 use crate::upload::env::Env;
 use crate::upload::gate::Gate;
+use crate::upload::pace::Eta;
 use crate::upload::race::{Either, join_all, race};
-use crate::upload::retry::Backoff;
-use crate::upload::source::{Frame, Source, Window};
+use crate::upload::source::{Settled, Source, Window};
 
 /// Packages of one window that are sent at the same time. A window has as many as it has routes.
 const PACKAGES_AT_ONCE: usize = 4;
@@ -28,18 +27,34 @@ const GATHER_STEP: Duration = Duration::from_millis(5);
 /// A small request that does not return holds up the next small one for at most this many times [`Settings::gather`].
 const GATHERS_MAX: u32 = 20;
 
-/// After a failure a package waits at least this long (or its whole backoff, if that is shorter), even when the
-/// destination has meanwhile taken something else.
-const RECOVERY_WAIT_MIN: Duration = Duration::from_secs(1);
+/// How often the backlog is shown on `/metrics` while nothing of it moves.
+const SHOW_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The least time between two times that what waits is put aside: each makes a stretch that must be kept in mind.
+const DEFER_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What came of a window: for the source, and for the ledger.
+struct Through {
+    settled: BTreeMap<u64, Settled>,
+    moved: Moved,
+}
 
 /// See the module. Shared by the category's workers.
 pub(super) struct Lane<C, E, S, L: ?Sized> {
-    uploads: Rc<Uploads<C, E>>,
-    category: Category,
-    source: S,
-    ledger: Rc<L>,
+    pub(super) uploads: Rc<Uploads<C, E>>,
+    pub(super) category: Category,
+    pub(super) source: S,
+    pub(super) ledger: Rc<L>,
     /// One for each target.
-    gates: Vec<Gate>,
+    pub(super) gates: Vec<Gate>,
+    /// For each target: it refused all of the last package.
+    pub(super) doubts: Vec<Cell<bool>>,
+    pub(super) sides: Sides,
+    /// Workers that have not ended.
+    pub(super) working: Cell<usize>,
+    eta: RefCell<Eta>,
+    /// When what waited was last put aside.
+    deferred: Cell<Option<Instant>>,
     taking: Cell<bool>,
     /// When a window was last taken.
     taken: Cell<Option<Instant>>,
@@ -47,34 +62,14 @@ pub(super) struct Lane<C, E, S, L: ?Sized> {
     changed: Notify,
 }
 
-/// What a destination finally said about a package.
-enum Verdict {
-    Delivered,
-    TooLarge { status: Option<u16>, text: String },
-    Refused { refusal: Refusal, status: Option<u16>, text: String },
-}
-
-/// Why a frame is dead.
-struct Death {
-    frame: Frame,
-    package: String,
-    target: usize,
-    refusal: Refusal,
-    status: Option<u16>,
-    text: String,
-}
-
-/// Dead frames by their sequence number: the first reason counts.
-type Deaths = BTreeMap<u64, Death>;
-
 /// Counts down when its scope is left, in whatever way.
-struct Counted<'a> {
+pub(super) struct Counted<'a> {
     count: &'a Cell<usize>,
     changed: &'a Notify,
 }
 
 impl<'a> Counted<'a> {
-    fn new(count: &'a Cell<usize>, changed: &'a Notify) -> Counted<'a> {
+    pub fn new(count: &'a Cell<usize>, changed: &'a Notify) -> Counted<'a> {
         count.set(count.get() + 1);
         Counted { count, changed }
     }
@@ -83,6 +78,19 @@ impl<'a> Counted<'a> {
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.count.set(self.count.get() - 1);
+        self.changed.notify_all();
+    }
+}
+
+/// One worker less when its scope is left.
+struct Ends<'a> {
+    working: &'a Cell<usize>,
+    changed: &'a Notify,
+}
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.working.set(self.working.get().saturating_sub(1));
         self.changed.notify_all();
     }
 }
@@ -101,13 +109,18 @@ impl Drop for Turn<'_> {
 }
 
 impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
-    pub fn new(uploads: Rc<Uploads<C, E>>, source: S, ledger: Rc<L>) -> Rc<Lane<C, E, S, L>> {
+    pub fn new(uploads: Rc<Uploads<C, E>>, source: S, ledger: Rc<L>, workers: usize) -> Rc<Lane<C, E, S, L>> {
         let settings = &uploads.settings;
         let gate = || Gate::new(settings.lane_pause_min, settings.lane_pause_max, uploads.seed());
         let gates = uploads.targets.iter().map(|_| gate()).collect();
         Rc::new(Lane {
             category: source.category(),
             gates,
+            doubts: uploads.targets.iter().map(|_| Cell::new(false)).collect(),
+            sides: Sides::default(),
+            working: Cell::new(workers),
+            eta: RefCell::default(),
+            deferred: Cell::new(None),
             uploads,
             source,
             ledger,
@@ -122,20 +135,78 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
     pub async fn work(self: Rc<Self>) {
         let control = &self.uploads.control;
         let _working = Counted::new(&control.workers, &control.changed);
+        let _ends = self.ends();
         while let Some(Some(window)) = control.unless_stopping(self.take()).await {
-            let through = match race(control.until(&control.killed), self.process(&window)).await {
-                Either::First(()) => None,
-                Either::Second(through) => through,
-            };
-            match through {
-                Some(deaths) => self.complete(window, &deaths),
-                None => {
-                    control.abandoned.set(control.abandoned.get() + 1);
-                    self.source.give_back(window);
-                    return;
-                }
+            if !self.bring_through(window).await {
+                return;
             }
         }
+    }
+
+    /// A worker for what lies aside: at a pace that leaves the others their share.
+    pub async fn work_backlog(self: Rc<Self>) {
+        let (uploads, control) = (&*self.uploads, &self.uploads.control);
+        let _working = Counted::new(&control.workers, &control.changed);
+        let _ends = self.ends();
+        while let Some(Some(window)) = control.unless_stopping(self.take_deferred()).await {
+            let bytes: u64 = window.frames.iter().map(|frame| frame.block.payload.len() as u64).sum();
+            let wait = uploads.pace.borrow_mut().take(uploads.env.now(), bytes);
+            if !wait.is_zero() && control.unless_stopping(uploads.env.sleep(wait)).await.is_none() {
+                self.source.give_back(window);
+                return;
+            }
+            if !self.bring_through(window).await {
+                return;
+            }
+            self.eta.borrow_mut().done(uploads.env.now(), bytes);
+            self.show_backlog();
+        }
+    }
+
+    /// The next window of what lies aside. While there is none because nothing moves, the ledger is told so.
+    async fn take_deferred(&self) -> Option<Window> {
+        let show = async {
+            while self.source.deferred().frames > 0 {
+                self.show_backlog();
+                self.uploads.env.sleep(SHOW_INTERVAL).await;
+            }
+            std::future::pending().await
+        };
+        match race(self.source.next_deferred_window(), show).await {
+            Either::First(window) => window,
+            Either::Second(window) => window,
+        }
+    }
+
+    fn ends(&self) -> Ends<'_> {
+        Ends { working: &self.working, changed: &self.sides.changed }
+    }
+
+    fn show_backlog(&self) {
+        let backlog = self.source.deferred();
+        let eta = self.eta.borrow().left(self.uploads.env.now(), backlog.bytes);
+        self.ledger.backlog(self.category, backlog, eta);
+    }
+
+    /// Brings a window to its end and completes it. False when it was broken off.
+    async fn bring_through(&self, window: Window) -> bool {
+        let control = &self.uploads.control;
+        let through = match race(control.until(&control.killed), self.process(&window)).await {
+            Either::First(()) => None,
+            Either::Second(through) => through,
+        };
+        let is_through = through.is_some();
+        match through {
+            Some(through) => {
+                self.source.complete(window, &through.settled);
+                through.moved.tell(self.category, &*self.ledger);
+            }
+            None => {
+                control.abandoned.set(control.abandoned.get() + 1);
+                self.source.give_back(window);
+            }
+        }
+        is_through
     }
 
     /// The next window, when it is time for one. None when the source is closed.
@@ -152,9 +223,31 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
             let step = settings.gather.saturating_sub(since).min(GATHER_STEP).max(Duration::from_millis(1));
             env.sleep(step).await;
         }
+        self.put_aside();
         let window = self.source.next_window().await;
         self.taken.set(Some(env.now()));
         window
+    }
+
+    /// After an outage, or at a start with much to send: what waits is put aside, so that what comes now need not wait
+    /// for it.
+    fn put_aside(&self) {
+        let (now, settings) = (self.uploads.env.now(), &self.uploads.settings);
+        if self.source.waiting_bytes() < settings.defer_bytes
+            || self.deferred.get().is_some_and(|deferred| now - deferred < DEFER_INTERVAL)
+        {
+            return;
+        }
+        self.deferred.set(Some(now));
+        let points = self.source.defer();
+        if points > 0 {
+            tracing::info!(
+                category = self.category.name(),
+                points,
+                "the backlog is put aside and sent at a pace; what comes now goes first"
+            );
+            self.show_backlog();
+        }
     }
 
     async fn turn(&self) -> Turn<'_> {
@@ -167,256 +260,18 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
         }
     }
 
-    /// Brings a window to its end, and says which of its frames are dead. None when it was broken off.
-    async fn process(&self, window: &Window) -> Option<Deaths> {
+    /// Brings a window to its end, and says what became of its points. None when it was broken off.
+    async fn process(&self, window: &Window) -> Option<Through> {
         let raw_bytes: u64 = window.frames.iter().map(|frame| u64::from(frame.block.raw_bytes)).sum();
         let is_small = raw_bytes < self.uploads.settings.window_raw_bytes / 2;
         let _small = is_small.then(|| Counted::new(&self.small_in_flight, &self.changed));
 
         let packages = batcher::packages(window, &self.source);
         let sent = join_all(packages.iter().map(|package| self.settle(package)), PACKAGES_AT_ONCE).await;
-        let mut deaths = Deaths::new();
-        for part in sent {
-            deaths.extend(part?);
-        }
-        if !deaths.is_empty() {
-            self.bury(&deaths).await?;
-        }
-        Some(deaths)
+        let mut fates = Fates::of(sent.into_iter().collect::<Option<Vec<Fates>>>()?);
+        let settled = fates.settle();
+        self.bury(&fates.deaths).await?;
+        self.park(&fates.parkings).await?;
+        Some(Through { settled, moved: Moved::of(&fates, window.points) })
     }
-
-    fn complete(&self, window: Window, deaths: &Deaths) {
-        let (mut points, mut dead_points) = (window.points, 0);
-        for death in deaths.values() {
-            let of_frame = u64::from(death.frame.block.points);
-            self.ledger.dead(self.category, death.refusal, of_frame);
-            dead_points += of_frame;
-        }
-        points = points.saturating_sub(dead_points);
-        if points > 0 {
-            self.ledger.delivered(self.category, points);
-        }
-        let dead: Vec<u64> = deaths.keys().copied().collect();
-        self.source.complete(window, &dead);
-    }
-
-    /// Sends a package to every target. None when it was broken off.
-    async fn settle(&self, package: &Package) -> Option<Deaths> {
-        let targets = self.uploads.targets.len();
-        if let Some(reason) = package.unreadable() {
-            let death =
-                |frame: &Frame| self.death(package, frame, 0, Refusal::Unreadable, None, reason.to_owned());
-            return Some(package.frames.iter().map(|frame| (frame.seq, death(frame))).collect());
-        }
-        let prepared = Rc::new(self.prepare(package).await?);
-        let sends = (0..targets).map(|target| self.send(target, package, Rc::clone(&prepared)));
-        let mut deaths = Deaths::new();
-        for part in join_all(sends, targets).await {
-            for (seq, death) in part? {
-                deaths.entry(seq).or_insert(death);
-            }
-        }
-        Some(deaths)
-    }
-
-    /// Sends a package to one target, in pieces if it must be.
-    async fn send(&self, target: usize, package: &Package, prepared: Rc<Prepared>) -> Option<Deaths> {
-        let mut deaths = Deaths::new();
-        let mut pieces = vec![(package.clone(), Some(prepared))];
-        while let Some((piece, prepared)) = pieces.pop() {
-            let prepared = match prepared {
-                Some(prepared) => prepared,
-                None => Rc::new(self.prepare(&piece).await?),
-            };
-            for &position in &prepared.unreadable {
-                if let Some(frame) = piece.frames.get(position) {
-                    let text = "the block is not what its frame says".to_owned();
-                    let death = self.death(&piece, frame, target, Refusal::Unreadable, None, text);
-                    deaths.entry(frame.seq).or_insert(death);
-                }
-            }
-            if prepared.unreadable.len() == piece.frames.len() {
-                continue;
-            }
-            let (refusal, status, text) = match self.deliver(target, &piece, &prepared).await? {
-                Verdict::Delivered => continue,
-                Verdict::Refused { refusal, status, text } => (refusal, status, text),
-                Verdict::TooLarge { status, text } => match piece.halves(&self.source) {
-                    Some([left, right]) => {
-                        pieces.push((right, None));
-                        pieces.push((left, None));
-                        continue;
-                    }
-                    None => (Refusal::TooLarge, status, text),
-                },
-            };
-            for frame in &piece.frames {
-                let death = self.death(&piece, frame, target, refusal, status, text.clone());
-                deaths.entry(frame.seq).or_insert(death);
-            }
-        }
-        Some(deaths)
-    }
-
-    /// One package to one target, until the target has said what becomes of it.
-    async fn deliver(&self, target: usize, package: &Package, prepared: &Prepared) -> Option<Verdict> {
-        let uploads = &*self.uploads;
-        let (env, control) = (&uploads.env, &uploads.control);
-        let (state, lane_gate) = (uploads.targets.get(target)?, self.gates.get(target)?);
-        let parcel = parcel(self.category, package, prepared.points)?;
-        let mut backoff =
-            Backoff::new(uploads.settings.retry_min, uploads.settings.retry_max, uploads.seed());
-        loop {
-            let lane_permit = control.unless_stopping(lane_gate.pass(env)).await?;
-            let permit = control.unless_stopping(state.gate.pass(env)).await?;
-            let started = env.now();
-            let attempt = uploads.carrier.attempt(target, &parcel, &prepared.body).await;
-            let now = env.now();
-            self.ledger.attempt(self.category, attempt.status, prepared.body.bytes, now - started);
-            let (status, text) = (attempt.status, attempt.text);
-            let verdict = match attempt.outcome {
-                Outcome::Delivered => {
-                    state.delivered(now);
-                    Some(Verdict::Delivered)
-                }
-                Outcome::Dead(refusal) => Some(Verdict::Refused { refusal, status, text }),
-                Outcome::Split => Some(Verdict::TooLarge { status, text }),
-                Outcome::Retry => {
-                    state.failed(now, self.category, &package.id, status, &text);
-                    None
-                }
-                Outcome::PauseDestination(after) => {
-                    state.failed(now, self.category, &package.id, status, &text);
-                    permit.pause(now, after);
-                    continue;
-                }
-                Outcome::PauseLane(after) => {
-                    state.failed(now, self.category, &package.id, status, &text);
-                    permit.passed();
-                    lane_permit.pause(now, after);
-                    continue;
-                }
-            };
-            if status.is_some() || verdict.is_some() {
-                permit.passed();
-                lane_permit.passed();
-            } else {
-                drop((permit, lane_permit));
-            }
-            if verdict.is_some() {
-                return verdict;
-            }
-            let recovered = state.recovered.notified();
-            let wait = backoff.next_wait();
-            let early = async {
-                env.sleep(wait.min(RECOVERY_WAIT_MIN)).await;
-                recovered.await;
-            };
-            control.unless_stopping(race(env.sleep(wait), early)).await?;
-        }
-    }
-
-    /// The body of a package. Fails only for reasons that may pass, and is tried until they have.
-    async fn prepare(&self, package: &Package) -> Option<Prepared> {
-        let uploads = &*self.uploads;
-        let parcel = parcel(self.category, package, package.points())?;
-        let mut backoff =
-            Backoff::new(uploads.settings.retry_min, uploads.settings.retry_max, uploads.seed());
-        loop {
-            let blocks = package.frames.iter().map(|frame| frame.block.clone()).collect();
-            match uploads.carrier.prepare(&parcel, blocks).await {
-                Ok(prepared) => return Some(prepared),
-                Err(error) => {
-                    tracing::error!(category = self.category.name(), package = package.id, %error, "cannot make a body");
-                    uploads.control.unless_stopping(uploads.env.sleep(backoff.next_wait())).await?;
-                }
-            }
-        }
-    }
-
-    /// Writes dead letters. While that is impossible the window waits: there is no other place for its points.
-    async fn bury(&self, deaths: &Deaths) -> Option<()> {
-        let uploads = &*self.uploads;
-        let (category, now_ms) = (self.category, uploads.env.wall_ms());
-        let letters: Rc<[DeadLetter]> = deaths.values().map(|death| self.letter(death, now_ms)).collect();
-        let mut backoff =
-            Backoff::new(uploads.settings.retry_min, uploads.settings.retry_max, uploads.seed());
-        loop {
-            let (dead, letters) = (uploads.dead.clone(), letters.to_vec());
-            let written = uploads.env.blocking(move || dead.append(category, &letters, now_ms)).await;
-            match written.and_then(|result| result) {
-                Ok(()) => break,
-                Err(error) => {
-                    tracing::error!(
-                        category = category.name(), frames = deaths.len(), %error,
-                        "dead letters cannot be written; their window waits"
-                    );
-                    uploads.control.unless_stopping(uploads.env.sleep(backoff.next_wait())).await?;
-                }
-            }
-        }
-        let points: u64 = deaths.values().map(|death| u64::from(death.frame.block.points)).sum();
-        if let Some(death) = deaths.values().next() {
-            tracing::error!(
-                category = category.name(),
-                frames = deaths.len(),
-                points,
-                package = death.package,
-                reason = death.refusal.name(),
-                status = death.status,
-                text = death.text,
-                "the destination refuses data for ever; it is in the dead-letter file"
-            );
-        }
-        Some(())
-    }
-
-    fn death(
-        &self,
-        package: &Package,
-        frame: &Frame,
-        target: usize,
-        refusal: Refusal,
-        status: Option<u16>,
-        text: String,
-    ) -> Death {
-        Death { frame: frame.clone(), package: package.id.clone(), target, refusal, status, text }
-    }
-
-    fn letter(&self, death: &Death, now_ms: u64) -> DeadLetter {
-        let block = &death.frame.block;
-        let (route, token) = match Route::decode(&block.route) {
-            Ok(route) => (route.shown(), route.token.map(KeptToken)),
-            Err(RouteError) => (redact_tokens(&String::from_utf8_lossy(&block.route)), None),
-        };
-        let note = Note {
-            package: death.package.clone(),
-            seq: death.frame.seq,
-            category: self.category.name().to_owned(),
-            route,
-            token,
-            kind: kind_name(block.kind).to_owned(),
-            codec: codec_name(block.codec).to_owned(),
-            points: block.points,
-            raw_bytes: block.raw_bytes,
-            sealed_ms: block.sealed_ms,
-            died_ms: now_ms,
-            destination: self
-                .uploads
-                .targets
-                .get(death.target)
-                .map(|state| state.shown.clone())
-                .unwrap_or_default(),
-            reason: death.refusal.name().to_owned(),
-            status: death.status,
-            answer: death.text.clone(),
-        };
-        DeadLetter { note, data: block.payload.clone() }
-    }
-}
-
-fn parcel(category: Category, package: &Package, points: u64) -> Option<Parcel<'_>> {
-    let route = package.route.as_ref()?;
-    let (package_id, received_ms) = (&*package.id, package.received_ms());
-    Some(Parcel { category, route, package_id, points, received_ms, raw: package.raw() })
 }

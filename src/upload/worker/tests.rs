@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use super::*;
 use crate::sink::{Accepts, Coding, Format};
@@ -14,13 +15,16 @@ use crate::upload::testing::Sim;
 use crate::upload::testing::destination::{Say, Scripted as Destination, Seen};
 use crate::upload::testing::source::{Scripted as Log, frame, seqs};
 
-const S: Duration = Duration::from_secs(1);
-const MS: Duration = Duration::from_millis(1);
+pub(super) const S: Duration = Duration::from_secs(1);
+pub(super) const MS: Duration = Duration::from_millis(1);
 
 #[derive(Default)]
-struct Books {
-    delivered: Cell<u64>,
-    dead: RefCell<Vec<(Refusal, u64)>>,
+pub(super) struct Books {
+    pub delivered: Cell<u64>,
+    pub dead: RefCell<Vec<(Refusal, u64)>>,
+    pub parked: Cell<u64>,
+    pub standing: RefCell<BTreeMap<usize, Standing>>,
+    pub eta: Cell<Option<Duration>>,
     attempts: RefCell<Vec<Option<u16>>>,
 }
 
@@ -36,21 +40,33 @@ impl Ledger for Books {
     fn dead(&self, _category: Category, refusal: Refusal, points: u64) {
         self.dead.borrow_mut().push((refusal, points));
     }
+
+    fn parked(&self, _category: Category, points: u64) {
+        self.parked.set(self.parked.get() + points);
+    }
+
+    fn target(&self, target: usize, standing: Standing) {
+        self.standing.borrow_mut().insert(target, standing);
+    }
+
+    fn backlog(&self, _category: Category, _backlog: Backlog, eta: Option<Duration>) {
+        self.eta.set(eta);
+    }
 }
 
 /// Frames, a destination, and what came of them.
-struct World {
-    sim: Sim,
-    log: Rc<Log>,
-    destination: Destination,
-    books: Rc<Books>,
+pub(super) struct World {
+    pub sim: Sim,
+    pub log: Rc<Log>,
+    pub destination: Destination,
+    pub books: Rc<Books>,
     dir: tempfile::TempDir,
-    settings: Settings,
-    urls: Vec<&'static str>,
+    pub settings: Settings,
+    pub urls: Vec<&'static str>,
 }
 
 impl World {
-    fn new(
+    pub fn new(
         frames: Vec<Frame>,
         frames_per_window: usize,
         script: impl FnMut(&Seen, usize) -> Say + 'static,
@@ -68,7 +84,7 @@ impl World {
         }
     }
 
-    fn start(&self) -> Rc<Uploads<impl Carrier + use<>, Sim>> {
+    pub fn start(&self) -> Rc<Uploads<impl Carrier + use<>, Sim>> {
         self.start_accepting(Accepts {
             format: Format::Protobuf,
             coding: Coding::Identity,
@@ -76,7 +92,7 @@ impl World {
         })
     }
 
-    fn start_accepting(&self, accepts: Accepts) -> Rc<Uploads<impl Carrier + use<>, Sim>> {
+    pub fn start_accepting(&self, accepts: Accepts) -> Rc<Uploads<impl Carrier + use<>, Sim>> {
         let carrier = self.destination.carrier_accepting(&self.urls, accepts);
         let dead = DeadLetters::new(self.dead_dir());
         let uploads = Uploads::new(carrier, self.sim.clone(), self.settings.clone(), dead, 7);
@@ -87,7 +103,7 @@ impl World {
     }
 
     /// Runs until all is sent.
-    fn run(&self) {
+    pub fn run(&self) {
         let _uploads = self.start();
         self.log.close();
         self.sim.run_to_end();
@@ -97,21 +113,21 @@ impl World {
         self.dir.path().join("dead")
     }
 
-    fn dead_letters(&self) -> Vec<DeadLetter> {
+    pub fn dead_letters(&self) -> Vec<DeadLetter> {
         let path = self.dead_dir().join("logging/2026-01-31.dead");
         std::fs::read(path).map(|bytes| decode_all(&bytes)).unwrap_or_default()
     }
 
-    fn completed(&self) -> Vec<u64> {
+    pub fn completed(&self) -> Vec<u64> {
         self.log.completed.borrow().iter().copied().collect()
     }
 }
 
-fn frames(count: u64) -> Vec<Frame> {
+pub(super) fn frames(count: u64) -> Vec<Frame> {
     (0..count).map(|seq| frame(seq, "", 1)).collect()
 }
 
-fn ok(_: &Seen, _: usize) -> Say {
+pub(super) fn ok(_: &Seen, _: usize) -> Say {
     Say::Status(200)
 }
 
@@ -157,8 +173,7 @@ fn retries_keep_id_and_body_and_wait_longer_each_time() {
 
 #[test]
 fn nothing_is_completed_before_its_answer() {
-    let world =
-        World::new(frames(3), 1, |_, before| if before < 1 { Say::Status(200) } else { Say::Status(500) });
+    let world = World::new(frames(3), 1, |_, before| if before < 1 { Say::Status(200) } else { Say::Break });
     let uploads = world.start();
     world.sim.run(world.sim.sleep(3600 * S));
     assert_eq!(world.completed(), [0]);
@@ -167,26 +182,6 @@ fn nothing_is_completed_before_its_answer() {
     assert_eq!(stopped.windows_abandoned, 1);
     assert_eq!(world.completed(), [0]);
     assert_eq!(*world.log.given_back.borrow(), [1].into());
-}
-
-#[test]
-fn one_bad_package_does_not_hold_up_the_others() {
-    let mut world =
-        World::new(
-            frames(20),
-            1,
-            |seen, _| {
-                if seqs(&seen.body) == [3] { Say::Status(500) } else { Say::Status(200) }
-            },
-        );
-    world.settings.workers = 2;
-    let uploads = world.start();
-    world.sim.run(world.sim.sleep(60 * S));
-    assert_eq!(world.completed().len(), 19);
-    // The others' success wakes it early, but never more than once a second.
-    let tries = world.destination.seen().iter().filter(|seen| seqs(&seen.body) == [3]).count();
-    assert!((3..=10).contains(&tries), "{tries}");
-    world.sim.run(uploads.stop(S));
 }
 
 #[test]
@@ -317,19 +312,19 @@ fn too_large_is_halved_down_to_the_frame_that_is() {
     assert_eq!(letters.len(), 1);
     assert_eq!((letters[0].note.seq, letters[0].note.status), (5, Some(413)));
     assert_eq!((letters[0].note.answer.as_str(), &letters[0].data[..]), ("too large", &b"5;"[..]));
-    assert_eq!(*world.log.dead.borrow(), [5]);
+    assert_eq!(world.log.told(), (1, 0));
 }
 
 #[test]
 fn what_is_refused_for_ever_is_a_dead_letter_without_its_token() {
-    let world = World::new(frames(3), 2, |seen, _| match seqs(&seen.body).contains(&0) {
-        true => {
+    let world = World::new(frames(3), 2, |seen, _| match seqs(&seen.body).contains(&2) {
+        false => {
             Say::Raw("HTTP/1.1 400 X\r\nContent-Length: 37\r\n\r\ntoken=tkn_0123456789 says:\r\nbad point")
         }
-        false => Say::Status(200),
+        true => Say::Status(200),
     });
     world.run();
-    assert_eq!(world.destination.seen().len(), 2, "refused once, not tried again");
+    assert_eq!(world.destination.seen().len(), 4, "the whole, its halves, and none of them again");
     assert_eq!(world.completed(), [0, 1, 2]);
     assert_eq!(world.books.delivered.get(), 1);
     assert_eq!(*world.books.dead.borrow(), [(Refusal::Invalid, 1), (Refusal::Invalid, 1)]);
@@ -338,7 +333,8 @@ fn what_is_refused_for_ever_is_a_dead_letter_without_its_token() {
     let note = &letters[0].note;
     assert_eq!((note.reason.as_str(), note.destination.as_str()), ("invalid", "http://h:1"));
     assert_eq!(note.answer, "token=*** says:  bad point");
-    assert_eq!(note.package, world.destination.seen()[0].id());
+    assert_eq!(note.package, world.destination.seen()[1].id());
+    assert_eq!(note.history.iter().map(|tried| tried.status).collect::<Vec<_>>(), [Some(400), Some(400)]);
 }
 
 #[test]
