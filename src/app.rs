@@ -25,6 +25,8 @@ use crate::metrics::Registry;
 use crate::rt::wake::Waker;
 use crate::rt::{blocking, probe, shard as executor};
 use crate::shard::common::{Live, Stop};
+/// The logs of a directory on which no gateway runs, for tools.
+pub use crate::shard::control::Offline;
 use crate::shard::exchange::{self, Ends};
 use crate::shard::{self, Change, Common, Orders, ShardParts};
 use crate::sink;

@@ -21,6 +21,9 @@
 //! **What is to be passed on as it came is not parsed at all.** A session replay is a *raw package*: its request is the
 //! block, one frame on disk and one request upstream, under its own headers, counted as one point.
 //!
+//! **Every other protocol becomes the same tape.** Traces, OTLP, Prometheus and the like are read in place into what the
+//! lines' parser gives, whole bodies at a time, and answered in their own words ([`intake::convert`]).
+//!
 //! **Blocks form by themselves.** While one commit is on its way to the disk the next block fills. A block is sealed
 //! when it is full, when a commit has ended, or when the sockets have nothing more to give. There is no timer.
 //!
@@ -34,7 +37,7 @@
 //! | 1 | accept | [`net::accept`] | a socket | a connection | 503, too many connections |
 //! | 2 | parse request | [`net::conn`], [`http1::head`], [`http1::body`] | bytes | a head, a whole body | 400, 408, 413, 414, 417, 431, 501, 505, and the connection ends |
 //! | 3 | admit, route | [`intake::access`], [`intake::route`] | a head | what is to be done | 403, 429, 503 before the body is read; the protocol's own answer |
-//! | 4 | decode | [`codec::content_encoding`], [`codec::line_protocol`], [`codec::json`] | a body | lines: a tape of views into it | 413 for a bomb; 400, every bad line named |
+//! | 4 | decode | [`codec::content_encoding`], [`codec::line_protocol`], [`codec::json`], [`intake::convert`] | a body | lines, or what another protocol brings: a tape of views into it | 413 for a bomb; 400, every bad line named |
 //! | 5 | check, encode | [`point::encode`] | the tape, or the JSON or protobuf itself | protobuf in the open block | 400 in strict mode |
 //! | 6 | seal, push | [`shard::lanes`] | the open block | a block in its category's ring | 503 when there is no room for some seconds |
 //! | 7 | commit | [`shard::home`], [`spool`] | blocks | frames on disk, tickets | 503 when the spool is full or the disk fails |

@@ -20,10 +20,9 @@ use kitgate::{
             arguments::{DlqArguments, SpoolArguments, Where},
         },
     },
-    app,
+    app::{self, Offline},
     config::{Resolved, Surroundings, resolve},
     rt,
-    shard::control::Offline,
 };
 
 /// Per-thread heaps suit one thread a core.

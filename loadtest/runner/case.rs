@@ -176,7 +176,10 @@ mod tests {
         for name in names {
             let case = read(&name).unwrap();
             let needs_template = case.servers.iter().any(|s| s.kind == ServerKind::Gateway)
-                || matches!(case.kind, Kind::Kill9 | Kind::AbsentDestination);
+                || matches!(
+                    case.kind,
+                    Kind::Kill9 | Kind::AbsentDestination | Kind::FullDisk | Kind::Backlog
+                );
             let template = folder().join("cases").join(&name).join("gateway.toml");
             assert_eq!(template.exists(), needs_template, "{name}");
         }

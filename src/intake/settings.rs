@@ -86,6 +86,15 @@ pub const fn time_correction_default(compat: Compat) -> bool {
     matches!(compat, Compat::Datakit184)
 }
 
+/// What is remembered of requests, all of it bounded.
+#[derive(Debug, Default)]
+pub struct Remembered {
+    /// Resources that traces began with.
+    pub resources: super::tracing::RareResources,
+    /// SkyWalking's service instances.
+    pub instances: skywalking::Instances,
+}
+
 /// [`Options`], and what is rendered from them once.
 #[derive(Debug)]
 pub struct Settings {
@@ -95,6 +104,8 @@ pub struct Settings {
     pub geo: Arc<LiveGeo>,
     pub public_apis: PublicApis,
     pub datadog: datadog::Collector,
+    /// What requests leave behind for later ones; outlives a reload.
+    pub remembered: Arc<Remembered>,
     pub skywalking: skywalking::Collector,
     /// The tags that points of traces get: the host tags, and which gateway they came by.
     pub tracing_tags: GlobalTags,
@@ -117,6 +128,7 @@ impl Settings {
             options,
             envelope,
             geo: Arc::default(),
+            remembered: Arc::default(),
             public_apis,
             datadog,
             skywalking,

@@ -17,8 +17,7 @@ pub use crate::config::pattern::pattern;
 #[derive(Debug, Default)]
 pub struct Filters {
     closed: Vec<(Box<[u8]>, Vec<Regex>)>,
-    /// None: not asked for.
-    rare: Option<RareResources>,
+    keeps_rare: bool,
     /// Below 1.
     rate: Option<f64>,
 }
@@ -42,7 +41,8 @@ impl Filters {
         let rate = options.sampling_rate.filter(|rate| *rate < 1.0);
         Filters {
             closed: closed.collect(),
-            rare: rate.filter(|_| options.keep_rare_resource).map(|_| RareResources::default()),
+            // Where everything stays, nothing need be remembered.
+            keeps_rare: rate.is_some() && options.keep_rare_resource,
             rate,
         }
     }
@@ -65,8 +65,8 @@ impl Filters {
     }
 
     /// Whether a chunk stays because of where it begins: the service, resource and kind of source of its first entry.
-    pub fn is_rare(&self, entry: [&[u8]; 3], now_ns: i64) -> bool {
-        self.rare.as_ref().is_some_and(|rare| rare.is_rare(entry, now_ns))
+    pub fn is_rare(&self, entry: [&[u8]; 3], seen: &RareResources, now_ns: i64) -> bool {
+        self.keeps_rare && seen.is_rare(entry, now_ns)
     }
 
     /// What the sampler says of a trace's id.
@@ -100,9 +100,9 @@ const RARE_NS: i64 = 3_600_000_000_000;
 /// Resources remembered. Past it those not seen for an hour are forgotten, and if none is, new ones are not rare.
 const RARE_RESOURCES_MAX: usize = 1 << 16;
 
-/// Which resources have been seen in the last hour.
+/// Which resources have been seen in the last hour. Of all protocols: the kind of source tells them apart.
 #[derive(Debug, Default)]
-struct RareResources {
+pub struct RareResources {
     hasher: RandomState,
     seen: Mutex<HashMap<u64, i64>>,
 }
@@ -174,12 +174,16 @@ mod tests {
             FilterOptions { keep_rare_resource: true, sampling_rate: Some(0.1), ..FilterOptions::default() };
         let rare = filters(options.clone());
         let entry: [&[u8]; 3] = [b"s", b"r", b"web"];
-        assert!(rare.is_rare(entry, 0));
-        assert!(!rare.is_rare(entry, 1));
-        assert!(!rare.is_rare(entry, RARE_NS));
-        assert!(rare.is_rare(entry, 2 * RARE_NS + 1));
-        assert!(rare.is_rare([b"s", b"other", b"web"], 0));
+        let seen = RareResources::default();
+        assert!(rare.is_rare(entry, &seen, 0));
+        assert!(!rare.is_rare(entry, &seen, 1));
+        assert!(!rare.is_rare(entry, &seen, RARE_NS));
+        assert!(rare.is_rare(entry, &seen, 2 * RARE_NS + 1));
+        assert!(rare.is_rare([b"s", b"other", b"web"], &seen, 0));
         let all = filters(FilterOptions { sampling_rate: None, ..options });
-        assert!(!all.is_rare(entry, 0), "where everything stays, nothing need be remembered");
+        assert!(
+            !all.is_rare(entry, &RareResources::default(), 0),
+            "where everything stays, nothing need be remembered"
+        );
     }
 }

@@ -36,6 +36,7 @@ impl Live {
         let mut limiter = None;
         if let Some(before) = before {
             intake.geo = Arc::clone(&before.intake.geo);
+            intake.remembered = Arc::clone(&before.intake.remembered);
             limiter = before.limiter.clone().filter(|_| before.intake.options.access.rate == rate);
         }
         let limiter = limiter.or_else(|| rate.map(RateLimiter::new).map(Arc::new));

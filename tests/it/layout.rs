@@ -330,7 +330,9 @@ fn check_pure(source: &Source) -> Vec<String> {
 
 /// A sleeping thread is a whole shard that stands still; `rt::time::sleep` lets the others go on.
 fn check_blocking(source: &Source) -> Vec<String> {
-    let Some(module) = source.module().filter(|module| module != "rt" && !source.is_test()) else {
+    // The main thread runs no shard.
+    let shards = |module: &String| module != "rt" && module != "app" && !source.is_test();
+    let Some(module) = source.module().filter(shards) else {
         return Vec::new();
     };
     let code = source.code();

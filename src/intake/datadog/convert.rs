@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::buf::Padded;
 use crate::codec::line_protocol::{Kind, Kv, PointSpan, Tape, span as span_bits};
 use crate::intake::convert::{Conversion, Fault};
-use crate::intake::tracing::Verdict;
+use crate::intake::tracing::{RareResources, Verdict};
 use crate::point::{Category, Precision};
 
 use super::collector::{self, Collector, Name, Names, Promoted, source_type};
@@ -50,6 +50,8 @@ enum Target {
 pub struct Request<'a> {
     pub collector: &'a Collector,
     pub remote_ip: &'a str,
+    /// Resources that traces began with.
+    pub seen: &'a RareResources,
 }
 
 /// Converts the spans of one trace.
@@ -175,7 +177,7 @@ fn filter(
     let entry = all.iter().find(|span| scratch.span_type(span, all, spans, body) == collector::ENTRY);
     if let Some(entry) = entry {
         let kind = collector.names.text(source_type(text(entry.kind)));
-        if filters.is_rare([text(entry.service), text(entry.resource), kind], now_ns) {
+        if filters.is_rare([text(entry.service), text(entry.resource), kind], request.seen, now_ns) {
             return Verdict::Keep;
         }
     }

@@ -242,7 +242,11 @@ impl TraceJob {
         cx: &mut Conversion<'_>,
     ) -> Result<(), Fault> {
         let settings = cx.settings;
-        let request = Request { collector: &settings.datadog, remote_ip: &self.remote_ip };
+        let request = Request {
+            collector: &settings.datadog,
+            remote_ip: &self.remote_ip,
+            seen: &settings.remembered.resources,
+        };
         let cuts = self.compat == Compat::Documented;
         let Scratch { spans, strings, chunk, json } = scratch;
         let mut convert = |spans: &mut Spans, cx: &mut Conversion<'_>| {

@@ -35,18 +35,17 @@ use super::reply::{ContentType, cors};
 use super::tracing::{Filters, pattern};
 use super::{Action, Clock, Peer, Reply, Settings};
 
-use instances::Instances;
+pub use instances::Instances;
 
 /// The configuration. Names and meaning are DataKit's (`[inputs.skywalking]`).
 pub use crate::config::SkywalkingSettings as Options;
 
-/// [`Options`], compiled, and what is remembered.
+/// [`Options`], compiled.
 #[derive(Debug)]
 pub struct Collector {
     pub options: Options,
     pub filters: Filters,
     pub ignored: Vec<Regex>,
-    instances: Instances,
 }
 
 impl Collector {
@@ -54,7 +53,6 @@ impl Collector {
         Collector {
             filters: Filters::new(&options.filters),
             ignored: options.ignore_tags.iter().filter_map(|text| pattern(text).ok()).collect(),
-            instances: Instances::default(),
             options,
         }
     }
@@ -105,7 +103,7 @@ pub fn route(
         b"/v3/management/reportProperties" => (Content::Properties, true),
         b"/v3/management/keepAlive" => (Content::Ping, true),
         INSTANCES_PATH if head.method == Method::Get => {
-            let body = settings.skywalking.instances.show(clock.now_ns);
+            let body = settings.remembered.instances.show(clock.now_ns);
             return Some(Action::Reply(json_reply(200, body).with_cors(&cors)));
         }
         _ => return None,
@@ -182,7 +180,7 @@ impl Job {
                 (Category::Metric, &settings.options.host_tags)
             }
             Content::Properties | Content::Ping => {
-                return collector.instances.hear(&body, self.content == Content::Ping, cx.now_ns);
+                return settings.remembered.instances.hear(&body, self.content == Content::Ping, cx.now_ns);
             }
             Content::Snapshots => return Ok(()),
         };

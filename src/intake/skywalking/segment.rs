@@ -5,7 +5,7 @@
 
 use crate::intake::convert::{Builder, Conversion, Fault};
 use crate::intake::protobuf::{self, Style};
-use crate::intake::tracing::Verdict;
+use crate::intake::tracing::{RareResources, Verdict};
 use crate::point::Category;
 use crate::point::pb::{self, Wire};
 
@@ -128,7 +128,7 @@ pub fn convert(
         return Ok(());
     }
     let mut sampled = None;
-    let keeps = match filter(&segment, collector, cx.now_ns)? {
+    let keeps = match filter(&segment, collector, &cx.settings.remembered.resources, cx.now_ns)? {
         Verdict::Keep => true,
         Verdict::Drop => false,
         Verdict::Open => {
@@ -235,7 +235,12 @@ fn plugin<'a>(span: &'a [u8], collector: &Collector) -> Result<Option<&'a [u8]>,
 }
 
 /// What the filters before the sampler say of a segment.
-fn filter(segment: &Segment<'_>, collector: &Collector, now_ns: i64) -> Result<Verdict, Fault> {
+fn filter(
+    segment: &Segment<'_>,
+    collector: &Collector,
+    seen: &RareResources,
+    now_ns: i64,
+) -> Result<Verdict, Fault> {
     let filters = &collector.filters;
     if filters.is_open() {
         return Ok(Verdict::Keep);
@@ -254,7 +259,7 @@ fn filter(segment: &Segment<'_>, collector: &Collector, now_ns: i64) -> Result<V
     if has_error || filters.samples().is_none() {
         return Ok(Verdict::Keep);
     }
-    let is_rare =
-        entry.is_some_and(|operation| filters.is_rare([segment.service, operation, b"custom"], now_ns));
+    let is_rare = entry
+        .is_some_and(|operation| filters.is_rare([segment.service, operation, b"skywalking"], seen, now_ns));
     Ok(if is_rare { Verdict::Keep } else { Verdict::Open })
 }
