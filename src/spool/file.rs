@@ -101,7 +101,9 @@ pub fn is_full(error: &io::Error) -> bool {
 }
 
 /// How often a sector that start-up depends on is read before it counts as unreadable.
-const READ_ATTEMPTS: usize = 5;
+const READ_ATTEMPTS: usize = 8;
+/// How often a segment is opened at start before all of it counts as unreadable, which is a lot to lose.
+const OPEN_ATTEMPTS: usize = 20;
 
 /// A file, opened with some insistence. None: the device cannot give it, now or ever. Other errors may be of the machine
 /// and not of the file, and are told.
@@ -112,7 +114,7 @@ pub(super) async fn open_file<D: Disk>(disk: &D, name: &str) -> io::Result<Optio
         match disk.open(name).await {
             Ok(file) => return Ok(Some(file)),
             Err(error) if error.raw_os_error() != Some(EIO) => return Err(error),
-            Err(_) if attempt < READ_ATTEMPTS => attempt += 1,
+            Err(_) if attempt < OPEN_ATTEMPTS => attempt += 1,
             Err(error) => {
                 tracing::error!(file = name, %error, "cannot be opened");
                 return Ok(None);

@@ -72,13 +72,13 @@ pub(super) struct Span {
     pub deferred: bool,
     /// When its first frame was sealed; 0 if nobody has looked.
     pub oldest_ms: u64,
-    /// Whether it has been said what of it is lost: once is enough, however often it is read.
-    pub loss_told: bool,
+    /// Frames and points of it that were said to be lost: once is enough, however often it is read, unless there are more.
+    pub lost_told: (u64, u64),
 }
 
 impl Span {
     pub(super) fn new(start: Place, end: Place, state: SpanState) -> Span {
-        Span { start, end, state, deferred: state == SpanState::Deferred, oldest_ms: 0, loss_told: false }
+        Span { start, end, state, deferred: state == SpanState::Deferred, oldest_ms: 0, lost_told: (0, 0) }
     }
 
     /// Whether it is a window that is out or was out.
@@ -439,15 +439,11 @@ impl Ledger {
         self.spans.iter().any(|span| span.state == SpanState::Open && span.start.seq < to.seq)
     }
 
-    /// Takes out the oldest segment, if it is this one: all that is spooled in it is out.
+    /// Takes out the oldest segment, if it is this one: all that is spooled in it is out. What is out keeps its boundaries,
+    /// and says what it lost should it be read again.
     pub(super) fn take_oldest(&mut self, id: u64) -> Option<Segment> {
         self.oldest_sealed().filter(|(oldest, _)| *oldest == id)?;
-        let segment = self.segments.pop_front()?;
-        // What is out or only loses its beginning keeps its boundaries, and says what it lost should it be read again.
-        for span in self.spans.iter_mut().filter(|span| span.start.seq < segment.end.seq) {
-            span.loss_told = false;
-        }
-        Some(segment)
+        self.segments.pop_front()
     }
 
     /// What is spooled and not done: frames, points, bytes.

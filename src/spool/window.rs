@@ -409,18 +409,26 @@ impl<D: Disk> Log<D> {
 
     /// Keeps what is to be known of an open window, and says what of it is lost, the first time it is read.
     fn note_opened(&self, start: Place, run: &Run) {
+        let frames: u64 = run.lost.iter().map(|lost| lost.to.frames_since(lost.from)).sum();
+        let points: u64 = run.lost.iter().map(|lost| lost.to.points_since(lost.from)).sum();
+        let mut told = (0, 0);
         if let Some(span) = self.ledger.borrow_mut().span_mut(start.seq) {
             span.oldest_ms = run.frames.first().map_or(0, |frame| frame.block.sealed_ms);
-            if std::mem::replace(&mut span.loss_told, true) {
+            if frames <= span.lost_told.0 {
                 return;
             }
+            // More than before: what was read in time then has left with its segment since.
+            told = std::mem::replace(&mut span.lost_told, (frames, points));
         }
+        self.count(|counters| {
+            counters.lost_points += points.saturating_sub(told.1);
+            counters.lost_frames += frames.saturating_sub(told.0);
+        });
         for lost in &run.lost {
             if let Some(id) = lost.segment {
                 self.ledger.borrow_mut().mark_damaged(id);
             }
             let points = lost.to.points_since(lost.from);
-            let frames = lost.to.frames_since(lost.from);
             let (first_seq, last_seq) = (lost.from.seq, lost.to.seq - 1);
             let segment = lost.segment.map(segment_name).unwrap_or_default();
             tracing::error!(
@@ -431,10 +439,6 @@ impl<D: Disk> Log<D> {
                 points,
                 "frames cannot be read and are lost"
             );
-            self.count(|counters| {
-                counters.lost_points += points;
-                counters.lost_frames += frames;
-            });
             self.tell(Completion::whole(first_seq, last_seq, points, Fate::Lost));
         }
     }

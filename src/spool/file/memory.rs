@@ -354,8 +354,13 @@ impl Disk for MemoryDisk {
     async fn open(&self, name: &str) -> io::Result<MemoryFile> {
         self.operation().await?;
         self.fail(|faults| &mut faults.names_failing)?;
-        self.fail(|faults| &mut faults.opens_failing)?;
-        let file = self.state.borrow().file(name)?;
+        let mut state = self.state.borrow_mut();
+        if let Some(fewer) = state.faults.opens_failing.checked_sub(1) {
+            state.faults.opens_failing = fewer;
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        let file = state.file(name)?;
+        drop(state);
         Ok(MemoryFile { disk: self.clone(), file })
     }
 

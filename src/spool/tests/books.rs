@@ -126,8 +126,9 @@ impl Books {
         for seq in completion.first_seq..=completion.last_seq {
             match completion.fate {
                 Fate::Lost => {
-                    // A window that was out when its segment was evicted, and comes back after all.
-                    if self.acked.contains_key(&seq) || self.tag_of.contains_key(&seq) {
+                    // A window that was out when its segment was evicted, and comes back after all. Told in every life.
+                    let known = self.acked.contains_key(&seq) || self.tag_of.contains_key(&seq);
+                    if known && !self.lost.contains(&seq) {
                         assert!(evicting || self.forgiven > 0, "{seq} was acknowledged and is lost");
                         self.forgiven = self.forgiven.saturating_sub(u64::from(!evicting));
                     }
