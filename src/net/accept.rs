@@ -100,6 +100,7 @@ impl Drop for Pass {
 #[derive(Default)]
 pub struct Closing {
     said: Cell<bool>,
+    over: Cell<bool>,
     notify: Notify,
 }
 
@@ -107,6 +108,23 @@ impl Closing {
     pub fn say(&self) {
         self.said.set(true);
         self.notify.notify_all();
+    }
+
+    /// The listener is gone, and its address is free.
+    pub fn is_over(&self) {
+        self.over.set(true);
+        self.notify.notify_all();
+    }
+
+    /// Waits for that.
+    pub async fn over(&self) {
+        loop {
+            let changed = self.notify.notified();
+            if self.over.get() {
+                return;
+            }
+            changed.await;
+        }
     }
 }
 

@@ -92,18 +92,27 @@ impl Front {
         let closing = Rc::<Closing>::default();
         self.listening.borrow_mut().push((opened.name, opened.configured, Rc::clone(&closing)));
         let (service, context) = (Rc::clone(&self.service), Rc::clone(&self.context));
-        spawn(accept(listener, opened.name, service, context, closing));
+        spawn(async move {
+            accept(listener, opened.name, service, context, Rc::clone(&closing)).await;
+            closing.is_over();
+        });
         Ok(())
     }
 
-    fn close(&self, listener: (&str, SocketAddr)) {
+    /// Closes the sockets of an address, and waits until they are: the next reload may want it again.
+    async fn close(&self, listener: (&str, SocketAddr)) {
+        let mut closings = Vec::new();
         self.listening.borrow_mut().retain(|(name, configured, closing)| {
             let stays = (*name, *configured) != listener;
             if !stays {
                 closing.say();
+                closings.push(Rc::clone(closing));
             }
             stays
         });
+        for closing in closings {
+            closing.over().await;
+        }
     }
 
     /// Carries out changes, one after another, for ever.
@@ -129,7 +138,9 @@ impl Front {
                 result = Err(error);
             }
         }
-        close.iter().for_each(|listener| self.close(*listener));
+        for listener in close {
+            self.close(*listener).await;
+        }
         self.context.limits.set(conn_limits(&settings.limits));
         self.context.gate.set_limit(settings.limits.connections_max);
         if before.destination != settings.destination || before.hostname != settings.hostname {

@@ -125,7 +125,7 @@ fn a_reload_changes_what_the_next_point_gets() {
 
     gateway.edit(|text| text.replace("after", "hup"));
     gateway.signal(Signal::HUP);
-    gateway.await_line("reloaded");
+    gateway.await_line("INFO reloaded");
     gateway.post("/v1/write/metric", line(3).as_bytes());
     dataway.await_points(3);
     assert_eq!(dataway.points()[2].tags["host"], "hup");
@@ -219,7 +219,7 @@ fn reloads_under_load_are_not_noticed() {
             text
         });
         gateway.signal(Signal::HUP);
-        gateway.await_line("reloaded");
+        gateway.await_line("INFO reloaded");
         if round % 2 == 1 {
             assert_eq!(Client::connect(other).request("GET", "/v1/ping", &[], b"").status, 200);
         }
