@@ -19,14 +19,14 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use crate::admin::control::{self, Answer, Request};
+use crate::admin::spools::Spools;
 use crate::admin::tools;
 use crate::config::{Resolved, Settings};
 use crate::metrics::Registry;
 use crate::rt::wake::Waker;
 use crate::rt::{blocking, probe, shard as executor};
 use crate::shard::common::{Live, Stop};
-/// The logs of a directory on which no gateway runs, for tools.
-pub use crate::shard::control::Offline;
+use crate::shard::control::Offline;
 use crate::shard::exchange::{self, Ends};
 use crate::shard::{self, Change, Common, Orders, ShardParts};
 use crate::sink;
@@ -84,6 +84,11 @@ pub fn run(settings: Settings, source: &Source) -> ExitCode {
             ExitCode::from(EXIT_FAILURE)
         }
     }
+}
+
+/// The spools of a data directory on which no gateway runs, for tools.
+pub fn open_spools(settings: &Settings) -> Result<Box<dyn Spools>, String> {
+    Ok(Box::new(Offline::open(&settings.data_dir, &settings.spool)?))
 }
 
 /// What the host does not grant, for `check` and for the start.

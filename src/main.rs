@@ -20,7 +20,7 @@ use kitgate::{
             arguments::{DlqArguments, SpoolArguments, Where},
         },
     },
-    app::{self, Offline},
+    app,
     config::{Resolved, Surroundings, resolve},
     rt,
 };
@@ -146,7 +146,7 @@ fn tool(place: &Where, run: impl FnOnce(&mut Tools<'_>) -> Result<u8, Failure>) 
     };
     let mut tools = Tools {
         settings: &settings,
-        open_offline: |settings| Ok(Box::new(Offline::open(&settings.data_dir, &settings.spool)?)),
+        open_offline: app::open_spools,
         format: place.format,
         out: &mut std::io::BufWriter::new(std::io::stdout().lock()),
         now_ms: process::now_ms(),
