@@ -202,7 +202,7 @@ impl Gateway {
     /// Sends a signal and does not wait.
     pub fn signal(&self, signal: rustix::process::Signal) {
         let running = self.running();
-        let pid = running.successor.unwrap_or(rustix::process::Pid::from_child(&running.child));
+        let pid = running.successor.unwrap_or_else(|| rustix::process::Pid::from_child(&running.child));
         rustix::process::kill_process(pid, signal).expect("the process is there");
     }
 

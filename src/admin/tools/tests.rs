@@ -50,8 +50,7 @@ fn run(
     data_dir: &Path,
     verb: impl FnOnce(&mut Tools<'_>) -> Result<u8, Failure>,
 ) -> Result<(Value, u8), Failure> {
-    let mut settings = Settings::default();
-    settings.data_dir = data_dir.to_path_buf();
+    let mut settings = Settings { data_dir: data_dir.to_path_buf(), ..Settings::default() };
     settings.spool.dir = data_dir.join("spool");
     let mut out = Vec::new();
     let mut tools = Tools {
@@ -271,7 +270,7 @@ fn side_lanes_are_seen_and_what_they_park_is_replayed_as_it_was() {
     assert!(!dump::content_lines(&parked, &mut text), "the second block is no points");
     assert!(text.starts_with(b"m f=7i 5\n"), "the first one is");
 
-    let from = old.clone();
+    let from = old;
     let (said, _) = run(&data, |tools| tools.spool(&SpoolVerb::Replay { from, all: false })).unwrap();
     assert_eq!((&said["frames"], &said["points"]), (&1.into(), &3.into()));
     let blocks = committed(Category::Logging);
