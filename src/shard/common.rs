@@ -15,6 +15,7 @@ use crate::metrics::Registry;
 use crate::point::{Category, Compat, GlobalTags};
 use crate::upload;
 
+use super::dedup::Dedup;
 use super::policy::Board;
 
 /// What a reload replaces, as a whole: a request sees the old or the new, never some of each.
@@ -66,6 +67,8 @@ pub struct Common {
     pub big_bodies: AtomicUsize,
     /// Shards that still have requests to finish; homes wait for all of them before they stop.
     pub feeding: AtomicUsize,
+    /// Packages that were stored a moment ago.
+    pub dedup: Arc<Dedup>,
     /// What the logs of all shards hold.
     pub board: Board,
     stop: OnceLock<Stop>,
@@ -83,6 +86,7 @@ impl Common {
             connections: Arc::default(),
             big_bodies: AtomicUsize::new(0),
             feeding: AtomicUsize::new(shards),
+            dedup: Arc::default(),
             board: Board::default(),
             stop: OnceLock::new(),
             ready: AtomicBool::new(false),

@@ -34,6 +34,7 @@ use crate::rt::time;
 
 use super::Common;
 use super::convert::{self, Direct};
+use super::dedup::{Guard, Seen};
 use super::lanes::{Lane, Lanes};
 use super::raw;
 use super::slow;
@@ -70,11 +71,13 @@ pub struct Pending {
     rate: Option<RateHeaders>,
     /// Who says no in the words of another protocol than DataKit's.
     dialect: Option<Arc<ConvertPlan>>,
+    /// The package it is, until it is known what became of it.
+    guard: Option<Guard>,
 }
 
 impl Pending {
     fn new(state: State, about: About) -> Pending {
-        Pending { state, about, rate: None, dialect: None }
+        Pending { state, about, rate: None, dialect: None, guard: None }
     }
 }
 
@@ -211,20 +214,39 @@ impl Ingest {
             self.reply(&core.refuse(Refusal::Overload, "too many routes at once"), about, false, out);
             return Answer::Done;
         };
+        let guard = match core.common.dedup.look(request.head, &plan, &request.body, wanted(plan.ack)) {
+            None => None,
+            Some(Seen::New(guard)) => Some(guard),
+            Some(Seen::Stored) => {
+                self.reply(&plan.reply(Written::default()), about, false, out);
+                return Answer::Done;
+            }
+            Some(Seen::UnderWay) => {
+                let reply = core.refuse(Refusal::Overload, "this package is being stored");
+                self.reply(&reply, about, false, out);
+                return Answer::Done;
+            }
+        };
         if !is_direct(&plan, request.body.len()) || !lane.has_room() {
-            return Answer::KeepBody(Pending::new(State::Planned(plan), about));
+            return Answer::KeepBody(Pending { guard, ..Pending::new(State::Planned(plan), about) });
         }
         match core.decode(&plan, request.body, &lane) {
             Err(reply) => {
                 self.reply(&reply, about, false, out);
                 Answer::Done
             }
-            Ok(None) => Answer::KeepBody(Pending::new(State::Planned(plan), about)),
+            Ok(None) => Answer::KeepBody(Pending { guard, ..Pending::new(State::Planned(plan), about) }),
             Ok(Some((written, _))) if plan.dry || written.points == 0 || plan.ack == Ack::Memory => {
+                if let Some(guard) = guard {
+                    guard.stored();
+                }
                 self.reply(&plan.reply(written), about, false, out);
                 Answer::Done
             }
             Ok(Some((written, ticket))) => {
+                if let Some(guard) = guard {
+                    ticket.carry(guard);
+                }
                 Answer::Later(Pending::new(State::Sent { ticket, plan, written }, about))
             }
         }
@@ -419,7 +441,16 @@ impl Service for Ingest {
     fn attach(&self, pending: &mut Pending, body: OwnedBody) {
         let core = Rc::clone(&self.core);
         pending.state = match &pending.state {
-            State::Planned(plan) => State::Slow(Box::pin(slow::write(core, plan.clone(), body))),
+            State::Planned(plan) => {
+                let (write, guard) = (slow::write(core, plan.clone(), body), pending.guard.take());
+                State::Slow(Box::pin(async move {
+                    let reply = write.await;
+                    if let Some(guard) = guard.filter(|_| reply.status / 100 == 2) {
+                        guard.stored();
+                    }
+                    reply
+                }))
+            }
             State::PlannedRaw(plan) => State::Slow(Box::pin(raw::store(core, plan.clone(), body))),
             State::PlannedConvert(plan) => {
                 State::Slow(Box::pin(convert::store(core, Arc::clone(plan), body)))

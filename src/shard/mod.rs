@@ -5,6 +5,7 @@
 //!   bodies of other protocols
 //! - [`geo`]: watches the databases that say where clients are
 //! - [`lanes`], [`seal`], [`ticket`]: open blocks, and how requests hear of them
+//! - [`dedup`]: packages that come again
 //! - [`exchange`]: what crosses shards; [`placement`]: which core runs what
 //! - [`home`]: commits of the categories at home here; [`uploads`]: their logs, and what is taken from them; [`side`]:
 //!   the small logs beside them
@@ -17,6 +18,7 @@ pub mod change;
 pub mod common;
 pub mod control;
 pub mod convert;
+pub mod dedup;
 pub mod drain;
 pub mod exchange;
 pub mod geo;

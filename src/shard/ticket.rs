@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use super::dedup::Guard;
+
 /// How far a block has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Progress {
@@ -41,6 +43,8 @@ pub struct Ticket {
     /// Some request wants to hear of delivery, so the home shard has to report it.
     wants_delivery: Cell<bool>,
     waiters: RefCell<Vec<Waker>>,
+    /// Packages that are stored when the block is; also where nobody waits for that any more.
+    guards: RefCell<Vec<Guard>>,
 }
 
 impl Ticket {
@@ -49,6 +53,7 @@ impl Ticket {
             progress: Cell::new(Progress::Pending),
             wants_delivery: Cell::new(false),
             waiters: RefCell::new(Vec::new()),
+            guards: RefCell::new(Vec::new()),
         })
     }
 
@@ -60,13 +65,31 @@ impl Ticket {
         self.wants_delivery.get()
     }
 
+    /// The package of this guard is in the block.
+    pub fn carry(&self, guard: Guard) {
+        self.guards.borrow_mut().push(guard);
+    }
+
     pub fn advance(&self, progress: Progress) {
         if progress <= self.progress.get() {
             return;
         }
         self.progress.set(progress);
+        if !self.guards.borrow().is_empty() {
+            self.tell_guards(progress);
+        }
         for waiter in self.waiters.borrow_mut().drain(..) {
             waiter.wake();
+        }
+    }
+
+    fn tell_guards(&self, progress: Progress) {
+        for guard in self.guards.take() {
+            if guard.is_content_with(progress) {
+                guard.stored();
+            } else if !progress.is_final() {
+                self.guards.borrow_mut().push(guard);
+            }
         }
     }
 

@@ -5,6 +5,7 @@ mod access;
 mod captured;
 mod cli;
 mod config;
+mod dedup;
 mod golden_document;
 mod golden_gateway;
 mod golden_write;
