@@ -429,6 +429,20 @@ fn files_keep_their_manners() {
     all(check_manners);
 }
 
+/// The page of faults says which test stands for which fault: each of them is there.
+#[test]
+fn the_faults_are_tested_by_tests_that_exist() {
+    let page = fs::read_to_string(root().join("deploy/faults.md")).expect("the page");
+    let code: String = sources().iter().map(|source| source.text.as_str()).collect();
+    let is_name = |text: &&str| {
+        text.contains('_') && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    let named: BTreeSet<&str> = page.split('`').skip(1).step_by(2).filter(is_name).collect();
+    assert!(named.len() > 60, "{named:?}");
+    let missing: Vec<&&str> = named.iter().filter(|name| !code.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "no such tests: {missing:?}");
+}
+
 #[test]
 fn lib_declares_every_module() {
     let lib = Source::read("src/lib.rs".into()).code();
