@@ -46,6 +46,11 @@
 //!
 //! The path of one request on one screen is [`shard::ingest`]; what a core owns is built in [`shard`].
 //!
+//! **Nobody waits for somebody else's trouble.** What a destination refuses for what is in it is halved until the points it
+//! minds are alone, and those become dead letters. What fails again and again while others pass, a refused token's points,
+//! and copies for a destination that is down go to *side lanes*, small logs beside the category's own. After an outage the
+//! backlog lies aside, fresh frames go first, and it follows at a pace.
+//!
 //! # Invariants
 //!
 //! - *Data moves down the list of stages, imports down the tiers, neither turns back.* Five tiers: `main`, `app` and
@@ -60,7 +65,10 @@
 //!   and they are noted before it is first sent: over retries, restarts and changes of destination the same points
 //!   never get a second id.
 //! - An acknowledged sector is never rewritten. A sync that failed is never repeated as if nothing had happened.
-//! - Points in = delivered + spooled + dead + dropped (with a reason), per category, exactly, at any quiet moment.
+//! - Points taken + copied = spooled + delivered + dead + given up (with a reason), per category and token, exactly: the
+//!   sums stand in the cursors beside what they belong to, and so hold over restarts and crashes too.
+//! - One process owns a data directory, by a lock of the kernel. An upgrade hands over the listening sockets first and the
+//!   directory last; a reload puts a whole configuration in force, or nothing of it.
 //! - Every bound is a named constant, or a setting with one as its default. Overload is 503 with Retry-After for
 //!   DataKit senders, never a 4xx: agents throw away what is answered with any 4xx.
 //! - Tokens appear in no log, error, metric or page: they live in types that print as stars.
