@@ -53,15 +53,18 @@ fn await_all(dataway: &Dataway, expected: &BTreeSet<i64>) {
 /// instead of an answer, any answer but 200 is a panic when they are stopped.
 struct Load {
     stop: Arc<AtomicBool>,
+    /// Points that were acknowledged.
+    taken: Arc<AtomicI64>,
     clients: Vec<thread::JoinHandle<Vec<i64>>>,
 }
 
 impl Load {
     fn start(address: SocketAddr, clients: usize) -> Load {
         let (stop, next) = (Arc::<AtomicBool>::default(), Arc::new(AtomicI64::new(0)));
+        let taken = Arc::<AtomicI64>::default();
         let clients = (0..clients)
             .map(|_| {
-                let (stop, next) = (Arc::clone(&stop), Arc::clone(&next));
+                let (stop, next, taken) = (Arc::clone(&stop), Arc::clone(&next), Arc::clone(&taken));
                 thread::spawn(move || {
                     let mut sent = Vec::new();
                     let mut client = Client::connect(address);
@@ -70,6 +73,7 @@ impl Load {
                         let answer = client.request("POST", "/v1/write/metric", &[], line(n).as_bytes());
                         assert_eq!(answer.status, 200, "{answer:?}");
                         sent.push(n);
+                        taken.fetch_add(1, Ordering::Relaxed);
                         if answer
                             .header("Connection")
                             .is_some_and(|value| value.eq_ignore_ascii_case("close"))
@@ -82,7 +86,17 @@ impl Load {
                 })
             })
             .collect();
-        Load { stop, clients }
+        Load { stop, taken, clients }
+    }
+
+    /// Waits until some more points have been acknowledged.
+    fn goes_on(&self) {
+        let before = self.taken.load(Ordering::Relaxed);
+        let deadline = Instant::now() + PATIENCE;
+        while self.taken.load(Ordering::Relaxed) < before + 3 {
+            assert!(Instant::now() < deadline, "no more points are acknowledged");
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// What was acknowledged.
@@ -220,6 +234,7 @@ fn reloads_under_load_are_not_noticed() {
         });
         gateway.signal(Signal::HUP);
         gateway.await_line("INFO reloaded");
+        load.goes_on();
         if round % 2 == 1 {
             assert_eq!(Client::connect(other).request("GET", "/v1/ping", &[], b"").status, 200);
         }
