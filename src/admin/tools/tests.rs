@@ -119,6 +119,24 @@ fn letters_are_sent_again_once() {
     assert!(blocks.iter().all(|block| block.sealed_ms == 1_700_000_500_000), "they count their age from now");
 }
 
+/// A crash between a letter and the note of it has the letter written again: its points are spooled once.
+#[test]
+fn two_letters_of_the_same_points_are_sent_again_as_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let dead = DeadLetters::new(dir.path().join("dead"));
+    let mut part = letter(7, "dk_a");
+    part.note.first_point = 3;
+    dead.append(Category::Logging, &[letter(7, "dk_a"), letter(7, "dk_a"), part], 0).unwrap();
+    dead.append(Category::Logging, &[letter(7, "dk_a")], 86_400_000).unwrap();
+    let (said, code) = redrive(dir.path(), all()).unwrap();
+    assert_eq!((&said["letters"], &said["points"], code), (&2.into(), &4.into(), 0));
+    assert_eq!(redrive(dir.path(), all()).unwrap().0["letters"], 0, "the doubles are marked too");
+    // One that turns up after its double was sent.
+    dead.append(Category::Logging, &[letter(7, "dk_a")], 2 * 86_400_000).unwrap();
+    assert_eq!(redrive(dir.path(), all()).unwrap().0["letters"], 0);
+    assert_eq!(committed(Category::Logging).len(), 2);
+}
+
 #[test]
 fn a_redrive_that_fails_marks_nothing_that_is_not_durable() {
     let dir = tempfile::tempdir().unwrap();
