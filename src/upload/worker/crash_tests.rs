@@ -558,7 +558,7 @@ fn fresh_schedules_are_safe_and_live() {
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_nanos() as u64);
     // The same ones every time, unless more are asked for: a change is to blame for what it breaks, and not chance.
     let asked = env("KITGATE_SIM_SCHEDULES");
-    let first = env("KITGATE_SIM_FIRST").unwrap_or(if asked.is_some() { clock } else { FIRST });
+    let first = env("KITGATE_SIM_FIRST").unwrap_or_else(|| if asked.is_some() { clock } else { FIRST });
     let count = asked.unwrap_or(SCHEDULES);
     eprintln!("schedules {first} and {count} from there");
     run((0..count).map(|index| first.wrapping_add(index)));
