@@ -3,15 +3,11 @@
 //! [`Settings::default`] is the embedded default: what `kitgate` without arguments starts with. Stages are handed
 //! their own part of it and never see the text it came from.
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{fmt, net::Ipv4Addr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
+use super::address::Address;
 use super::collectors::{DatadogSettings, SkywalkingSettings};
 use super::secret::{Endpoint, Secret};
 use crate::limits;
@@ -106,12 +102,25 @@ pub struct Settings {
     pub log: LogSettings,
 }
 
+/// The names of listeners. The first is the main one: it has TLS where there is a certificate.
+pub const LISTENERS: [&str; 4] = ["datakit", "datadog", "skywalking", "socket"];
+
+/// The files of TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate and its chain, in PEM.
+    pub cert: PathBuf,
+    pub privkey: PathBuf,
+    /// Authorities whose certificates clients must show; none: clients show none.
+    pub client_ca: Option<PathBuf>,
+}
+
 /// A socket to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// `datakit`, `datadog` or `skywalking`: for logs and metrics.
+    /// One of [`LISTENERS`]: for logs and metrics.
     pub name: &'static str,
-    pub address: SocketAddr,
+    pub address: Address,
 }
 
 /// What the HTTP side does.
@@ -129,6 +138,10 @@ pub struct HttpSettings {
     pub public_apis: Vec<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether they say so in the PROXY protocol too.
+    pub proxy_protocol: bool,
+    /// TLS of the main listener.
+    pub tls: Option<TlsFiles>,
     /// None: no limit.
     pub rate_limit: Option<RateLimit>,
     /// `?token=` selects the workspace.
@@ -364,7 +377,7 @@ pub(super) const DATA_DIR: &str = "./kitgate-data";
 impl Default for Settings {
     fn default() -> Settings {
         let loopback =
-            |name, port| Listener { name, address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port) };
+            |name, port| Listener { name, address: Address::Tcp((Ipv4Addr::LOCALHOST, port).into()) };
         let data_dir = PathBuf::from(DATA_DIR);
         Settings {
             compat: Compat::Documented,
@@ -382,6 +395,8 @@ impl Default for Settings {
                 allowed_cors_origins: Vec::new(),
                 public_apis: Vec::new(),
                 trusted_proxies: Vec::new(),
+                proxy_protocol: false,
+                tls: None,
                 rate_limit: None,
                 token_routing: true,
                 tokens: Vec::new(),

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+use rustls::server::ServerConfig;
 
 use crate::admin::{self, Page, process, ready};
 use crate::aside::{self, Desk};
@@ -27,6 +28,8 @@ pub struct Live {
     pub limiter: Option<Arc<RateLimiter>>,
     /// What every shard's uploads are made of.
     pub upload: upload::Plan,
+    /// What clients see, as the files were when these settings were read.
+    pub tls: Option<super::tls::Loaded>,
 }
 
 impl Live {
@@ -43,7 +46,8 @@ impl Live {
         }
         let limiter = limiter.or_else(|| rate.map(RateLimiter::new).map(Arc::new));
         let upload = upload::Plan::new(&settings).map_err(io::Error::other)?;
-        Ok(Live { settings, intake, limiter, upload })
+        let tls = settings.http.tls.as_ref().map(super::tls::load).transpose().map_err(io::Error::other)?;
+        Ok(Live { settings, intake, limiter, upload, tls })
     }
 }
 
@@ -70,6 +74,8 @@ pub struct Common {
     pub big_bodies: AtomicUsize,
     /// Shards that still have requests to finish; homes wait for all of them before they stop.
     pub feeding: AtomicUsize,
+    /// What clients see now.
+    pub tls: Arc<ArcSwapOption<ServerConfig>>,
     /// Packages that were stored a moment ago.
     pub dedup: Arc<Dedup>,
     /// What the logs of all shards hold.
@@ -84,6 +90,7 @@ pub struct Common {
 impl Common {
     pub fn new(live: Live, registry: Registry, shards: usize, orders: aside::Orders) -> Common {
         Common {
+            tls: Arc::new(ArcSwapOption::new(live.tls.as_ref().map(|loaded| Arc::clone(&loaded.config)))),
             live: ArcSwap::from_pointee(live),
             desk: Desk::new(orders, registry.clone()),
             registry,

@@ -554,6 +554,10 @@ impl Service for Ingest {
         reply.write(&self.core.common.live().intake.envelope, date, Connection::Close, false, out);
     }
 
+    fn refused_entrance(&self) {
+        self.core.counters.refuse(Refusal::Entrance);
+    }
+
     fn draining(&self) -> bool {
         self.core.draining.get()
     }

@@ -1,3 +1,5 @@
+//! Calls against a stand-in for the destination that answers once.
+
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread::JoinHandle;
