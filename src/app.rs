@@ -21,6 +21,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use crate::admin::control::{self, Answer, Request};
 use crate::admin::spools::Spools;
 use crate::admin::tools;
+use crate::aside::sourcemap;
 use crate::config::{Resolved, Settings};
 use crate::metrics::Registry;
 use crate::rt::wake::Waker;
@@ -182,6 +183,11 @@ impl Process {
         let shards = cores.len();
         let common = Arc::new(Common::new(live, Registry::new(shards), shards));
         announce(&common, bound);
+        let weak = Arc::downgrade(&common);
+        sourcemap::Store::keep_looking(&common.sourcemaps, move || {
+            let common = weak.upgrade().filter(|common| !common.is_stopping())?;
+            Some(common.live().settings.rum.sourcemap.clone())
+        })?;
         let (orders, order_ends) = Orders::wire(shards);
         let (changes, change_ends): (Vec<_>, Vec<_>) = (0..shards).map(|_| flume::unbounded()).unzip();
         let listeners = sockets::deal(bound, shards)?;

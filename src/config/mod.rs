@@ -27,7 +27,7 @@ pub use resolve::{Resolved, Surroundings, resolve};
 pub use settings::{
     Ack, ArchiveSettings, BodyFormat, Compat, Compression, DatawaySettings, Destination, Full, HttpSettings,
     LimitSettings, Listener, LogFormat, LogSettings, RUM_MEASUREMENTS, RUM_ORIGIN_IP_HEADER, RateLimit,
-    RumSettings, Settings, ShutdownSettings, SpoolSettings, UrlsMode,
+    RumSettings, Settings, ShutdownSettings, SourcemapSettings, SpoolSettings, UrlsMode,
 };
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Guard};
 
 use crate::admin::{self, Page, process, ready};
+use crate::aside::sourcemap;
 use crate::config::{self, Compat as CompatSetting, Settings};
 use crate::intake::datakit::rum::RumOptions;
 use crate::intake::{self, access, access::RateLimiter};
@@ -37,6 +38,7 @@ impl Live {
         let mut limiter = None;
         if let Some(before) = before {
             intake.geo = Arc::clone(&before.intake.geo);
+            intake.sources = Arc::clone(&before.intake.sources);
             intake.remembered = Arc::clone(&before.intake.remembered);
             limiter = before.limiter.clone().filter(|_| before.intake.options.access.rate == rate);
         }
@@ -69,6 +71,8 @@ pub struct Common {
     pub feeding: AtomicUsize,
     /// Packages that were stored a moment ago.
     pub dedup: Arc<Dedup>,
+    /// Source maps, and who resolves stacks by them.
+    pub sourcemaps: Arc<sourcemap::Store>,
     /// What the logs of all shards hold.
     pub board: Board,
     stop: OnceLock<Stop>,
@@ -80,7 +84,9 @@ pub struct Common {
 
 impl Common {
     pub fn new(live: Live, registry: Registry, shards: usize) -> Common {
+        let sourcemaps = sourcemap::Store::new(&live.settings.data_dir, Arc::clone(&live.intake.sources));
         Common {
+            sourcemaps: Arc::new(sourcemaps),
             live: ArcSwap::from_pointee(live),
             registry,
             connections: Arc::default(),

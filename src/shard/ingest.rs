@@ -20,6 +20,7 @@ use crate::intake::access::public::CHECK_TOKEN_PREFIX;
 use crate::intake::access::{self, RateHeaders};
 use crate::intake::convert::ConvertPlan;
 use crate::intake::datakit::error::{ApiError, overloaded};
+use crate::intake::datakit::rum::sources;
 use crate::intake::datakit::write::{self, ContentEncoding, Decoded, Scratch, WritePlan, Written};
 use crate::intake::raw::RawPlan;
 use crate::intake::{self, Ack, Action, Clock, Peer, Reply, datakit};
@@ -109,6 +110,15 @@ enum State {
     Slow(Pin<Box<dyn Future<Output = Reply>>>),
 }
 
+/// How a body went that was decoded at once.
+pub enum Read {
+    Written(Written, Rc<Ticket>),
+    /// It must go the slow way.
+    InSteps,
+    /// And so it must to have its errors resolved.
+    Unresolved(Vec<sources::Question>),
+}
+
 impl Core {
     /// The answer to a write whose block got as far as `progress`.
     pub fn outcome(&self, plan: &WritePlan, written: Written, progress: Progress) -> Reply {
@@ -133,20 +143,21 @@ impl Core {
         overloaded(text, RETRY_AFTER_S)
     }
 
-    /// Decodes a body into the lane's open block; the ticket is that of the block. `None`: it must go the slow way.
+    /// Decodes a body into the lane's open block; the ticket is that of the block.
     pub fn decode(
         &self,
         plan: &WritePlan,
         body: crate::buf::Padded<'_>,
         lane: &Rc<Lane>,
-    ) -> Result<Option<(Written, Rc<Ticket>)>, Reply> {
+    ) -> Result<Read, Reply> {
         let mut scratch = self.scratch.borrow_mut();
         let now_ns = time::wall_ns();
         let live = self.common.live();
         let decoded = write::decode(plan, body, now_ns, &live.intake, &mut scratch, &mut lane.open());
         let written = match decoded.map_err(|error| self.refuse_write(plan, &error))? {
             Decoded::Written(written) => written,
-            Decoded::InSteps => return Ok(None),
+            Decoded::InSteps => return Ok(Read::InSteps),
+            Decoded::Unresolved(questions) => return Ok(Read::Unresolved(questions)),
         };
         let ticket = lane.ticket();
         if !plan.dry && written.points > 0 {
@@ -156,7 +167,7 @@ impl Core {
             }
             self.lanes.grown(lane);
         }
-        Ok(Some((written, ticket)))
+        Ok(Read::Written(written, ticket))
     }
 
     /// The answer to a write that is at fault, counted.
@@ -235,15 +246,17 @@ impl Ingest {
                 self.reply(&reply, about, false, out);
                 Answer::Done
             }
-            Ok(None) => Answer::KeepBody(Pending { guard, ..Pending::new(State::Planned(plan), about) }),
-            Ok(Some((written, _))) if plan.dry || written.points == 0 || plan.ack == Ack::Memory => {
+            Ok(Read::InSteps | Read::Unresolved(_)) => {
+                Answer::KeepBody(Pending { guard, ..Pending::new(State::Planned(plan), about) })
+            }
+            Ok(Read::Written(written, _)) if plan.dry || written.points == 0 || plan.ack == Ack::Memory => {
                 if let Some(guard) = guard {
                     guard.stored();
                 }
                 self.reply(&plan.reply(written), about, false, out);
                 Answer::Done
             }
-            Ok(Some((written, ticket))) => {
+            Ok(Read::Written(written, ticket)) => {
                 if let Some(guard) = guard {
                     ticket.carry(guard);
                 }

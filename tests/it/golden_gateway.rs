@@ -126,6 +126,7 @@ impl Gateway {
                 let decoded = match decoded {
                     Ok(Decoded::Written(written)) => Ok(written),
                     Ok(Decoded::InSteps) => in_steps(&plan, body, settings, &mut fed),
+                    Ok(Decoded::Unresolved(_)) => panic!("there are no archives"),
                     Err(error) => Err(error),
                 };
                 match decoded {
@@ -169,6 +170,7 @@ fn in_steps(
             Err(Stop::Refused(error)) => return Err(error),
             Err(Stop::Bad) => return Err(decoder.explain(&body)),
             Err(Stop::TooMuch) => panic!("a decoder has room for everything"),
+            Err(Stop::Unresolved(_)) => panic!("there are no archives"),
         }
     }
 }

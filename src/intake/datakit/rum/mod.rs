@@ -4,6 +4,7 @@
 //!
 //! - [`own_tags`]: who sent them, as tags of the request: `ip` ([`client_ip`]) and where that is ([`geo`]).
 //! - [`check`]: what a point must have; one that does not pass refuses the whole body.
+//! - [`sources`]: the original source of errors, where source maps were uploaded.
 //! - [`answered`], [`refused`]: what answers look like, which is not how other routes' answers look.
 //! - [`looks_like_json`]: the SDK's way of sending JSON under another name.
 //!
@@ -16,6 +17,7 @@ mod checks;
 mod client_ip;
 pub mod geo;
 pub mod replay;
+pub mod sources;
 
 pub use checks::check;
 

@@ -57,6 +57,7 @@ fn decoded(plan: &WritePlan, body: &[u8], settings: &Settings) -> (Result<Writte
                 Err(reply) => (Err(reply), batch),
             }
         }
+        Ok(Decoded::Unresolved(_)) => panic!("nothing is to be resolved"),
         Err(error) => (Err(plan.refuse(&error)), batch),
     }
 }
