@@ -3,10 +3,12 @@
 //!
 //! - [`sockets`]: the addresses that are served
 //! - [`reload`]: another configuration, as a whole or not at all
+//! - [`tags`]: tags that requests change
 //! - [`upgrade`]: another process takes over
 
 mod reload;
 mod sockets;
+mod tags;
 mod upgrade;
 
 use std::io;
@@ -21,7 +23,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use crate::admin::control::{self, Answer, Request};
 use crate::admin::spools::Spools;
 use crate::admin::tools;
-use crate::aside::sourcemap;
+use crate::aside::{TagOrder, sourcemap};
 use crate::config::{Resolved, Settings};
 use crate::metrics::Registry;
 use crate::rt::wake::Waker;
@@ -62,8 +64,15 @@ enum Event {
         request: Request,
         reply: flume::Sender<Answer>,
     },
+    /// A request changes tags.
+    Tags(TagOrder),
     /// A new process could take over, or could not.
     Prepared(Result<Successor, String>),
+}
+
+/// Where a configuration is read from: the file that was named, or what stands in for it.
+pub fn config_file(given: Option<&Path>, data_dir: &Path) -> PathBuf {
+    tags::file(given, data_dir)
 }
 
 /// How the shards ended.
@@ -181,10 +190,12 @@ impl Process {
     fn start(live: Live, bound: &[Bound], events: &flume::Sender<Event>) -> io::Result<Process> {
         let cores = live.settings.shards.clone();
         let shards = cores.len();
-        let common = Arc::new(Common::new(live, Registry::new(shards), shards));
+        let asked = events.clone();
+        let orders = Box::new(move |order| asked.send(Event::Tags(order)).is_ok());
+        let common = Arc::new(Common::new(live, Registry::new(shards), shards, orders));
         announce(&common, bound);
         let weak = Arc::downgrade(&common);
-        sourcemap::Store::keep_looking(&common.sourcemaps, move || {
+        sourcemap::Store::keep_looking(&common.desk.sourcemaps, move || {
             let common = weak.upgrade().filter(|common| !common.is_stopping())?;
             Some(common.live().settings.rum.sourcemap.clone())
         })?;
@@ -288,6 +299,16 @@ impl Process {
                 }
                 Event::Asked { request: Request::Tool { .. }, reply } => {
                     let _ = reply.send(Answer::bad("BUG: a tool's job has come the wrong way"));
+                }
+                Event::Tags(order) => {
+                    let changed = match self.common.is_stopping() {
+                        true => Err("the gateway is stopping".to_owned()),
+                        false => tags::change(&order, &self.common, source, &self.changes, bound),
+                    };
+                    if let Err(text) = &changed {
+                        tracing::warn!(text, "tags were not changed");
+                    }
+                    let _ = order.reply.send(changed);
                 }
                 Event::Prepared(prepared) => match (prepared, asking.take()) {
                     (Ok(successor), Some(reply)) if !self.common.is_stopping() => {

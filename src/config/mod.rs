@@ -9,6 +9,7 @@
 
 mod collectors;
 pub mod doc;
+pub mod edit;
 mod env;
 pub mod pattern;
 mod read;

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Guard};
 
 use crate::admin::{self, Page, process, ready};
-use crate::aside::sourcemap;
+use crate::aside::{self, Desk, sourcemap};
 use crate::config::{self, Compat as CompatSetting, Settings};
-use crate::intake::datakit::rum::RumOptions;
+use crate::intake::datakit::rum::{RumOptions, sourcemap::FirstToken};
 use crate::intake::{self, access, access::RateLimiter};
 use crate::metrics::Registry;
 use crate::point::{Category, Compat, GlobalTags};
@@ -63,6 +63,8 @@ pub struct Stop {
 pub struct Common {
     live: ArcSwap<Live>,
     pub registry: Registry,
+    /// Where requests are answered that no shard answers.
+    pub desk: Desk,
     /// Open connections of the process.
     pub connections: Arc<AtomicUsize>,
     /// Big bodies that are being decoded or sent: see `slow`.
@@ -71,8 +73,6 @@ pub struct Common {
     pub feeding: AtomicUsize,
     /// Packages that were stored a moment ago.
     pub dedup: Arc<Dedup>,
-    /// Source maps, and who resolves stacks by them.
-    pub sourcemaps: Arc<sourcemap::Store>,
     /// What the logs of all shards hold.
     pub board: Board,
     stop: OnceLock<Stop>,
@@ -83,11 +83,11 @@ pub struct Common {
 }
 
 impl Common {
-    pub fn new(live: Live, registry: Registry, shards: usize) -> Common {
+    pub fn new(live: Live, registry: Registry, shards: usize, orders: aside::Orders) -> Common {
         let sourcemaps = sourcemap::Store::new(&live.settings.data_dir, Arc::clone(&live.intake.sources));
         Common {
-            sourcemaps: Arc::new(sourcemaps),
             live: ArcSwap::from_pointee(live),
+            desk: Desk::new(orders, registry.clone(), Arc::new(sourcemaps)),
             registry,
             connections: Arc::default(),
             big_bodies: AtomicUsize::new(0),
@@ -216,6 +216,9 @@ fn intake_options(settings: &Settings) -> io::Result<intake::Options> {
         },
         body_bytes_max: settings.limits.decoded_body_bytes_max,
         host_tags: tags(&settings.global_host_tags)?,
+        host_tag_pairs: settings.global_host_tags.clone(),
+        election_tag_pairs: settings.global_election_tags.clone(),
+        election: settings.election,
         election_tags: tags(&settings.global_election_tags)?,
         time_correction: settings.auto_timestamp_correction,
         access: access::Options {
@@ -235,6 +238,7 @@ fn intake_options(settings: &Settings) -> io::Result<intake::Options> {
             app_ids: settings.rum.app_ids.clone(),
             measurements: settings.rum.measurements.clone(),
             origin_ip_header: settings.rum.origin_ip_header.clone(),
+            sourcemap: settings.rum.sourcemap.enabled.then(|| FirstToken::of(&settings.destination)),
         },
         datadog: settings.datadog.clone(),
         skywalking: settings.skywalking.clone(),

@@ -110,7 +110,7 @@ async fn resolve(core: &Rc<Core>, questions: Vec<Question>) -> Arc<Answers> {
     let answers = Arc::new(Answers::default());
     let settings = core.common.live_owned();
     let settings = &settings.settings.rum.sourcemap;
-    if let Some(done) = core.common.sourcemaps.ask(questions, &answers, settings) {
+    if let Some(done) = core.common.desk.sourcemaps.ask(questions, &answers, settings) {
         let _ = time::timeout(settings.wait, done.recv_async()).await;
     }
     answers
@@ -162,7 +162,7 @@ async fn decode_elsewhere(
     live: Arc<Live>,
 ) -> Result<Decoded, Reply> {
     let (body, _held) = body.detach();
-    let (mut its_plan, store) = (plan.clone(), Arc::clone(&core.common.sourcemaps));
+    let (mut its_plan, store) = (plan.clone(), Arc::clone(&core.common.desk.sourcemaps));
     // The permit goes with the job: a request that is given up leaves it running, with all its memory.
     let job = move || {
         let mut scratch = Scratch::default();

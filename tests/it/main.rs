@@ -8,6 +8,7 @@ mod config;
 mod dedup;
 mod golden_document;
 mod golden_gateway;
+mod golden_live;
 mod golden_write;
 mod harness;
 mod hostile;

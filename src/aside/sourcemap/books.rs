@@ -63,7 +63,8 @@ impl Books {
         } else {
             self.refused.insert(archive.to_owned(), modified);
         }
-        let text = |time: SystemTime| Timestamp::try_from(time).map_or(NEVER.to_owned(), |time| time.to_string());
+        let text =
+            |time: SystemTime| Timestamp::try_from(time).map_or(NEVER.to_owned(), |time| time.to_string());
         let before = self.archives.get(archive).map(|note| note.extract_time.clone());
         // Clocks differ, and a file may be from the future: unpacked is never before changed.
         let now = is_unpacked.then(|| text(SystemTime::now().max(modified)));
@@ -82,11 +83,7 @@ impl Books {
     }
 
     /// Writes the file, as a whole or not at all.
-    pub fn write(
-        &self,
-        path: &Path,
-        temporary: impl Fn() -> io::Result<(PathBuf, File)>,
-    ) -> io::Result<()> {
+    pub fn write(&self, path: &Path, temporary: impl Fn() -> io::Result<(PathBuf, File)>) -> io::Result<()> {
         let text = serde_json::to_vec_pretty(&self.archives)?;
         let (from, mut file) = temporary()?;
         file.write_all(&text)?;
@@ -111,7 +108,9 @@ mod tests {
         // One that cannot be unpacked is tried once.
         let new = old + Duration::from_secs(9);
         books.note(archive, new, false);
-        assert!(!books.is_due(archive, new, true) && books.is_due(archive, new + Duration::from_secs(1), true));
+        assert!(
+            !books.is_due(archive, new, true) && books.is_due(archive, new + Duration::from_secs(1), true)
+        );
         // One from the future is not unpacked for ever.
         let future = SystemTime::now() + Duration::from_secs(1000);
         books.note(archive, future, true);

@@ -52,10 +52,7 @@ pub fn resolve(stack: &[u8], map_of: &mut dyn FnMut(&str) -> Option<Arc<SourceMa
 }
 
 /// The original of `url:row:column`.
-fn original(
-    place: &[u8],
-    map_of: &mut dyn FnMut(&str) -> Option<Arc<SourceMap>>,
-) -> Result<String, String> {
+fn original(place: &[u8], map_of: &mut dyn FnMut(&str) -> Option<Arc<SourceMap>>) -> Result<String, String> {
     let place = String::from_utf8_lossy(place);
     let mut parts = place.rsplitn(3, ':');
     let (Some(column), Some(row), Some(url)) = (parts.next(), parts.next(), parts.next()) else {

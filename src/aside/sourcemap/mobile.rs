@@ -100,7 +100,7 @@ pub type Addresses = BTreeMap<String, BTreeMap<String, Vec<Address>>>;
 /// ```
 pub fn addresses(stack: &[u8]) -> Addresses {
     static ADDRESS: OnceLock<Regex> = OnceLock::new();
-    let pattern = r"(?-u)(\S+)\s+(0x[0-9a-fA-F]+)\s+((0x[0-9a-fA-F]+)\s*\+\s*(?:\d+|0x[0-9a-fA-F]+))";
+    let pattern = r"(?-u)(\S+)\s+(0x[0-9a-fA-F]+)\s+((0x[0-9a-fA-F]+)\s*\+\s*(?:0x[0-9a-fA-F]+|\d+))";
     let mut found = Addresses::new();
     for captures in regex(&ADDRESS, pattern).captures_iter(stack).take(ADDRESSES_MAX) {
         let (_, [module, address, text, load]) = captures.extract();
@@ -149,7 +149,10 @@ mod tests {
     #[test]
     fn r8_says_so_in_the_first_lines() {
         assert_eq!(shrinker(b"# compiler: R8\n# compiler_version: 8.2\n"), Shrinker::R8);
-        assert_eq!(shrinker(b"# {\"id\":\"com.android.tools.r8.mapping\",\"version\":\"2.2\"}\n"), Shrinker::R8);
+        assert_eq!(
+            shrinker(b"# {\"id\":\"com.android.tools.r8.mapping\",\"version\":\"2.2\"}\n"),
+            Shrinker::R8
+        );
         assert_eq!(shrinker(b"a.b -> c:\n    # compiler: R8\n"), Shrinker::Proguard);
         let late = format!("{}# compiler: R8\n", "# x\n".repeat(10));
         assert_eq!(shrinker(late.as_bytes()), Shrinker::Proguard);

@@ -30,58 +30,34 @@ mod zip;
 
 pub use store::Store;
 
-use std::borrow::Cow;
 use std::io;
 use std::time::Instant;
 
-use crate::config::secret::Secret;
-use crate::config::{Destination, SourcemapSettings};
-use crate::http1::query;
-use crate::intake::datakit::rum::sources::{Platform, archive_name};
-use crate::intake::{ContentType, Reply};
-use crate::point::echo::json_string;
+use crate::config::SourcemapSettings;
+use crate::intake::Reply;
+use crate::intake::aside::SourceMap;
+use crate::intake::datakit::rum::sourcemap::{Asked, FirstToken, changed, check_bytes, checked, target};
+use crate::intake::datakit::rum::sources::Platform;
 
+use super::Request;
 use resolve::Failure;
 use store::PutError;
-
-/// A form with an archive: DataKit's bound. Whoever receives bodies must let this and a little more through, so that what
-/// is too large can be told.
-pub const BODY_BYTES_MAX: usize = 100 << 20;
 
 /// The name of the file in the form.
 const FILE: &str = "file";
 
-/// The token that changes archives: that of the first destination.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FirstToken {
-    NoDataway,
-    NoToken,
-    Token(Secret),
-}
-
-impl FirstToken {
-    pub fn of(destination: &Destination) -> FirstToken {
-        let Destination::Dataway(dataway) = destination else { return FirstToken::NoDataway };
-        let Some(first) = dataway.urls.first() else { return FirstToken::NoDataway };
-        match query::first(first.query.expose(), "token").filter(|token| !token.is_empty()) {
-            None => FirstToken::NoToken,
-            Some(token) => FirstToken::Token(Secret::new(token)),
+/// Answers a request.
+pub fn answer(store: &Store, asked: SourceMap, request: &Request<'_>) -> Reply {
+    let (plan, settings) = (request.plan, &request.settings.rum.sourcemap);
+    // Switched off since it was routed: nobody's token is right.
+    let token = request.intake.options.rum.sourcemap.clone().unwrap_or_default();
+    match asked {
+        SourceMap::Put => {
+            put(store, settings, &plan.query, plan.content_type.as_bytes(), request.body, &token)
         }
+        SourceMap::Delete => delete(store, &plan.query, &token),
+        SourceMap::Check => check(store, settings, &plan.query, request.deadline),
     }
-
-    fn check(&self, given: &str) -> Result<(), String> {
-        match self {
-            FirstToken::NoDataway => Err("invalid token: dataway is not initialized".to_owned()),
-            FirstToken::NoToken => Err("invalid token: dataway token is not set".to_owned()),
-            FirstToken::Token(token) if is_same(token.expose().as_bytes(), given.as_bytes()) => Ok(()),
-            FirstToken::Token(_) => Err("invalid token: token is missing or not correct".to_owned()),
-        }
-    }
-}
-
-/// Whether two texts are the same, in a time that does not tell how much of them is.
-fn is_same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && std::hint::black_box(a.iter().zip(b).fold(0, |sum, (a, b)| sum | (a ^ b))) == 0
 }
 
 /// `PUT /v1/sourcemap`.
@@ -105,9 +81,7 @@ fn put_archive(
     token: &FirstToken,
 ) -> Result<String, String> {
     let (platform, name) = target(query, token)?;
-    if body.len() > BODY_BYTES_MAX {
-        return Err("http: request body too large".to_owned());
-    }
+    check_bytes(body.len() as u64)?;
     let file = multipart::file(content_type, body, FILE).map_err(|error| error.to_string())?;
     let folder = store.folder(platform);
     let path = folder.join(&name);
@@ -151,12 +125,7 @@ pub fn check(store: &Store, settings: &SourcemapSettings, query: &str, deadline:
     } else {
         resolve_checked(store, settings, platform, &asked, deadline)
     };
-    let mut body = b"{\"content\":{\"error_stack\":".to_vec();
-    json_string(&resolved, &mut body);
-    body.extend_from_slice(b",\"original_error_stack\":");
-    json_string(asked.error_stack.as_bytes(), &mut body);
-    body.push(b'}');
-    end(body, failure.as_deref(), "application/json;charset=utf-8")
+    checked(&resolved, &asked.error_stack, failure.as_deref())
 }
 
 /// The resolved stack, and what is told to have gone wrong.
@@ -190,77 +159,6 @@ fn resolve_checked(
             }
         }
     }
-}
-
-/// The parameters.
-#[derive(Default)]
-struct Asked<'a> {
-    token: Cow<'a, str>,
-    app_id: Cow<'a, str>,
-    env: Cow<'a, str>,
-    version: Cow<'a, str>,
-    platform: Cow<'a, str>,
-    error_stack: Cow<'a, str>,
-}
-
-impl<'a> Asked<'a> {
-    fn read(query: &'a str) -> Asked<'a> {
-        let of = |name: &str| query::first(query, name).unwrap_or_default();
-        Asked {
-            token: of("token"),
-            app_id: of("app_id"),
-            env: of("env"),
-            version: of("version"),
-            platform: of("platform"),
-            error_stack: of("error_stack"),
-        }
-    }
-
-    fn archive(&self) -> String {
-        archive_name(&self.app_id, &self.env, &self.version)
-    }
-}
-
-/// Whose archive of which name is to be changed, if whoever asks may.
-fn target(query: &str, token: &FirstToken) -> Result<(Platform, String), String> {
-    let asked = Asked::read(query);
-    token.check(&asked.token)?;
-    if asked.app_id.is_empty() {
-        return Err("app_id not found".to_owned());
-    }
-    let platform = match &*asked.platform {
-        "" => Some(Platform::Web),
-        name => Platform::from_name(name),
-    };
-    let platform = platform.ok_or_else(|| {
-        let platform = &asked.platform;
-        format!("platform [{platform}] not supported, please use web, miniapp, android or ios")
-    })?;
-    let name = asked.archive();
-    // Without a slash it can only be a file of its folder.
-    if name.contains('/') {
-        return Err(format!(
-            "invalid file name [{name}], should not contain illegal char, such as  '../, /'"
-        ));
-    }
-    Ok((platform, name))
-}
-
-/// The answer to a change.
-fn changed(result: Result<String, String>) -> Reply {
-    let mut body = b"{\"content\":".to_vec();
-    match &result {
-        Ok(text) => json_string(text.as_bytes(), &mut body),
-        Err(_) => body.extend_from_slice(b"null"),
-    }
-    end(body, result.err().as_deref(), "text/plain; charset=utf-8")
-}
-
-fn end(mut body: Vec<u8>, error: Option<&str>, content_type: &'static str) -> Reply {
-    body.extend_from_slice(b",\"errorMsg\":");
-    json_string(error.unwrap_or_default().as_bytes(), &mut body);
-    body.extend_from_slice(if error.is_none() { b",\"success\":true}" } else { b",\"success\":false}" });
-    Reply { content_type: ContentType::Value(content_type.into()), body, ..Reply::empty(200) }
 }
 
 /// What the system says, without its number and in lower case.

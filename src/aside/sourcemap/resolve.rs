@@ -89,9 +89,9 @@ impl Store {
     ) -> Result<Vec<u8>, Failure> {
         let (platform, archive) = (question.platform, &*question.archive);
         match platform {
-            Platform::Web | Platform::Miniapp => {
-                self.resolve_web(platform, archive, &question.stack, settings, deadline).map(|found| found.stack)
-            }
+            Platform::Web | Platform::Miniapp => self
+                .resolve_web(platform, archive, &question.stack, settings, deadline)
+                .map(|found| found.stack),
             Platform::Android => {
                 self.resolve_android(archive, &question.error_type, &question.stack, settings, deadline)
             }
@@ -256,7 +256,8 @@ fn other(text: &str) -> Failure {
 
 /// A program below a configured folder, if both are there.
 fn within(home: &Option<PathBuf>, name: &str) -> Result<PathBuf, Failure> {
-    let path = home.as_ref().map(|home| home.join(name)).ok_or_else(|| other("its program is not configured"))?;
+    let path =
+        home.as_ref().map(|home| home.join(name)).ok_or_else(|| other("its program is not configured"))?;
     if !path.is_file() {
         return Err(other(&format!("there is no {}", path.display())));
     }

@@ -202,12 +202,11 @@ impl Store {
         let folder = self.folder(platform);
         fs::create_dir_all(&folder).map_err(PutError::Folder)?;
         let (temporary, mut file) = self.temporary().map_err(PutError::Create)?;
-        let placed = file.write_all(bytes).and_then(|()| file.sync_all()).map_err(PutError::Write).and_then(
-            |()| {
+        let placed =
+            file.write_all(bytes).and_then(|()| file.sync_all()).map_err(PutError::Write).and_then(|()| {
                 fs::rename(&temporary, folder.join(name)).map_err(PutError::Create)?;
                 File::open(&folder).and_then(|folder| folder.sync_all()).map_err(PutError::Write)
-            },
-        );
+            });
         if placed.is_err() {
             let _ = fs::remove_file(&temporary);
         }
@@ -365,7 +364,8 @@ impl Store {
         let mut archives = Archives::new();
         for platform in Platform::ALL {
             for (name, about) in self.archives(platform) {
-                let mut state = vec![about.mtime() as u64, about.mtime_nsec() as u64, about.size(), about.ino()];
+                let mut state =
+                    vec![about.mtime() as u64, about.mtime_nsec() as u64, about.size(), about.ino()];
                 if matches!(platform, Platform::Android | Platform::Ios) {
                     // Only what is unpacked answers, and not as before once it was unpacked anew.
                     let Ok(folder) = fs::metadata(self.unpacked(platform, &name)) else { continue };

@@ -12,8 +12,10 @@ use tempfile::TempDir;
 
 use super::testing::{Item, archive, archive_of_a_million, form, map_to};
 use super::*;
-use crate::config::secret::Endpoint;
-use crate::config::{ArchiveSettings, DatawaySettings};
+use crate::config::secret::Secret;
+use crate::http1::query;
+use crate::intake::ContentType;
+use crate::intake::datakit::rum::sourcemap::BODY_BYTES_MAX;
 use crate::intake::datakit::rum::sources::{Answers, Asked as Questions, Question, Sources};
 use crate::point::draft::DraftKv;
 use crate::point::pb::{self, PbValue};
@@ -126,7 +128,7 @@ fn failed(text: &str) -> Value {
     json!({ "content": null, "errorMsg": text, "success": false })
 }
 
-fn checked(resolved: &str, original: &str, error: &str) -> Value {
+fn found(resolved: &str, original: &str, error: &str) -> Value {
     let content = json!({ "error_stack": resolved, "original_error_stack": original });
     json!({ "content": content, "errorMsg": error, "success": error.is_empty() })
 }
@@ -146,20 +148,19 @@ fn an_archive_is_put_used_and_deleted() {
     let shown = path.display();
     assert_eq!(gateway.put(query, &maps("src/a.ts")), done(format!("uploaded to [{shown}]!")));
     assert_eq!(fs::read(&path).unwrap(), maps("src/a.ts"));
-    assert_eq!(gateway.check(query, FRAME), checked("at f @ src/a.ts:3:1", FRAME, ""));
+    assert_eq!(gateway.check(query, FRAME), found("at f @ src/a.ts:3:1", FRAME, ""));
     assert!(!gateway.sources.is_empty());
     // Another one takes its place at once.
     gateway.put(query, &maps("src/b.ts"));
-    assert_eq!(gateway.check(query, FRAME), checked("at f @ src/b.ts:3:1", FRAME, ""));
+    assert_eq!(gateway.check(query, FRAME), found("at f @ src/b.ts:3:1", FRAME, ""));
     assert_eq!(gateway.delete(query), done(format!("deleted [{shown}]!")));
     assert!(!path.exists() && gateway.sources.is_empty());
-    let missing = format!(
-        "delete sourcemap file [{shown}] failed: remove {shown}: no such file or directory"
-    );
+    let missing =
+        format!("delete sourcemap file [{shown}] failed: remove {shown}: no such file or directory");
     assert_eq!(gateway.delete(query), failed(&missing));
     assert_eq!(
         gateway.check(query, FRAME),
-        checked("", FRAME, &format!("source map file [{shown}] not exists"))
+        found("", FRAME, &format!("source map file [{shown}] not exists"))
     );
     assert_eq!(fs::read_dir(gateway.path(".tmp")).unwrap().count(), 0);
 }
@@ -228,7 +229,8 @@ fn what_the_file_system_says_is_told_in_gos_words() {
     assert_eq!(fs::read_dir(gateway.path(".tmp")).unwrap().count(), 0, "nothing is left behind");
     gateway.settings.capacity_bytes = 100;
     let path = gateway.path("web/a-none-none.zip");
-    let full = format!("write sourcemap file [{0}] failed: write {0}: no space left on device", path.display());
+    let full =
+        format!("write sourcemap file [{0}] failed: write {0}: no space left on device", path.display());
     assert_eq!(gateway.put("app_id=a", &[0; 101]), failed(&full));
     fs::write(gateway.path("ios"), b"in the way").unwrap();
     let dir = gateway.path("ios");
@@ -239,9 +241,13 @@ fn what_the_file_system_says_is_told_in_gos_words() {
 #[test]
 fn names_stay_inside_their_folder() {
     let gateway = Gateway::new();
-    for (app, name) in [("a%2F..%2Fb", "a__..__b-none-none.zip"), ("..%2F..%2Fx", "..__..__x-none-none.zip")] {
+    for (app, name) in [("a%2F..%2Fb", "a__..__b-none-none.zip"), ("..%2F..%2Fx", "..__..__x-none-none.zip")]
+    {
         let path = gateway.path("web").join(name);
-        assert_eq!(gateway.put(&format!("app_id={app}"), b"x"), done(format!("uploaded to [{}]!", path.display())));
+        assert_eq!(
+            gateway.put(&format!("app_id={app}"), b"x"),
+            done(format!("uploaded to [{}]!", path.display()))
+        );
         assert!(path.is_file());
     }
     let entries = |path: &Path| fs::read_dir(path).unwrap().count();
@@ -253,17 +259,17 @@ fn miniapp_has_its_own_folder_and_falls_back_to_web() {
     let gateway = Gateway::new();
     let miniapp = "app_id=app&platform=miniapp";
     let path = gateway.path("miniapp/app-none-none.zip");
-    let missing = checked("", FRAME, &format!("source map file [{}] not exists", path.display()));
+    let missing = found("", FRAME, &format!("source map file [{}] not exists", path.display()));
     assert_eq!(gateway.check(miniapp, FRAME), missing, "the path is miniapp's");
     gateway.put("app_id=app", &maps("web.ts"));
-    assert_eq!(gateway.check(miniapp, FRAME), checked("at f @ web.ts:3:1", FRAME, ""));
+    assert_eq!(gateway.check(miniapp, FRAME), found("at f @ web.ts:3:1", FRAME, ""));
     assert_eq!(gateway.resolved("df_uniapp_rum_sdk", "", FRAME).unwrap(), "at f @ web.ts:3:1");
     gateway.put(miniapp, &maps("mini.ts"));
     assert!(path.is_file());
-    assert_eq!(gateway.check(miniapp, FRAME), checked("at f @ mini.ts:3:1", FRAME, ""));
-    assert_eq!(gateway.check("app_id=app", FRAME), checked("at f @ web.ts:3:1", FRAME, ""));
+    assert_eq!(gateway.check(miniapp, FRAME), found("at f @ mini.ts:3:1", FRAME, ""));
+    assert_eq!(gateway.check("app_id=app", FRAME), found("at f @ web.ts:3:1", FRAME, ""));
     // Whatever else is asked for is web.
-    assert_eq!(gateway.check("app_id=app&platform=x", FRAME), checked("at f @ web.ts:3:1", FRAME, ""));
+    assert_eq!(gateway.check("app_id=app&platform=x", FRAME), found("at f @ web.ts:3:1", FRAME, ""));
     assert_eq!(gateway.resolved("df_miniapp_rum_sdk", "", FRAME).unwrap(), "at f @ mini.ts:3:1");
     assert_eq!(gateway.resolved("df_web_rum_sdk", "", FRAME).unwrap(), "at f @ web.ts:3:1");
 }
@@ -273,18 +279,18 @@ fn check_tells_what_it_finds() {
     let gateway = Gateway::new();
     gateway.put("app_id=app", &maps("src/a.ts"));
     let query = "app_id=app";
-    assert_eq!(gateway.check(query, "no frames"), checked("no frames", "no frames", ""));
-    assert_eq!(gateway.check(query, ""), checked("", "", ""));
-    assert_eq!(gateway.check("env=e", "x"), checked("", "x", ""));
+    assert_eq!(gateway.check(query, "no frames"), found("no frames", "no frames", ""));
+    assert_eq!(gateway.check(query, ""), found("", "", ""));
+    assert_eq!(gateway.check("env=e", "x"), found("", "x", ""));
     let some = format!("{FRAME}\n@ http://h/b.js:1:1");
     let required = "parse sourcemap for [http://h/b.js:1:1] failed: sourcemap file [b.js.map] is required";
     assert_eq!(
         gateway.check(query, &some),
-        checked("at f @ src/a.ts:3:1\n@ http://h/b.js:1:1", &some, required)
+        found("at f @ src/a.ts:3:1\n@ http://h/b.js:1:1", &some, required)
     );
     for platform in ["android", "ios"] {
         let query = format!("app_id=app&platform={platform}");
-        assert_eq!(gateway.check(&query, FRAME), checked("", FRAME, ""));
+        assert_eq!(gateway.check(&query, FRAME), found("", FRAME, ""));
     }
 }
 
@@ -296,7 +302,7 @@ fn a_corrupt_archive_is_stored_and_resolves_nothing() {
     for bytes in [b"no zip".to_vec(), maps("a")[..100].to_vec(), archive_of_a_million(), Vec::new()] {
         assert_eq!(gateway.put(query, &bytes), done(format!("uploaded to [{}]!", path.display())));
         let missing = format!("source map file [{}] not exists", path.display());
-        assert_eq!(gateway.check(query, FRAME), checked("", FRAME, &missing));
+        assert_eq!(gateway.check(query, FRAME), found("", FRAME, &missing));
         assert_eq!(gateway.resolved("df_web_rum_sdk", "", FRAME), None);
     }
     // An archive that can be read and maps that cannot be.
@@ -456,7 +462,10 @@ fn crashes_on_android_go_to_their_programs() {
     let query = "app_id=app&platform=android";
     let stack = "java.lang.X\n\tat a.b(SourceFile:1)\n";
     let unpack = |gateway: &Gateway, mapping: &str| {
-        gateway.put(query, &archive(&[Item::new("mapping.txt", mapping.as_bytes()), Item::new("x86/l.so", b"")]));
+        gateway.put(
+            query,
+            &archive(&[Item::new("mapping.txt", mapping.as_bytes()), Item::new("x86/l.so", b"")]),
+        );
         let file = fs::File::options().write(true).open(gateway.path("android/app-none-none.zip")).unwrap();
         file.set_modified(SystemTime::now() + Duration::from_secs(u64::from(mapping.len() as u32))).unwrap();
         gateway.store.look(&gateway.settings);
@@ -464,9 +473,15 @@ fn crashes_on_android_go_to_their_programs() {
     unpack(&gateway, "# compiler: R8\n");
     let sdk = "df_android_rum_sdk";
     assert_eq!(gateway.resolved(sdk, "java_crash", stack), None, "its program is not configured");
-    gateway.program("cmdline/bin/retrace", "echo Waiting for stack-trace input...; echo; echo r8 $(head -c3 \"$1\"); cat");
+    gateway.program(
+        "cmdline/bin/retrace",
+        "echo Waiting for stack-trace input...; echo; echo r8 $(head -c3 \"$1\"); cat",
+    );
     gateway.program("proguard/bin/retrace.sh", "echo proguard $(basename \"$1\"); cat");
-    gateway.program("ndk/ndk-stack", "echo dump; echo \" #00 $1 $(basename \"$2\")\"; echo 'Crash dump is completed'");
+    gateway.program(
+        "ndk/ndk-stack",
+        "echo dump; echo \" #00 $1 $(basename \"$2\")\"; echo 'Crash dump is completed'",
+    );
     gateway.settings.android_cmdline_home = Some(gateway.home.path().join("cmdline"));
     // That it failed is remembered for a while: another stack.
     let other = format!("{stack}x");
@@ -506,22 +521,22 @@ fn crashes_on_ios_get_their_symbols() {
     gateway.put(query, &archive(&items));
     gateway.store.look(&gateway.settings);
     let crash = "0 App 0x20 0x10 + 16\n1 App 0x21 0x10 + 17\n2 UIKit 0x31 0x30 + 1\n3 None 0x1 0x0 + 1\n";
-    assert_eq!(gateway.check(query, crash), checked("", crash, ""), "its program is not configured");
+    assert_eq!(gateway.check(query, crash), found("", crash, ""), "its program is not configured");
     // -o FILE -l LOAD ADDRESS…
     let script = "file=$2; load=$4; shift 4; for a in \"$@\"; do echo \"$(basename $file) $load $a\"; done";
     gateway.settings.atos_bin_path = Some(gateway.program("atosl", script));
     let expected = "0 App 0x20 App 0x10 0x20\n1 App 0x21 App 0x10 0x21\n2 UIKit 0x31 UIKit.dSYM 0x30 0x31\n\
                     3 None 0x1 0x0 + 1\n";
-    assert_eq!(gateway.check(query, crash), checked(expected, crash, ""));
+    assert_eq!(gateway.check(query, crash), found(expected, crash, ""));
     assert_eq!(gateway.resolved("df_ios_rum_sdk", "", crash).unwrap(), expected);
-    assert_eq!(gateway.check(query, "no addresses"), checked("", "no addresses", ""));
+    assert_eq!(gateway.check(query, "no addresses"), found("", "no addresses", ""));
     // One that answers several at once with too few lines is asked for each.
     let one = "shift 4; [ $# -gt 1 ] && echo many || echo one $1";
     gateway.program("atosl", one);
     let expected = "0 App 0x20 one 0x20\n1 App 0x21 one 0x21\n2 UIKit 0x31 one 0x31\n3 None 0x1 0x0 + 1\n";
-    assert_eq!(gateway.check(query, crash), checked(expected, crash, ""));
+    assert_eq!(gateway.check(query, crash), found(expected, crash, ""));
     gateway.program("atosl", "exit 1");
-    assert_eq!(gateway.check(query, crash), checked(crash, crash, ""));
+    assert_eq!(gateway.check(query, crash), found(crash, crash, ""));
 }
 
 #[test]
@@ -554,22 +569,4 @@ fn requests_are_answered_by_other_threads() {
     assert_eq!(gateway.told(web, &answers).unwrap(), "at f @ a.ts:3:1");
     assert_eq!(gateway.told(android, &answers), None);
     drop(stop);
-}
-
-#[test]
-fn the_first_destinations_token_counts() {
-    let dataway = |urls: &[&str]| {
-        let urls = urls.iter().map(|url| Endpoint::parse(url).unwrap()).collect();
-        Destination::Dataway(DatawaySettings::new(urls))
-    };
-    let of = |destination: &Destination| FirstToken::of(destination);
-    let first = "http://a?token=tkn_a";
-    assert_eq!(of(&dataway(&[first, "http://b?token=tkn_b"])), FirstToken::Token(Secret::new("tkn_a")));
-    assert_eq!(of(&dataway(&["http://b?x=1", first])), FirstToken::NoToken);
-    assert_eq!(of(&dataway(&["http://b?token="])), FirstToken::NoToken);
-    let archive = ArchiveSettings { dir: "/x".into(), rotate_bytes: 1 };
-    assert_eq!(of(&Destination::Archive(archive)), FirstToken::NoDataway);
-    assert_eq!(of(&Destination::Blackhole), FirstToken::NoDataway);
-    assert!(is_same(b"ab", b"ab") && !is_same(b"ab", b"ac") && !is_same(b"ab", b"abc") && is_same(b"", b""));
-    assert!(!format!("{:?}", of(&dataway(&[first]))).contains("tkn_a"));
 }

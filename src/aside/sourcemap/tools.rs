@@ -130,7 +130,11 @@ impl Drop for Running {
 
 fn left(deadline: Instant) -> io::Result<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(io::Error::new(io::ErrorKind::TimedOut, "the program took too long")) } else { Ok(left) }
+    if left.is_zero() {
+        Err(io::Error::new(io::ErrorKind::TimedOut, "the program took too long"))
+    } else {
+        Ok(left)
+    }
 }
 
 #[cfg(test)]

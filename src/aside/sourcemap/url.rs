@@ -39,9 +39,7 @@ impl fmt::Display for UrlError {
         match self {
             UrlError::Control => f.write_str("net/url: invalid control character in URL"),
             UrlError::NoScheme => f.write_str("missing protocol scheme"),
-            UrlError::ColonInFirstSegment => {
-                f.write_str("first path segment in URL cannot contain colon")
-            }
+            UrlError::ColonInFirstSegment => f.write_str("first path segment in URL cannot contain colon"),
             UrlError::Escape(text) => write!(f, "invalid URL escape {}", quoted(text)),
             UrlError::Port(text) => write!(f, "invalid port {} after host", quoted(text)),
             UrlError::Bracket => f.write_str("missing ']' in host"),
@@ -160,7 +158,8 @@ fn check_authority(authority: &str) -> Result<(), UrlError> {
         if byte == b'%' {
             let escape: String = host[at..].chars().take(3).collect();
             // Only what is not ASCII may be escaped there.
-            let allowed = escape == "%25" || hex_pair(&host.as_bytes()[at..]).is_some_and(|byte| byte >= 0x80);
+            let allowed =
+                escape == "%25" || hex_pair(&host.as_bytes()[at..]).is_some_and(|byte| byte >= 0x80);
             if !allowed {
                 return Err(UrlError::Escape(escape));
             }

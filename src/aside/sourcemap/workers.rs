@@ -40,10 +40,7 @@ pub struct Workers {
 impl Workers {
     pub fn start(store: &Arc<Store>, settings: &SourcemapSettings) -> Workers {
         let tools = settings.tool_runs.clamp(1, TOOL_THREADS_MAX);
-        Workers {
-            maps: start(store, "maps", MAP_THREADS),
-            tools: start(store, "symbols", tools),
-        }
+        Workers { maps: start(store, "maps", MAP_THREADS), tools: start(store, "symbols", tools) }
     }
 
     /// Has questions answered into `answers`. What is returned is disconnected when all that can be are: at the deadline, or
@@ -73,7 +70,8 @@ impl Workers {
 fn start(store: &Arc<Store>, name: &str, threads: usize) -> flume::Sender<Job> {
     let (sender, receiver) = flume::bounded::<Job>(WAITING_MAX);
     for index in 0..threads {
-        let (receiver, store): (flume::Receiver<Job>, Weak<Store>) = (receiver.clone(), Arc::downgrade(store));
+        let (receiver, store): (flume::Receiver<Job>, Weak<Store>) =
+            (receiver.clone(), Arc::downgrade(store));
         let work = move || {
             // Of this thread alone; refused nowhere, and no loss where it is.
             let _ = rustix::process::nice(NICE);

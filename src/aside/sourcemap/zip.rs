@@ -130,8 +130,7 @@ impl Directory {
         let mut bytes = u64::from(u32_at(end, 12));
         let mut offset = u64::from(u32_at(end, 16));
         let mut ends = tail_offset + at as u64;
-        let is_large =
-            entries == 0xffff || bytes == u64::from(u32::MAX) || offset == u64::from(u32::MAX);
+        let is_large = entries == 0xffff || bytes == u64::from(u32::MAX) || offset == u64::from(u32::MAX);
         if is_large && let Some(large) = LargeEnd::find(medium, ends)? {
             (entries, bytes, offset, ends) = (large.entries, large.bytes, large.offset, large.at);
         }

@@ -26,13 +26,13 @@ pub(super) const TABLE: Table = table(
             "\"5s\"",
             "How long a request with errors waits for their original places; then they are stored without.",
         ),
-        key("tool_timeout", Kind::Time { zero: false }, "\"30s\"", "How long a program may take for a stack."),
         key(
-            "tool_runs",
-            Kind::Integer { min: 1, max: 200 },
-            "4",
-            "How many programs run at once.",
+            "tool_timeout",
+            Kind::Time { zero: false },
+            "\"30s\"",
+            "How long a program may take for a stack.",
         ),
+        key("tool_runs", Kind::Integer { min: 1, max: 200 }, "4", "How many programs run at once."),
         example(
             "android_cmdline_home",
             Kind::Text,
@@ -45,7 +45,17 @@ pub(super) const TABLE: Table = table(
             "\"/opt/proguard\"",
             "ProGuard: bin/retrace.sh, for its own mappings.",
         ),
-        example("ndk_home", Kind::Text, "\"/opt/android-ndk\"", "Android's NDK: ndk-stack, for native crashes."),
-        example("atos_bin_path", Kind::Text, "\"/usr/local/bin/atosl\"", "atos or atosl, for crashes of iOS."),
+        example(
+            "ndk_home",
+            Kind::Text,
+            "\"/opt/android-ndk\"",
+            "Android's NDK: ndk-stack, for native crashes.",
+        ),
+        example(
+            "atos_bin_path",
+            Kind::Text,
+            "\"/usr/local/bin/atosl\"",
+            "atos or atosl, for crashes of iOS.",
+        ),
     ],
 );

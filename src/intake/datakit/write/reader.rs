@@ -282,12 +282,7 @@ impl Reader {
     }
 
     /// What the whole body came to. `echo` holds the points that were looked at.
-    pub fn finish(
-        &mut self,
-        plan: &WritePlan,
-        settings: &Settings,
-        echo: &Batch,
-    ) -> Result<Written, Stop> {
+    pub fn finish(&mut self, plan: &WritePlan, settings: &Settings, echo: &Batch) -> Result<Written, Stop> {
         self.check_lost(plan).map_err(Stop::Refused)?;
         if let Some(warn) = self.warn.take().filter(|_| plan.strict) {
             return Err(Stop::Refused(ApiError::point_got_warning(warn.text())));

@@ -58,7 +58,9 @@ fn once(plan: &WritePlan, body: &[u8], settings: &Settings) -> (Decoded, Batch) 
 
 /// Decodes twice: the questions of the first time are all answered the same.
 fn answered(plan: &mut WritePlan, body: &[u8], settings: &Settings) -> (Vec<Question>, Batch) {
-    let (Decoded::Unresolved(questions), batch) = once(plan, body, settings) else { panic!("nothing is asked") };
+    let (Decoded::Unresolved(questions), batch) = once(plan, body, settings) else {
+        panic!("nothing is asked")
+    };
     assert!(batch.is_empty() && batch.bytes.is_empty(), "the batch is as it was");
     let answers = Arc::new(Answers::default());
     for question in &questions {
@@ -100,7 +102,8 @@ fn without_archives_nothing_is_looked_at() {
 fn errors_of_known_applications_are_asked_about() {
     let settings = web();
     let mut plan = plan("", "text/plain", &settings);
-    let view = format!("view,sdk_name=df_web_rum_sdk,app_id=app,env=prod,version=1 error_stack=\"x\" {NOW}\n");
+    let view =
+        format!("view,sdk_name=df_web_rum_sdk,app_id=app,env=prod,version=1 error_stack=\"x\" {NOW}\n");
     let body = [view.clone(), line("app", ""), line("other", ""), line("app", ",n=1i"), view].concat();
     let (questions, batch) = answered(&mut plan, body.as_bytes(), &settings);
     assert_eq!(questions.len(), 1, "the same stack is asked about once");
@@ -166,7 +169,9 @@ fn echoes_show_it_and_dry_ones_too() {
     for query in ["?echo=lp", "?echo=json&dry=1", "?strict=1&echo=pbjson"] {
         let mut plan = plan(query, "text/plain", &settings);
         answered(&mut plan, line("app", "").as_bytes(), &settings);
-        let (Decoded::Written(written), _) = once(&plan, line("app", "").as_bytes(), &settings) else { panic!() };
+        let (Decoded::Written(written), _) = once(&plan, line("app", "").as_bytes(), &settings) else {
+            panic!()
+        };
         let echo = String::from_utf8(written.echo.unwrap()).unwrap();
         assert_eq!(echo.matches(RESOLVED).count(), 1, "{echo}");
         assert!(echo.contains(&STANDARD.encode("resolved")), "{echo}");
@@ -225,7 +230,9 @@ fn what_is_kept_is_not_asked_again_until_it_expires() {
     // Another state of the archive is another question.
     sources.keep(questions[0].key, answer(b"kept"), i64::MAX);
     sources.publish([((Platform::Web, Box::from("app-prod-1.zip")), 2)].into_iter().collect());
-    let (Decoded::Unresolved(again), _) = once(&fresh, body.as_bytes(), &settings) else { panic!("not asked") };
+    let (Decoded::Unresolved(again), _) = once(&fresh, body.as_bytes(), &settings) else {
+        panic!("not asked")
+    };
     assert_ne!(again[0].key, questions[0].key);
     // And one that is in use elsewhere is asked about.
     let busy = sources.kept.lock().unwrap();
