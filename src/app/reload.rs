@@ -84,6 +84,7 @@ pub fn apply(
     bound.extend(opened);
     let live = Arc::new(live);
     common.set_live(Arc::clone(&live));
+    common.desk.sourcemaps.look_again();
     let (done, results) = flume::unbounded::<io::Result<()>>();
     for shard in shards {
         let change = Change {

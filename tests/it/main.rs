@@ -18,5 +18,6 @@ mod layout;
 mod lifecycle;
 mod rum;
 mod smoke;
+mod sourcemap;
 mod tools;
 mod upload;

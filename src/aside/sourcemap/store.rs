@@ -165,6 +165,11 @@ impl Store {
         Ok(())
     }
 
+    /// Something may have changed that is seen only by looking: settings, or the folders.
+    pub fn look_again(&self) {
+        self.changed.tell();
+    }
+
     /// Has the stacks of a request resolved into `answers`, on other threads. What is returned is disconnected when there is
     /// nothing more to wait for; whoever waits shorter leaves what is found later to the next request.
     pub fn ask(

@@ -1,23 +1,9 @@
-//! What tests of source maps are made with: archives, honest and otherwise.
+//! Archives, honest and otherwise; and forms and maps to put into them.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
-
-use super::zip::Medium;
-
-impl Medium for Vec<u8> {
-    fn bytes(&self) -> io::Result<u64> {
-        Ok(self.len() as u64)
-    }
-
-    fn read_exact_at(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
-        let range = usize::try_from(offset).ok().and_then(|offset| self.get(offset..offset + out.len()));
-        out.copy_from_slice(range.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-}
 
 /// One file of an archive, with everything that can be a lie.
 #[derive(Clone)]
