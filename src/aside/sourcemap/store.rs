@@ -70,7 +70,7 @@ pub struct Store {
     /// `<data_dir>/rum`.
     root: PathBuf,
     sources: Arc<Sources>,
-    open: Mutex<HashMap<(Platform, Box<str>), Arc<Open>>>,
+    open: Mutex<HashMap<ArchiveKey, Arc<Open>>>,
     maps: Mutex<Lru<MapKey, Option<Arc<SourceMap>>>>,
     books: Mutex<Books>,
     /// Reading a map takes memory beyond the cache: one at a time.
@@ -102,6 +102,9 @@ impl Changed {
         *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
     }
 }
+
+/// Whose folder an archive is in, and its file's name.
+type ArchiveKey = (Platform, Box<str>);
 
 /// A map of an archive that was opened.
 type MapKey = (u64, Box<str>);

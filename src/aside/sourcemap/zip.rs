@@ -97,7 +97,7 @@ pub fn entries(medium: &dyn Medium, wanted: &dyn Fn(&str) -> bool) -> Result<Ent
     let mut rest = &*bytes;
     let mut found = Entries::new();
     for _ in 0..directory.entries {
-        let (header, name, extra, after) = split_header(rest).ok_or(ZipError::NotAnArchive)?;
+        let ((header, name, extra), after) = split_header(rest).ok_or(ZipError::NotAnArchive)?;
         rest = after;
         let Some(path) = safe_path(header, name).filter(|path| wanted(path)) else { continue };
         if let Some(mut entry) = entry_of(header, extra) {
@@ -191,8 +191,11 @@ impl LargeEnd {
 
 const HEADER_BYTES: usize = 46;
 
-/// One entry of the list: its fixed part, its name, what is added to it, and what follows it.
-fn split_header(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8], &[u8])> {
+/// One entry of the list: its fixed part, its name, and what is added to it.
+type Header<'a> = (&'a [u8], &'a [u8], &'a [u8]);
+
+/// The first entry, and what follows it.
+fn split_header(bytes: &[u8]) -> Option<(Header<'_>, &[u8])> {
     let (header, rest) = bytes.split_at_checked(HEADER_BYTES)?;
     if !header.starts_with(b"PK\x01\x02") {
         return None;
@@ -200,7 +203,7 @@ fn split_header(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8], &[u8])> {
     let (name, rest) = rest.split_at_checked(usize::from(u16_at(header, 28)))?;
     let (extra, rest) = rest.split_at_checked(usize::from(u16_at(header, 30)))?;
     let (_comment, rest) = rest.split_at_checked(usize::from(u16_at(header, 32)))?;
-    Some((header, name, extra, rest))
+    Some(((header, name, extra), rest))
 }
 
 /// The cleaned path of an ordinary file that stays inside. None for all others.

@@ -42,7 +42,7 @@ const QUESTIONS_MAX: usize = 64;
 const QUESTION_BYTES_MAX: usize = 4 << 20;
 
 /// What a request's points may grow by.
-const ANSWER_BYTES_MAX: usize = 16 << 20;
+const ANSWER_BYTES_MAX: usize = 8 << 20;
 
 /// Resolved stacks that are kept. An error that many users see comes with the same stack from all of them.
 const KEPT_BYTES_MAX: usize = 32 << 20;
@@ -334,7 +334,7 @@ impl Asked {
     ) -> Option<Arc<[u8]>> {
         let question = sources.question(error)?;
         let found = match (answers, sources.known(question.key, now_ns)) {
-            (Some(answers), known) => answers.get(question.key).or(known.flatten()),
+            (Some(answers), known) => answers.get(question.key).or_else(|| known.flatten()),
             (None, Some(known)) => known,
             (None, None) => {
                 let bytes = self.bytes + question.stack.len();
