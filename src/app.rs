@@ -23,7 +23,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use crate::admin::control::{self, Answer, Request};
 use crate::admin::spools::Spools;
 use crate::admin::tools;
-use crate::aside::TagOrder;
+use crate::aside::{TagOrder, sourcemap};
 use crate::config::{self, Resolved, Settings};
 use crate::metrics::Registry;
 use crate::rt::wake::Waker;
@@ -193,6 +193,11 @@ impl Process {
         let orders = Box::new(move |order| asked.send(Event::Tags(order)).is_ok());
         let common = Arc::new(Common::new(live, Registry::new(shards), shards, orders));
         announce(&common, bound);
+        let weak = Arc::downgrade(&common);
+        sourcemap::Store::keep_looking(&common.desk.sourcemaps, move || {
+            let common = weak.upgrade().filter(|common| !common.is_stopping())?;
+            Some(common.live().settings.rum.sourcemap.clone())
+        })?;
         let (orders, order_ends) = Orders::wire(shards);
         let (changes, change_ends): (Vec<_>, Vec<_>) = (0..shards).map(|_| flume::unbounded()).unzip();
         let listeners = sockets::deal(bound, shards)?;

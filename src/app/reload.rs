@@ -85,6 +85,7 @@ pub fn apply(
     let live = Arc::new(live);
     common.set_live(Arc::clone(&live));
     common.tls.store(live.tls.as_ref().map(|loaded| Arc::clone(&loaded.config)));
+    common.desk.sourcemaps.look_again();
     let (done, results) = flume::unbounded::<io::Result<()>>();
     for shard in shards {
         let change = Change {

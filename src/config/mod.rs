@@ -30,7 +30,7 @@ pub use resolve::{Resolved, Surroundings, resolve};
 pub use settings::{
     Ack, ArchiveSettings, BodyFormat, Compat, Compression, DatawaySettings, Destination, Full, HttpSettings,
     LISTENERS, LimitSettings, Listener, LogFormat, LogSettings, RUM_MEASUREMENTS, RUM_ORIGIN_IP_HEADER,
-    RateLimit, RumSettings, Settings, ShutdownSettings, SpoolSettings, TlsFiles, UrlsMode,
+    RateLimit, RumSettings, Settings, ShutdownSettings, SourcemapSettings, SpoolSettings, TlsFiles, UrlsMode,
 };
 
 #[cfg(test)]

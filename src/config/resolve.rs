@@ -413,6 +413,17 @@ impl Resolver<'_> {
         let file = |key: &str| written.text(key).filter(|path| !path.is_empty()).map(PathBuf::from);
         rum.geoip_database = file("rum.geoip_database");
         rum.isp_database = file("rum.isp_database");
+        let maps = &mut rum.sourcemap;
+        set(&mut maps.enabled, written.bool("rum.sourcemap.enabled"));
+        set(&mut maps.capacity_bytes, written.size("rum.sourcemap.capacity"));
+        set(&mut maps.cache_bytes, written.size("rum.sourcemap.cache").map(|bytes| bytes as usize));
+        set(&mut maps.wait, written.time("rum.sourcemap.wait"));
+        set(&mut maps.tool_timeout, written.time("rum.sourcemap.tool_timeout"));
+        set(&mut maps.tool_runs, written.integer("rum.sourcemap.tool_runs").map(|runs| runs as usize));
+        maps.android_cmdline_home = file("rum.sourcemap.android_cmdline_home");
+        maps.proguard_home = file("rum.sourcemap.proguard_home");
+        maps.ndk_home = file("rum.sourcemap.ndk_home");
+        maps.atos_bin_path = file("rum.sourcemap.atos_bin_path");
         if let Some(bytes) = written.size("rum.replay_capacity") {
             let least = SEGMENTS_MIN * settings.spool.segment_bytes;
             if bytes < least {

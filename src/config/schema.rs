@@ -1,6 +1,8 @@
 //! Every key a configuration may hold, in one table: its name, its kind, its default as written, and what it does.
 //! Reading (`read.rs`), its error texts and the reference (`doc.rs`) all follow the table.
 
+mod sourcemap;
+
 /// What a key's value must be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
@@ -501,6 +503,7 @@ pub static TABLES: &[Table] = &[
             ),
         ],
     ),
+    sourcemap::TABLE,
     table(
         "archive",
         "The destination when there is no other: readable files, one per category and day.",

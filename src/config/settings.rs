@@ -238,6 +238,45 @@ pub struct RumSettings {
     pub origin_ip_header: String,
     pub geoip_database: Option<PathBuf>,
     pub isp_database: Option<PathBuf>,
+    pub sourcemap: SourcemapSettings,
+}
+
+/// Source maps and symbols: the original source of RUM errors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourcemapSettings {
+    pub enabled: bool,
+    /// What archives, and what they are unpacked to, may take.
+    pub capacity_bytes: u64,
+    /// Maps that are kept in memory, ready to be asked.
+    pub cache_bytes: usize,
+    /// How long points wait for their errors to be resolved; then they go without.
+    pub wait: Duration,
+    /// How long an external program may run.
+    pub tool_timeout: Duration,
+    /// How many of them run at once.
+    pub tool_runs: usize,
+    /// Where external programs are.
+    pub android_cmdline_home: Option<PathBuf>,
+    pub proguard_home: Option<PathBuf>,
+    pub ndk_home: Option<PathBuf>,
+    pub atos_bin_path: Option<PathBuf>,
+}
+
+impl Default for SourcemapSettings {
+    fn default() -> SourcemapSettings {
+        SourcemapSettings {
+            enabled: true,
+            capacity_bytes: 10 << 30,
+            cache_bytes: 256 << 20,
+            wait: Duration::from_secs(5),
+            tool_timeout: Duration::from_secs(30),
+            tool_runs: 4,
+            android_cmdline_home: None,
+            proguard_home: None,
+            ndk_home: None,
+            atos_bin_path: None,
+        }
+    }
 }
 
 /// Where points go.
@@ -433,6 +472,7 @@ impl Default for Settings {
                 origin_ip_header: RUM_ORIGIN_IP_HEADER.to_owned(),
                 geoip_database: None,
                 isp_database: None,
+                sourcemap: SourcemapSettings::default(),
             },
             datadog: DatadogSettings::default(),
             skywalking: SkywalkingSettings::default(),

@@ -9,7 +9,7 @@ use crate::point::GlobalTags;
 
 use super::access::{self, PublicApis};
 use super::datadog;
-use super::datakit::rum::{RumOptions, geo::LiveGeo};
+use super::datakit::rum::{RumOptions, geo::LiveGeo, sources::Sources};
 use super::reply::Envelope;
 use super::skywalking;
 
@@ -110,6 +110,8 @@ pub struct Settings {
     pub envelope: Envelope,
     /// Where clients are: empty until somebody puts databases in.
     pub geo: Arc<LiveGeo>,
+    /// Source maps there are: none until somebody says which.
+    pub sources: Arc<Sources>,
     pub public_apis: PublicApis,
     pub datadog: datadog::Collector,
     /// What requests leave behind for later ones; outlives a reload.
@@ -136,6 +138,7 @@ impl Settings {
             options,
             envelope,
             geo: Arc::default(),
+            sources: Arc::default(),
             remembered: Arc::default(),
             public_apis,
             datadog,

@@ -9,9 +9,9 @@ use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use rustls::server::ServerConfig;
 
 use crate::admin::{self, Page, process, ready};
-use crate::aside::{self, Desk};
+use crate::aside::{self, Desk, sourcemap};
 use crate::config::{self, Compat as CompatSetting, Settings};
-use crate::intake::datakit::rum::RumOptions;
+use crate::intake::datakit::rum::{RumOptions, sourcemap::FirstToken};
 use crate::intake::{self, access, access::RateLimiter};
 use crate::metrics::Registry;
 use crate::point::{Category, Compat, GlobalTags};
@@ -41,6 +41,7 @@ impl Live {
         let mut limiter = None;
         if let Some(before) = before {
             intake.geo = Arc::clone(&before.intake.geo);
+            intake.sources = Arc::clone(&before.intake.sources);
             intake.remembered = Arc::clone(&before.intake.remembered);
             limiter = before.limiter.clone().filter(|_| before.intake.options.access.rate == rate);
         }
@@ -89,10 +90,11 @@ pub struct Common {
 
 impl Common {
     pub fn new(live: Live, registry: Registry, shards: usize, orders: aside::Orders) -> Common {
+        let sourcemaps = sourcemap::Store::new(&live.settings.data_dir, Arc::clone(&live.intake.sources));
         Common {
             tls: Arc::new(ArcSwapOption::new(live.tls.as_ref().map(|loaded| Arc::clone(&loaded.config)))),
             live: ArcSwap::from_pointee(live),
-            desk: Desk::new(orders, registry.clone()),
+            desk: Desk::new(orders, registry.clone(), Arc::new(sourcemaps)),
             registry,
             connections: Arc::default(),
             big_bodies: AtomicUsize::new(0),
@@ -243,6 +245,7 @@ fn intake_options(settings: &Settings) -> io::Result<intake::Options> {
             app_ids: settings.rum.app_ids.clone(),
             measurements: settings.rum.measurements.clone(),
             origin_ip_header: settings.rum.origin_ip_header.clone(),
+            sourcemap: settings.rum.sourcemap.enabled.then(|| FirstToken::of(&settings.destination)),
         },
         datadog: settings.datadog.clone(),
         skywalking: settings.skywalking.clone(),

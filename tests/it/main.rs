@@ -19,5 +19,6 @@ mod layout;
 mod lifecycle;
 mod rum;
 mod smoke;
+mod sourcemap;
 mod tools;
 mod upload;
