@@ -37,7 +37,11 @@ fn changes(before: &Settings, after: &Settings) -> Vec<&'static str> {
         ("limits", before.limits != after.limits),
         ("global_host_tags", before.global_host_tags != after.global_host_tags),
         ("global_election_tags", before.global_election_tags != after.global_election_tags),
-        ("io", before.auto_timestamp_correction != after.auto_timestamp_correction),
+        (
+            "io",
+            before.auto_timestamp_correction != after.auto_timestamp_correction
+                || before.filters != after.filters,
+        ),
         ("rum", before.rum != after.rum),
         ("intake.datadog", before.datadog != after.datadog),
         ("intake.skywalking", before.skywalking != after.skywalking),

@@ -25,7 +25,7 @@ pub use collectors::{
 pub use read::Problem;
 pub use resolve::{Resolved, Surroundings, resolve};
 pub use settings::{
-    Ack, ArchiveSettings, BodyFormat, Compat, Compression, DatawaySettings, Destination, Full, HttpSettings,
+    Ack, ArchiveSettings, BodyFormat, Compat, Compression, DatawaySettings, Destination, FilterSettings, Full, HttpSettings,
     LimitSettings, Listener, LogFormat, LogSettings, RUM_MEASUREMENTS, RUM_ORIGIN_IP_HEADER, RateLimit,
     RumSettings, Settings, ShutdownSettings, SpoolSettings, UrlsMode,
 };

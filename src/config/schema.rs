@@ -293,6 +293,20 @@ pub static TABLES: &[Table] = &[
             ),
             key("idle_timeout", TIME, "\"90s\"", "How long such a connection is kept."),
             key("tls_insecure", Kind::Bool, "false", "Do not check certificates. For tests only."),
+            key(
+                "enable_sinker",
+                Kind::Bool,
+                "false",
+                "Send points in groups, each with X-Global-Tags, by which the destination chooses among workspaces: the values\n\
+             that points have of the keys of global tags and of global_customer_keys. ENV_DATAWAY_ENABLE_SINKER is the same.",
+            ),
+            key(
+                "global_customer_keys",
+                Kind::TextList,
+                "[]",
+                "Further keys of texts that points are grouped by; also \"category\", and \"source\", \"measurement\" or \"class\" for\n\
+             their measurement. ENV_SINKER_GLOBAL_CUSTOMER_KEYS is the same, with commas between.",
+            ),
         ],
     ),
     table(
@@ -330,14 +344,31 @@ pub static TABLES: &[Table] = &[
     table(
         "io",
         "",
-        &[key(
-            "auto_timestamp_correction",
-            Kind::Bool,
-            "false",
-            "Points more than two hours off are sent with the time of their arrival, and keep their own in __orig_time.\n\
+        &[
+            key(
+                "auto_timestamp_correction",
+                Kind::Bool,
+                "false",
+                "Points more than two hours off are sent with the time of their arrival, and keep their own in __orig_time.\n\
              The default is true under compat = \"datakit-1.84\".",
-        )],
+            ),
+            key(
+                "remote_filters",
+                Kind::Bool,
+                "true",
+                "Ask the first of dataway.urls for the filters of its workspace, every 30 s or as often as it says, unless\n\
+             [io.filters] holds some.",
+            ),
+        ],
     ),
+    Table {
+        path: "io.filters",
+        free: true,
+        lists: true,
+        keys: &[example("logging", Kind::TextList, "[\"{ source = 'nginx' and status in ['ok', 'info'] }\"]", "")],
+        help: "Points that are dropped: by category, rules any of which may be true of a point. They take the place of the\n\
+             destination's own. So does ENV_IO_FILTERS: the same as JSON.",
+    },
     table(
         "spool",
         "The queue on disk. One log per category.",

@@ -12,6 +12,7 @@ pub mod access;
 pub mod convert;
 pub mod datadog;
 pub mod datakit;
+pub mod filters;
 pub mod influxdb;
 pub mod otlp;
 pub mod prometheus;

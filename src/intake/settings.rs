@@ -6,10 +6,12 @@ use std::sync::Arc;
 use crate::config::secret::Secret;
 pub use crate::config::{Ack, Compat};
 use crate::point::GlobalTags;
+use crate::point::sinker::Sinker;
 
 use super::access::{self, PublicApis};
 use super::datadog;
 use super::datakit::rum::{RumOptions, geo::LiveGeo};
+use super::filters::LiveFilters;
 use super::reply::Envelope;
 use super::skywalking;
 
@@ -102,6 +104,10 @@ pub struct Settings {
     pub envelope: Envelope,
     /// Where clients are: empty until somebody puts databases in.
     pub geo: Arc<LiveGeo>,
+    /// Which points are dropped: none until somebody puts rules in.
+    pub filters: Arc<LiveFilters>,
+    /// What points are grouped by on their way up, if they are.
+    pub sinker: Option<Arc<Sinker>>,
     pub public_apis: PublicApis,
     pub datadog: datadog::Collector,
     /// What requests leave behind for later ones; outlives a reload.
@@ -128,6 +134,8 @@ impl Settings {
             options,
             envelope,
             geo: Arc::default(),
+            filters: Arc::default(),
+            sinker: None,
             remembered: Arc::default(),
             public_apis,
             datadog,

@@ -126,6 +126,7 @@ proptest! {
             now_ns: NOW,
             added_tags: feed.then_some(&tags),
             time_correction,
+            hook: None,
         };
         let (fast, general) = encode_both(&lines.join("\n"), &rules);
         prop_assert_eq!(fast, general);
@@ -140,6 +141,7 @@ fn recorded(category: Category) -> Rules<'static> {
         now_ns: NOW,
         added_tags: None,
         time_correction: false,
+        hook: None,
     }
 }
 

@@ -37,7 +37,7 @@ pub fn plan(head: &Head<'_>, cors: Cors, settings: &Settings) -> Result<RawPlan,
         .map_err(|error| Box::new(error.reply().with_cors(&cors)))?;
     Ok(RawPlan {
         category: Category::SessionReplay,
-        route: Route { storage_index: None, token },
+        route: Route { token, ..Route::default() },
         head: package_head(head, PATH),
         boundary,
         ack,
