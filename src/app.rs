@@ -1,10 +1,12 @@
 //! The process: probe the host, bind every address, start one shard a core, and then do what signals and the control
 //! socket say until one of them says stop.
 //!
+//! - [`asking`]: what the destination is asked for
 //! - [`sockets`]: the addresses that are served
 //! - [`reload`]: another configuration, as a whole or not at all
 //! - [`upgrade`]: another process takes over
 
+mod asking;
 mod reload;
 mod sockets;
 mod upgrade;
@@ -28,7 +30,7 @@ use crate::rt::{blocking, probe, shard as executor};
 use crate::shard::common::{Live, Stop};
 use crate::shard::control::Offline;
 use crate::shard::exchange::{self, Ends};
-use crate::shard::{self, Change, Common, Orders, ShardParts};
+use crate::shard::{self, Change, Common, Orders, ShardParts, filters};
 use crate::sink;
 use crate::spool::Owner;
 use sockets::Bound;
@@ -182,6 +184,8 @@ impl Process {
         let shards = cores.len();
         let common = Arc::new(Common::new(live, Registry::new(shards), shards));
         announce(&common, bound);
+        filters::put_in_force(&common, &common.live());
+        filters::start(&common, asking::for_filters())?;
         let (orders, order_ends) = Orders::wire(shards);
         let (changes, change_ends): (Vec<_>, Vec<_>) = (0..shards).map(|_| flume::unbounded()).unzip();
         let listeners = sockets::deal(bound, shards)?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::sockets::{self, Bound};
 use crate::config::Settings;
 use crate::shard::common::Live;
-use crate::shard::{Change, Common};
+use crate::shard::{Change, Common, filters};
 
 /// For the shards to have carried it out: uploads in flight get some seconds to end.
 const APPLY_PATIENCE: Duration = Duration::from_secs(15);
@@ -88,6 +88,9 @@ pub fn apply(
     bound.extend(opened);
     let live = Arc::new(live);
     common.set_live(Arc::clone(&live));
+    if before.settings.filters != live.settings.filters || before.settings.destination != live.settings.destination {
+        filters::put_in_force(common, &live);
+    }
     let (done, results) = flume::unbounded::<io::Result<()>>();
     for shard in shards {
         let change = Change {

@@ -23,8 +23,12 @@ pub struct LiveFilters {
 impl LiveFilters {
     /// The rules, if this category has any.
     pub fn of(&self, category: Category) -> Option<Arc<FilterSet>> {
-        let bits = self.some.load(Ordering::Acquire);
-        (bits >> category.index() & 1 != 0).then(|| self.set.load_full())
+        self.has(category).then(|| self.set.load_full())
+    }
+
+    /// Whether a category has rules.
+    pub fn has(&self, category: Category) -> bool {
+        self.some.load(Ordering::Acquire) >> category.index() & 1 != 0
     }
 
     /// The rules, if any category has some: for a body that becomes points of several.

@@ -5,6 +5,7 @@
 pub mod books;
 pub mod counters;
 pub mod expose;
+pub mod filters;
 pub mod ledger;
 pub mod names;
 

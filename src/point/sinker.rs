@@ -168,6 +168,11 @@ impl Sinker {
 }
 
 impl Groups {
+    /// Takes the groups out that have become larger than so many bytes.
+    pub fn take_larger_than(&mut self, bytes: usize) -> Vec<(Box<str>, Batch)> {
+        self.groups.extract_if(.., |(_, batch)| batch.bytes.len() > bytes).collect()
+    }
+
     /// The group of `value`.
     fn group(&mut self) -> Result<&mut Batch, TooManyValues> {
         // Most points are of the same group as the one before, and bodies of few values have few to look through.

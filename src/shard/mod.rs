@@ -3,6 +3,8 @@
 //! - [`ingest`]: the path of one request
 //! - [`slow`]: the same for large bodies and full lanes; [`raw`]: for requests that are kept as they came; [`convert`]: for
 //!   bodies of other protocols
+//! - [`sinking`]: to which lanes points go
+//! - [`filters`]: puts the rules in force by which points are dropped
 //! - [`geo`]: watches the databases that say where clients are
 //! - [`lanes`], [`seal`], [`ticket`]: open blocks, and how requests hear of them
 //! - [`dedup`]: packages that come again
@@ -21,6 +23,7 @@ pub mod convert;
 pub mod dedup;
 pub mod drain;
 pub mod exchange;
+pub mod filters;
 pub mod geo;
 pub mod home;
 pub mod ingest;
@@ -30,6 +33,7 @@ pub mod policy;
 pub mod raw;
 pub mod seal;
 pub mod side;
+pub mod sinking;
 pub mod slow;
 pub mod ticket;
 pub mod uploads;

@@ -6,6 +6,7 @@ mod captured;
 mod cli;
 mod config;
 mod dedup;
+mod filters;
 mod golden_document;
 mod golden_gateway;
 mod golden_write;

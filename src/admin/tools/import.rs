@@ -19,6 +19,7 @@ use crate::codec::content_encoding::{Decoder, Encoding, Limits};
 use crate::codec::line_protocol::{self, Tape};
 use crate::config::Settings;
 use crate::limits::DECODED_BODY_BYTES_MAX_DEFAULT;
+use crate::point::sinker::VALUE_BYTES_MAX;
 use crate::point::encode::{Encoder, JsonAt, Rules, Stretch};
 use crate::point::time::Precision;
 use crate::point::{Batch as Points, Category, Route, pb, rules};
@@ -93,7 +94,7 @@ impl Converter<'_> {
         };
         let long = |text: Option<usize>| text.is_some_and(|len| len > ROUTE_TEXT_BYTES_MAX);
         if long(route.storage_index.as_ref().map(|index| index.len()))
-            || long(route.global_tags.as_ref().map(|tags| tags.len()))
+            || route.global_tags.as_ref().is_some_and(|tags| tags.len() > VALUE_BYTES_MAX)
             || long(route.token.as_ref().map(|token| token.expose().len()))
         {
             return Err("a token, an index or global tags that are too long".to_owned());
