@@ -439,6 +439,7 @@ fn every_key_is_used() {
     let urls = "dataway.urls = [\"http://h\"]\n";
     let rate = "http_api.request_rate_limit = 10.5\n";
     let election = "election.tags.a = \"b\"\n";
+    let sinker = "dataway.urls = [\"http://h\"]\ndataway.enable_sinker = true\n";
     for table in TABLES.iter().filter(|table| !table.free) {
         for key in table.keys {
             let full = schema::full_name(table.path, key.name);
@@ -465,6 +466,7 @@ fn every_key_is_used() {
             let base = match full.as_str() {
                 "dataway.urls" | "archive.dir" | "archive.rotate_size" => "",
                 "election.enable" => election,
+                "dataway.global_customer_keys" => sinker,
                 "http_api.request_rate_limit_burst" | "http_api.request_rate_limit_ttl" => rate,
                 _ => urls,
             };
