@@ -1,14 +1,14 @@
 //! The process: probe the host, bind every address, start one shard a core, and then do what signals and the control
 //! socket say until one of them says stop.
 //!
-//! - [`asking`]: what the destination is asked for
 //! - [`sockets`]: the addresses that are served
 //! - [`reload`]: another configuration, as a whole or not at all
+//! - [`tags`]: tags that requests change
 //! - [`upgrade`]: another process takes over
 
-mod asking;
 mod reload;
 mod sockets;
+mod tags;
 mod upgrade;
 
 use std::io;
@@ -23,6 +23,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use crate::admin::control::{self, Answer, Request};
 use crate::admin::spools::Spools;
 use crate::admin::tools;
+use crate::aside::TagOrder;
 use crate::config::{Resolved, Settings};
 use crate::metrics::Registry;
 use crate::rt::wake::Waker;
@@ -63,8 +64,15 @@ enum Event {
         request: Request,
         reply: flume::Sender<Answer>,
     },
+    /// A request changes tags.
+    Tags(TagOrder),
     /// A new process could take over, or could not.
     Prepared(Result<Successor, String>),
+}
+
+/// Where a configuration is read from: the file that was named, or what stands in for it.
+pub fn config_file(given: Option<&Path>, data_dir: &Path) -> PathBuf {
+    tags::file(given, data_dir)
 }
 
 /// How the shards ended.
@@ -182,10 +190,12 @@ impl Process {
     fn start(live: Live, bound: &[Bound], events: &flume::Sender<Event>) -> io::Result<Process> {
         let cores = live.settings.shards.clone();
         let shards = cores.len();
-        let common = Arc::new(Common::new(live, Registry::new(shards), shards));
+        let asked = events.clone();
+        let orders = Box::new(move |order| asked.send(Event::Tags(order)).is_ok());
+        let common = Arc::new(Common::new(live, Registry::new(shards), shards, orders));
         announce(&common, bound);
         filters::put_in_force(&common, &common.live());
-        filters::start(&common, asking::for_filters())?;
+        filters::start(&common)?;
         let (orders, order_ends) = Orders::wire(shards);
         let (changes, change_ends): (Vec<_>, Vec<_>) = (0..shards).map(|_| flume::unbounded()).unzip();
         let listeners = sockets::deal(bound, shards)?;
@@ -286,6 +296,16 @@ impl Process {
                 }
                 Event::Asked { request: Request::Tool { .. }, reply } => {
                     let _ = reply.send(Answer::bad("BUG: a tool's job has come the wrong way"));
+                }
+                Event::Tags(order) => {
+                    let changed = match self.common.is_stopping() {
+                        true => Err("the gateway is stopping".to_owned()),
+                        false => tags::change(&order, &self.common, source, &self.changes, bound),
+                    };
+                    if let Err(text) = &changed {
+                        tracing::warn!(text, "tags were not changed");
+                    }
+                    let _ = order.reply.send(changed);
                 }
                 Event::Prepared(prepared) => match (prepared, asking.take()) {
                     (Ok(successor), Some(reply)) if !self.common.is_stopping() => {

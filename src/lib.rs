@@ -90,6 +90,7 @@ pub mod sink;
 
 // What the stages stand on.
 pub mod admin;
+pub mod aside;
 pub mod buf;
 pub mod config;
 pub mod limits;

@@ -88,7 +88,9 @@ pub fn apply(
     bound.extend(opened);
     let live = Arc::new(live);
     common.set_live(Arc::clone(&live));
-    if before.settings.filters != live.settings.filters || before.settings.destination != live.settings.destination {
+    if before.settings.filters != live.settings.filters
+        || before.settings.destination != live.settings.destination
+    {
         filters::put_in_force(common, &live);
     }
     let (done, results) = flume::unbounded::<io::Result<()>>();

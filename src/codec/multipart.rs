@@ -40,7 +40,8 @@ fn value_of(part: &[u8]) -> Option<(&[u8], &[u8])> {
         let (name, value) = line.split_at_checked(memchr::memchr(b':', line)?)?;
         name.trim_ascii().eq_ignore_ascii_case(b"content-disposition").then_some(value)
     })?;
-    let is_file = parameter(disposition, b"filename").is_some() || parameter(disposition, b"filename*").is_some();
+    let is_file =
+        parameter(disposition, b"filename").is_some() || parameter(disposition, b"filename*").is_some();
     let name = parameter(disposition, b"name")?;
     (!is_file && value.len() <= VALUE_BYTES_MAX).then_some((name, value))
 }

@@ -9,6 +9,7 @@
 
 mod collectors;
 pub mod doc;
+pub mod edit;
 mod env;
 pub mod pattern;
 mod read;
@@ -25,9 +26,9 @@ pub use collectors::{
 pub use read::Problem;
 pub use resolve::{Resolved, Surroundings, resolve};
 pub use settings::{
-    Ack, ArchiveSettings, BodyFormat, Compat, Compression, DatawaySettings, Destination, FilterSettings, Full, HttpSettings,
-    LimitSettings, Listener, LogFormat, LogSettings, RUM_MEASUREMENTS, RUM_ORIGIN_IP_HEADER, RateLimit,
-    RumSettings, Settings, ShutdownSettings, SpoolSettings, UrlsMode,
+    Ack, ArchiveSettings, BodyFormat, Compat, Compression, DatawaySettings, Destination, FilterSettings,
+    Full, HttpSettings, LimitSettings, Listener, LogFormat, LogSettings, RUM_MEASUREMENTS,
+    RUM_ORIGIN_IP_HEADER, RateLimit, RumSettings, Settings, ShutdownSettings, SpoolSettings, UrlsMode,
 };
 
 #[cfg(test)]

@@ -281,7 +281,8 @@ impl Resolver<'_> {
             host_tags.sort();
         }
         let election_tags = self.replaced("election.tags");
-        settings.global_election_tags = if self.written.bool("election.enable") == Some(true) {
+        settings.election = self.written.bool("election.enable") == Some(true);
+        settings.global_election_tags = if settings.election {
             election_tags
         } else {
             if !election_tags.is_empty() {

@@ -365,7 +365,12 @@ pub static TABLES: &[Table] = &[
         path: "io.filters",
         free: true,
         lists: true,
-        keys: &[example("logging", Kind::TextList, "[\"{ source = 'nginx' and status in ['ok', 'info'] }\"]", "")],
+        keys: &[example(
+            "logging",
+            Kind::TextList,
+            "[\"{ source = 'nginx' and status in ['ok', 'info'] }\"]",
+            "",
+        )],
         help: "Points that are dropped: by category, rules any of which may be true of a point. They take the place of the\n\
              destination's own. So does ENV_IO_FILTERS: the same as JSON.",
     },

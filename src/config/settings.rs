@@ -93,6 +93,8 @@ pub struct Settings {
     pub global_host_tags: Vec<(String, String)>,
     /// The same for `?global_election_tags=`; a copy of the host tags while election is off.
     pub global_election_tags: Vec<(String, String)>,
+    /// Whether the election's tags are its own.
+    pub election: bool,
     /// Points more than two hours off are sent with the time of their arrival.
     pub auto_timestamp_correction: bool,
     pub filters: FilterSettings,
@@ -408,6 +410,7 @@ impl Default for Settings {
             },
             global_host_tags: vec![("host".to_owned(), "localhost".to_owned())],
             global_election_tags: vec![("host".to_owned(), "localhost".to_owned())],
+            election: false,
             auto_timestamp_correction: false,
             filters: FilterSettings { local: Vec::new(), remote: true },
             spool: SpoolSettings {

@@ -581,7 +581,9 @@ fn filters_and_the_sinker_are_configured_as_in_datakit() {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         };
         let problems = |problems: Vec<Problem>| problems.iter().map(Problem::to_string).collect::<Vec<_>>();
-        resolve(text, &Surroundings { var: &var, ..around() }).map(|resolved| resolved.settings).map_err(problems)
+        resolve(text, &Surroundings { var: &var, ..around() })
+            .map(|resolved| resolved.settings)
+            .map_err(problems)
     };
     let rule = |text: &str| vec![text.to_owned()];
     let written = "[io]\nremote_filters = false\n[io.filters]\nlogging = [\"{ a = 1 }\"]\nrum = []\n";
@@ -592,7 +594,9 @@ fn filters_and_the_sinker_are_configured_as_in_datakit() {
     assert_eq!(resolved(written, &json).unwrap().filters.local, [("metric".to_owned(), rule("{}"))]);
     assert_eq!(resolved(written, &[("ENV_IO_FILTERS", "")]).unwrap().filters, filters, "empty is unset");
     assert!(resolved("", &[("ENV_IO_FILTERS", "[]")]).unwrap_err()[0].contains("ENV_IO_FILTERS"));
-    assert!(problem("[io.filters]\nlogs = [\"{}\"]").starts_with("2: io.filters.logs is no category: metric, "));
+    assert!(
+        problem("[io.filters]\nlogs = [\"{}\"]").starts_with("2: io.filters.logs is no category: metric, ")
+    );
     assert!(problem("[io.filters]\nrum = \"{}\"").contains("a list of texts"));
 
     let keys = |text: &str, variables: &[(&str, &str)]| {

@@ -9,10 +9,12 @@
 //! exchanges in `tests/golden/<name>/`. Nothing between changes.
 
 pub mod access;
+pub mod aside;
 pub mod convert;
 pub mod datadog;
 pub mod datakit;
 pub mod filters;
+pub mod gojson;
 pub mod influxdb;
 pub mod otlp;
 pub mod prometheus;
@@ -45,8 +47,8 @@ pub enum Action {
     Raw(Box<raw::RawPlan>),
     /// Anything else that becomes points: the body is awaited, then [`convert::run`] takes it.
     Convert(Box<convert::ConvertPlan>),
-    /// `GET /metrics`: the shard has the page. [`Reply::page`] frames it.
-    Metrics(Cors),
+    /// What no shard should do: the body is awaited, then another thread answers.
+    Aside(Box<aside::AsidePlan>),
 }
 
 /// A protocol: its name in metrics, and its routes.

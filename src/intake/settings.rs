@@ -42,6 +42,11 @@ pub struct Options {
     pub host_tags: GlobalTags,
     /// Where election is off: a copy of the host tags.
     pub election_tags: GlobalTags,
+    /// The same for people, sorted by key.
+    pub host_tag_pairs: Vec<(String, String)>,
+    pub election_tag_pairs: Vec<(String, String)>,
+    /// Whether the election's tags are its own.
+    pub election: bool,
     /// Points more than two hours from now are moved to now when they are fed, their own time kept in `__orig_time`.
     pub time_correction: bool,
     pub access: access::Options,
@@ -68,6 +73,9 @@ impl Default for Options {
             body_bytes_max: crate::limits::DECODED_BODY_BYTES_MAX_DEFAULT,
             host_tags: GlobalTags::default(),
             election_tags: GlobalTags::default(),
+            host_tag_pairs: Vec::new(),
+            election_tag_pairs: Vec::new(),
+            election: false,
             time_correction: time_correction_default(compat),
             access: access::Options::of(compat),
             disable_404page: false,

@@ -54,9 +54,10 @@ impl fmt::Display for TooManyValues {
     }
 }
 
-/// What a call to the destination says that carries no points; none while the sinker is off.
+/// What a call to the destination says that carries no points; none while the sinker is off. Nothing in it ends a header.
 pub fn static_header(settings: &Settings) -> Option<String> {
-    Sinker::of(settings).map(|sinker| sinker.header)
+    let header = Sinker::of(settings)?.header;
+    Some(header.replace(char::is_control, " "))
 }
 
 impl Sinker {
@@ -66,7 +67,10 @@ impl Sinker {
         let customer_keys = dataway.sinker_keys.as_ref()?;
         // Of a key in both the election's value counts.
         let election = &settings.global_election_tags;
-        let host = settings.global_host_tags.iter().filter(|(key, _)| election.iter().all(|(other, _)| other != key));
+        let host = settings
+            .global_host_tags
+            .iter()
+            .filter(|(key, _)| election.iter().all(|(other, _)| other != key));
         Sinker::new(host.chain(election).map(|(key, value)| (&**key, &**value)), customer_keys)
     }
 
@@ -78,7 +82,8 @@ impl Sinker {
         let mut tags: Vec<(&str, &str)> = tags.into_iter().collect();
         tags.sort_unstable();
         let names = tags.iter().map(|(key, _)| *key).chain(customer_keys.iter().map(String::as_str));
-        let mut keys: Vec<Box<[u8]>> = names.filter(|key| !key.is_empty()).map(|key| key.as_bytes().into()).collect();
+        let mut keys: Vec<Box<[u8]>> =
+            names.filter(|key| !key.is_empty()).map(|key| key.as_bytes().into()).collect();
         keys.sort_unstable();
         keys.dedup();
         if keys.is_empty() {
@@ -313,9 +318,8 @@ mod tests {
             values(&sinker, Category::Metric, &[vec![tag("a", long), tag("b", "1")]]),
             [("b=1".to_owned(), 1)]
         );
-        let points: Vec<Vec<DraftKv<'_>>> = (0..=VALUES_MAX)
-            .map(|n| vec![DraftKv::tag(&b"a"[..], n.to_string().into_bytes())])
-            .collect();
+        let points: Vec<Vec<DraftKv<'_>>> =
+            (0..=VALUES_MAX).map(|n| vec![DraftKv::tag(&b"a"[..], n.to_string().into_bytes())]).collect();
         let mut groups = Groups::default();
         assert_eq!(sinker.split(Category::Metric, &batch(&points), &mut groups), Err(TooManyValues));
         assert_eq!(groups.groups.len(), VALUES_MAX);

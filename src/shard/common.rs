@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Guard};
 
 use crate::admin::{self, Page, process, ready};
+use crate::aside::{self, Desk};
 use crate::config::{self, Compat as CompatSetting, Settings};
 use crate::intake::datakit::rum::RumOptions;
 use crate::intake::{self, access, access::RateLimiter};
@@ -64,6 +65,8 @@ pub struct Stop {
 pub struct Common {
     live: ArcSwap<Live>,
     pub registry: Registry,
+    /// Where requests are answered that no shard answers.
+    pub desk: Desk,
     /// Open connections of the process.
     pub connections: Arc<AtomicUsize>,
     /// Big bodies that are being decoded or sent: see `slow`.
@@ -82,9 +85,10 @@ pub struct Common {
 }
 
 impl Common {
-    pub fn new(live: Live, registry: Registry, shards: usize) -> Common {
+    pub fn new(live: Live, registry: Registry, shards: usize, orders: aside::Orders) -> Common {
         Common {
             live: ArcSwap::from_pointee(live),
+            desk: Desk::new(orders, registry.clone()),
             registry,
             connections: Arc::default(),
             big_bodies: AtomicUsize::new(0),
@@ -213,6 +217,9 @@ fn intake_options(settings: &Settings) -> io::Result<intake::Options> {
         },
         body_bytes_max: settings.limits.decoded_body_bytes_max,
         host_tags: tags(&settings.global_host_tags)?,
+        host_tag_pairs: settings.global_host_tags.clone(),
+        election_tag_pairs: settings.global_election_tags.clone(),
+        election: settings.election,
         election_tags: tags(&settings.global_election_tags)?,
         time_correction: settings.auto_timestamp_correction,
         access: access::Options {

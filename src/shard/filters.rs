@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::aside::forward::{Answer, Call, Failure};
 use crate::config::secret::Endpoint;
 use crate::config::{Destination, Settings};
 use crate::metrics::filters::{PULL_CHANGED, PULL_FAILED, PULL_UNCHANGED};
@@ -23,8 +24,8 @@ use super::Common;
 use super::common::Live;
 
 /// Where rules are asked for.
-pub const PATH: &str = "/v1/datakit/pull";
-pub const QUERY: &str = "filters=true";
+const PATH: &str = "/v1/datakit/pull";
+const QUERY: &str = "filters=true";
 
 /// DataKit's interval, while the destination names none.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -36,7 +37,7 @@ const INTERVAL_MAX: Duration = Duration::from_secs(3600);
 const PULL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An answer. Rules that people write come to some kilobytes.
-pub const ANSWER_BYTES_MAX: usize = 4 << 20;
+const ANSWER_BYTES_MAX: usize = 4 << 20;
 
 /// How often the thread looks whether it is still wanted, and whether the configuration is another one.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -44,13 +45,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// The file in the data directory. It holds no token.
 const FILE: &str = "filters.json";
 
-/// Asks the first destination of some settings: the body of an answer with status 200, or why there is none. Blocks, for so
-/// long at most.
-pub type Ask = Box<dyn Fn(&Settings, Duration) -> Result<Vec<u8>, String> + Send>;
-
 /// An answer of the destination. Whatever else it holds is for others.
 #[derive(Debug, Deserialize)]
-struct Answer {
+struct Rules {
     /// Absent or null: none.
     #[serde(default)]
     filters: Option<std::collections::BTreeMap<String, Option<Vec<String>>>>,
@@ -59,8 +56,8 @@ struct Answer {
     pull_interval: Option<i64>,
 }
 
-impl Answer {
-    fn read(body: &[u8]) -> Result<Answer, String> {
+impl Rules {
+    fn read(body: &[u8]) -> Result<Rules, String> {
         serde_json::from_slice(body).map_err(|error| format!("the answer cannot be read: {error}"))
     }
 
@@ -135,7 +132,7 @@ fn apply<'r>(common: &Common, live: &Live, rules: impl IntoIterator<Item = (&'r 
 }
 
 /// What a destination has said before.
-fn kept(data_dir: &Path, endpoint: &Endpoint) -> Option<Answer> {
+fn kept(data_dir: &Path, endpoint: &Endpoint) -> Option<Rules> {
     let path = data_dir.join(FILE);
     let text = match std::fs::metadata(&path) {
         Ok(metadata) if metadata.len() > 2 * ANSWER_BYTES_MAX as u64 => return None,
@@ -149,7 +146,7 @@ fn kept(data_dir: &Path, endpoint: &Endpoint) -> Option<Answer> {
             return None;
         }
     };
-    (kept.of == name_of(endpoint)).then(|| Answer::read(kept.answer.get().as_bytes()).ok())?
+    (kept.of == name_of(endpoint)).then(|| Rules::read(kept.answer.get().as_bytes()).ok())?
 }
 
 fn keep(data_dir: &Path, endpoint: &Endpoint, body: &[u8]) -> io::Result<()> {
@@ -161,14 +158,25 @@ fn keep(data_dir: &Path, endpoint: &Endpoint, body: &[u8]) -> io::Result<()> {
 }
 
 /// Starts the thread that asks. It ends with the shards.
-pub fn start(common: &Arc<Common>, ask: Ask) -> io::Result<()> {
+pub fn start(common: &Arc<Common>) -> io::Result<()> {
     let common = Arc::downgrade(common);
-    let body = move || Puller { ask, last: None, interval: INTERVAL, has_failed: false }.run(&common);
+    let body = move || Puller { last: None, interval: INTERVAL, has_failed: false }.run(&common);
     std::thread::Builder::new().name("filters".to_owned()).spawn(body).map(drop)
 }
 
+/// The body of an answer with status 200, or why there is none. Blocks.
+fn ask(common: &Common, settings: &Settings) -> Result<Vec<u8>, String> {
+    let call = Call { query: QUERY, ..Call::new("GET", PATH) };
+    match common.desk.forward.call(settings, &call, PULL_TIMEOUT) {
+        Ok(Answer { status: 200, body }) => Ok(body),
+        Ok(Answer { status, .. }) => Err(format!("it answered {status}")),
+        Err(Failure::NoDestination) => Err("there is none".to_owned()),
+        Err(Failure::Timeout) => Err("it does not answer in time".to_owned()),
+        Err(Failure::Other(text)) => Err(text),
+    }
+}
+
 struct Puller {
-    ask: Ask,
     /// Who was asked last, and the body of the last answer that was one.
     last: Option<(Endpoint, Vec<u8>)>,
     interval: Duration,
@@ -201,7 +209,7 @@ impl Puller {
 
     fn pull(&mut self, common: &Common, live: &Live, endpoint: &Endpoint) {
         let started = Instant::now();
-        let pulled = (self.ask)(&live.settings, PULL_TIMEOUT).and_then(|body| self.take(common, live, endpoint, body));
+        let pulled = ask(common, &live.settings).and_then(|body| self.take(common, live, endpoint, body));
         let elapsed_ns = started.elapsed().as_nanos() as u64;
         let result = match pulled {
             Ok(true) => PULL_CHANGED,
@@ -218,14 +226,20 @@ impl Puller {
     }
 
     /// Puts the rules of an answer in force, unless they are already.
-    fn take(&mut self, common: &Common, live: &Live, endpoint: &Endpoint, body: Vec<u8>) -> Result<bool, String> {
+    fn take(
+        &mut self,
+        common: &Common,
+        live: &Live,
+        endpoint: &Endpoint,
+        body: Vec<u8>,
+    ) -> Result<bool, String> {
         if body.len() > ANSWER_BYTES_MAX {
             return Err(format!("the answer is larger than {ANSWER_BYTES_MAX} bytes"));
         }
         if self.last.as_ref().is_some_and(|(_, last)| *last == body) {
             return Ok(false);
         }
-        let answer = Answer::read(&body)?;
+        let answer = Rules::read(&body)?;
         self.interval = answer.interval().unwrap_or(self.interval);
         // Asking takes its time: whatever holds now holds for another destination, or has rules of its own.
         let now = common.live_owned();
@@ -247,12 +261,14 @@ mod tests {
 
     #[test]
     fn answers_are_read_as_they_come() {
-        let read = |text: &str| Answer::read(text.as_bytes());
+        let read = |text: &str| Rules::read(text.as_bytes());
         for text in ["{}", "{\"content\":{}}", "{\"filters\":null}", "{\"filters\":{\"logging\":null}}"] {
             let answer = read(text).unwrap();
             assert!(answer.rules().iter().all(|(_, rules)| rules.is_empty()) && answer.interval().is_none());
         }
-        let answer = read("{\"filters\":{\"logging\":[\"{}\"],\"x\":[]},\"pull_interval\":10000000000,\"kv\":1}").unwrap();
+        let answer =
+            read("{\"filters\":{\"logging\":[\"{}\"],\"x\":[]},\"pull_interval\":10000000000,\"kv\":1}")
+                .unwrap();
         assert_eq!(answer.rules()[0], ("logging", &["{}".to_owned()][..]));
         assert_eq!(answer.interval(), Some(Duration::from_secs(10)));
         let interval = |ns: i64| read(&format!("{{\"pull_interval\":{ns}}}")).unwrap().interval();
@@ -266,7 +282,8 @@ mod tests {
     #[test]
     fn what_is_kept_belongs_to_one_destination_and_holds_no_token() {
         let dir = tempfile::tempdir().unwrap();
-        let endpoint = |token: &str| Endpoint::parse(&format!("http://127.0.0.1:9?token=tkn_{token}")).unwrap();
+        let endpoint =
+            |token: &str| Endpoint::parse(&format!("http://127.0.0.1:9?token=tkn_{token}")).unwrap();
         assert!(kept(dir.path(), &endpoint("one")).is_none());
         keep(dir.path(), &endpoint("one"), b"{\"filters\": {\"rum\": [\"{}\"]}}").unwrap();
         assert_eq!(kept(dir.path(), &endpoint("one")).unwrap().rules().len(), 1);

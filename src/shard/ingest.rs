@@ -18,6 +18,7 @@ use crate::http1::target::decode_path;
 use crate::http1::{Connection, DateCache, Head, HeadError, Method, response};
 use crate::intake::access::public::CHECK_TOKEN_PREFIX;
 use crate::intake::access::{self, RateHeaders};
+use crate::intake::aside::AsidePlan;
 use crate::intake::convert::ConvertPlan;
 use crate::intake::datakit::error::{ApiError, overloaded};
 use crate::intake::datakit::write::{self, ContentEncoding, Decoded, Scratch, WritePlan, Written};
@@ -26,13 +27,14 @@ use crate::intake::{self, Ack, Action, Clock, Peer, Reply, datakit};
 use crate::limits::{DIRECT_BODY_BYTES_MAX, DIRECT_CODED_BYTES_MAX};
 use crate::metrics::counters::{DropReason, Refusal, ShardCounters};
 use crate::metrics::names::{
-    API_404, API_CHECK_TOKEN, API_LIVEZ, API_METRICS, API_NTP, API_OTHER, API_PING, API_READYZ, API_WRITE,
+    API_404, API_CHECK_TOKEN, API_LIVEZ, API_NTP, API_OTHER, API_PING, API_READYZ, API_WRITE,
     API_WRITE_UNKNOWN,
 };
 use crate::net::{Admission, Answer, Incoming, OwnedBody, Service};
 use crate::rt::time;
 
 use super::Common;
+use super::aside;
 use super::convert::{self, Direct};
 use super::dedup::{Guard, Seen};
 use super::lanes::{Lane, Lanes};
@@ -77,11 +79,13 @@ pub struct Pending {
     dialect: Option<Arc<ConvertPlan>>,
     /// The package it is, until it is known what became of it.
     guard: Option<Guard>,
+    /// Nothing of it is stored: time out means that the question was not answered.
+    aside: bool,
 }
 
 impl Pending {
     fn new(state: State, about: About) -> Pending {
-        Pending { state, about, rate: None, dialect: None, guard: None }
+        Pending { state, about, rate: None, dialect: None, guard: None, aside: false }
     }
 }
 
@@ -100,6 +104,8 @@ enum State {
     Planned(Box<WritePlan>),
     /// The same, of a raw package.
     PlannedRaw(Box<RawPlan>),
+    /// The same, of a request for another thread.
+    PlannedAside(Box<AsidePlan>),
     /// The same, of a body of another protocol.
     PlannedConvert(Arc<ConvertPlan>),
     /// Converted; the blocks that hold it are on their way.
@@ -374,8 +380,13 @@ impl Ingest {
             connection: request.connection,
             started,
             body_bytes: request.body.len(),
-            // Nothing that waits for an answer has another method.
-            method: if head.method == Method::Put { "PUT" } else { "POST" },
+            method: match head.method {
+                Method::Get => "GET",
+                Method::Put => "PUT",
+                Method::Delete => "DELETE",
+                // Nothing else waits for an answer.
+                _ => "POST",
+            },
         };
         if head.method == Method::Get
             && let Some(question @ (Question::Livez | Question::Readyz)) = Question::at(head.path)
@@ -396,15 +407,17 @@ impl Ingest {
                 return Answer::KeepBody(Pending::new(State::PlannedRaw(plan), about));
             }
             Action::Convert(plan) => return self.convert(Arc::from(plan), &request, about, out),
+            Action::Aside(plan) => {
+                return Answer::KeepBody(Pending {
+                    aside: true,
+                    ..Pending::new(State::PlannedAside(plan), about)
+                });
+            }
             Action::Reply(reply) => {
                 if reply.status == 403 {
                     self.core.counters.refuse(Refusal::Token);
                 }
                 self.reply_to(head.method_text, &reply, about, head_only, out);
-            }
-            Action::Metrics(cors) => {
-                let page = self.page(self.core.common.metrics_page(), cors);
-                self.reply_to(head.method_text, &page, about, head_only, out);
             }
         }
         Answer::Done
@@ -417,7 +430,7 @@ fn api_of(action: &Action, path: &str) -> usize {
         Action::Write(plan) => API_WRITE + plan.category.index(),
         Action::Raw(plan) => API_WRITE + plan.category.index(),
         Action::Convert(plan) => plan.api,
-        Action::Metrics(_) => API_METRICS,
+        Action::Aside(plan) => plan.api,
         Action::Reply(reply) => match (path, reply.status) {
             ("/v1/ping", _) => API_PING,
             ("/v1/ntp", _) => API_NTP,
@@ -472,6 +485,7 @@ impl Service for Ingest {
                 }))
             }
             State::PlannedRaw(plan) => State::Slow(Box::pin(raw::store(core, plan.clone(), body))),
+            State::PlannedAside(plan) => State::Slow(Box::pin(aside::answer(core, plan.clone(), body))),
             State::PlannedConvert(plan) => {
                 State::Slow(Box::pin(convert::store(core, Arc::clone(plan), body)))
             }
@@ -494,7 +508,7 @@ impl Service for Ingest {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(reply) => reply,
             },
-            State::Planned(_) | State::PlannedRaw(_) | State::PlannedConvert(_) => {
+            State::Planned(_) | State::PlannedRaw(_) | State::PlannedConvert(_) | State::PlannedAside(_) => {
                 self.core.refuse(Refusal::Overload, "the body was lost on the way")
             }
         };
@@ -515,6 +529,7 @@ impl Service for Ingest {
         // What was written stays written and may yet become durable: the sender, told 503, sends it again.
         let reason = "the points could not be stored in time";
         let reply = match &pending.dialect {
+            None if pending.aside => aside::timed_out(self.answer_timeout().unwrap_or_default()),
             Some(plan) => self.core.busy(plan, Refusal::Timeout, reason),
             None => self.core.refuse(Refusal::Timeout, reason),
         };

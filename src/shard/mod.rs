@@ -2,7 +2,7 @@
 //!
 //! - [`ingest`]: the path of one request
 //! - [`slow`]: the same for large bodies and full lanes; [`raw`]: for requests that are kept as they came; [`convert`]: for
-//!   bodies of other protocols
+//!   bodies of other protocols; [`aside`]: for what another thread answers
 //! - [`sinking`]: to which lanes points go
 //! - [`filters`]: puts the rules in force by which points are dropped
 //! - [`geo`]: watches the databases that say where clients are
@@ -15,6 +15,7 @@
 //! - [`policy`]: ages, and what all logs together may hold
 //! - [`drain`]: stop in order
 
+pub mod aside;
 pub mod books;
 pub mod change;
 pub mod common;

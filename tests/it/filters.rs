@@ -100,12 +100,15 @@ fn rules_of_the_configuration_meet_points_of_every_format() {
     post(LOGGING, &[], b"a,level=debug f=1i\na,level=info f=2i\n");
     let json = br#"[{"measurement":"a","tags":{"level":"debug"},"fields":{"f":3}},{"measurement":"a","fields":{"f":4}}]"#;
     post(LOGGING, &[(TYPE, "application/json")], json);
-    let large: String = (0..40_000).map(|n| format!("a,level={} f={n}i\n", ["debug", "info"][n % 2])).collect();
+    let large: String =
+        (0..40_000).map(|n| format!("a,level={} f={n}i\n", ["debug", "info"][n % 2])).collect();
     post(LOGGING, &[], large.as_bytes());
     post("/v1/write/logstreaming?source=a&tags=level=debug", &[], b"one\ntwo\n");
     let (taken, filtered, delivered) = account(&gateway, "logging");
     assert_eq!((taken, filtered, delivered), (40_006.0, 20_004.0, 20_002.0));
-    assert!(dataway.points().iter().all(|point| point.tags.get("level").is_none_or(|level| level != "debug")));
+    assert!(
+        dataway.points().iter().all(|point| point.tags.get("level").is_none_or(|level| level != "debug"))
+    );
 
     let spans = br#"[{"traceId":"1","id":"1","name":"n","timestamp":1,"duration":1,"localEndpoint":{"serviceName":"noise"}},
                      {"traceId":"1","id":"2","name":"n","timestamp":1,"duration":1,"localEndpoint":{"serviceName":"kept"}}]"#;
@@ -163,7 +166,10 @@ fn the_sinker_sends_each_group_under_its_header() {
         let path = package.path.rsplit('/').next().expect("a category").to_owned();
         let value = package.headers.get("x-global-tags").expect("every package says it").clone();
         for point in &package.points {
-            assert!(point.tags.get("app").is_none_or(|app| value.contains(&format!("app={app}"))), "{value} {point:?}");
+            assert!(
+                point.tags.get("app").is_none_or(|app| value.contains(&format!("app={app}"))),
+                "{value} {point:?}"
+            );
         }
         *groups.entry((path, value)).or_default() += package.points.len();
     }

@@ -2,6 +2,7 @@
 //!
 //! Everything here panics when something is not as it should be: the panic is the test's failure.
 
+pub mod canned;
 pub mod dataway;
 pub mod http;
 pub mod points;

@@ -9,6 +9,7 @@ mod dedup;
 mod filters;
 mod golden_document;
 mod golden_gateway;
+mod golden_live;
 mod golden_write;
 mod harness;
 mod hostile;

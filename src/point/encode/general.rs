@@ -60,12 +60,7 @@ pub(super) fn time_warn(what: &str, timestamp: Option<i64>) -> Warn {
 
 /// Adds what is added after the checks, and writes the point. Its first warning is one of `silent`, which the point does
 /// not carry, or of its own.
-pub(super) fn write(
-    draft: Draft<'_>,
-    silent: Vec<Warn>,
-    rules: &Rules<'_>,
-    out: &mut Vec<u8>,
-) -> Written {
+pub(super) fn write(draft: Draft<'_>, silent: Vec<Warn>, rules: &Rules<'_>, out: &mut Vec<u8>) -> Written {
     write_with(draft, silent, |_| (), rules, out)
 }
 

@@ -175,7 +175,9 @@ fn a_hook_meets_every_point_of_every_format_whole_and_at_its_own_time() {
             crate::point::wire::put_uint(out, crate::point::wire::POINT_TIME, time as u64);
         });
     }
-    for (format, body) in [("lines", lines.into_bytes()), ("JSON", simple.into_bytes()), ("protobuf", protobuf)] {
+    for (format, body) in
+        [("lines", lines.into_bytes()), ("JSON", simple.into_bytes()), ("protobuf", protobuf)]
+    {
         let watcher = Watcher::default();
         let rules = Rules {
             added_tags: Some(&tags),
@@ -212,7 +214,12 @@ fn a_hook_meets_every_point_of_every_format_whole_and_at_its_own_time() {
         let written = meaning(&batch);
         assert_eq!(written.len(), 2, "{format}");
         assert_eq!(written[0].time, NOW, "{format}: corrected afterwards");
-        assert!(written[0].fields.iter().any(|field| field.contains("__orig_time") || field.contains("95, 95, 111")));
+        assert!(
+            written[0]
+                .fields
+                .iter()
+                .any(|field| field.contains("__orig_time") || field.contains("95, 95, 111"))
+        );
         assert_eq!((written[0].fields.len(), written[1].fields.len()), (5, 5), "{format}");
     }
 }

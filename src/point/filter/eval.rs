@@ -56,10 +56,22 @@ pub(super) enum Node {
     /// Of no node it is true.
     All(Vec<Node>),
     Any(Vec<Node>),
-    Compare { name: Box<[u8]>, compare: Compare, literal: Literal },
-    In { name: Box<[u8]>, items: Items, negated: bool },
+    Compare {
+        name: Box<[u8]>,
+        compare: Compare,
+        literal: Literal,
+    },
+    In {
+        name: Box<[u8]>,
+        items: Items,
+        negated: bool,
+    },
     /// Any of the patterns matches; negated: any does not.
-    Match { name: Box<[u8]>, patterns: Vec<Regex>, negated: bool },
+    Match {
+        name: Box<[u8]>,
+        patterns: Vec<Regex>,
+        negated: bool,
+    },
 }
 
 impl Rule {

@@ -19,9 +19,7 @@ impl View for DraftView<'_, '_> {
     fn get(&self, name: &[u8]) -> Option<Viewed<'_>> {
         let own = self.draft.kvs.iter().find(|kv| &*kv.key == name).map(|kv| &kv.value);
         match own {
-            Some(Value::Nil) | None => {
-                virtual_key(self.category, name, &self.draft.name).map(Viewed::Text)
-            }
+            Some(Value::Nil) | None => virtual_key(self.category, name, &self.draft.name).map(Viewed::Text),
             Some(Value::Int(value)) => Some(Viewed::Int(*value)),
             Some(Value::Float(value)) => Some(Viewed::Float(*value)),
             Some(Value::Bool(value)) => Some(Viewed::Bool(*value)),

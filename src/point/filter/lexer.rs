@@ -252,7 +252,8 @@ impl<'a> Lexer<'a> {
             _ => return Err(bad(self)),
         };
         let from = self.at + skipped;
-        let text = self.text.get(from..from + digits).filter(|text| text.bytes().all(|b| b.is_ascii_hexdigit()));
+        let text =
+            self.text.get(from..from + digits).filter(|text| text.bytes().all(|b| b.is_ascii_hexdigit()));
         let code = text.and_then(|text| u32::from_str_radix(text, radix).ok());
         let Some(code) = code else { return Err(bad(self)) };
         if matches!(kind, b'u' | b'U') {
@@ -325,9 +326,18 @@ mod tests {
         ] {
             assert_eq!(tokens(text), Ok(vec![Token::Text(bytes.into())]), "{text}");
         }
-        for text in
-            [r"'\q'", r#"'\"'"#, r"'\x4'", r"'\400'", r"'\ud800'", r"'\U00110000'", "'a", "'a\nb'", "'\\", "`a"]
-        {
+        for text in [
+            r"'\q'",
+            r#"'\"'"#,
+            r"'\x4'",
+            r"'\400'",
+            r"'\ud800'",
+            r"'\U00110000'",
+            "'a",
+            "'a\nb'",
+            "'\\",
+            "`a",
+        ] {
             assert!(tokens(text).is_err(), "{text}");
         }
         assert_eq!(tokens("`a\\b\n.c`"), Ok(vec![Token::Raw(b"a\\b\n.c"[..].into())]));
@@ -339,7 +349,18 @@ mod tests {
         assert_eq!(
             tokens("AND && Or || NotIn not_in MATCH notmatch RE nil NULL True not_match # x {"),
             Ok(vec![
-                And, And, Or, Or, NotIn, NotIn, Match, NotMatch, Re, Nil, Nil, Bool(true),
+                And,
+                And,
+                Or,
+                Or,
+                NotIn,
+                NotIn,
+                Match,
+                NotMatch,
+                Re,
+                Nil,
+                Nil,
+                Bool(true),
                 Name(b"not_match"[..].into())
             ])
         );

@@ -161,8 +161,10 @@ mod tests {
 
     #[test]
     fn any_text_is_translated_without_a_panic() {
-        let pieces =
-            ["\\", "[", "]", "^", "Q", "E", ":", "alpha", "-", "&&", "é", "(", ")", "*", "\\Q", "\\E", "[:", "d"];
+        let pieces = [
+            "\\", "[", "]", "^", "Q", "E", ":", "alpha", "-", "&&", "é", "(", ")", "*", "\\Q", "\\E", "[:",
+            "d",
+        ];
         for a in pieces {
             for b in pieces {
                 for c in pieces {

@@ -203,7 +203,11 @@ fn each_category_has_its_own_word_for_the_measurement() {
             ("measurement", &["metric"]),
             ("class", &["object", "custom_object"]),
         ] {
-            assert_eq!(holds_in(category, &format!("{{ {key} = 'nginx' }}")), words.contains(&name), "{name} {key}");
+            assert_eq!(
+                holds_in(category, &format!("{{ {key} = 'nginx' }}")),
+                words.contains(&name),
+                "{name} {key}"
+            );
         }
     }
     // What a point has itself wins.

@@ -254,8 +254,10 @@ mod tests {
 
     #[test]
     fn a_storage_index_cannot_add_headers() {
-        let route =
-            Route { storage_index: Some("a\r\nX-Evil: 1\r\n\r\nPOST /\0\x7f日志".into()), ..Route::default() };
+        let route = Route {
+            storage_index: Some("a\r\nX-Evil: 1\r\n\r\nPOST /\0\x7f日志".into()),
+            ..Route::default()
+        };
         let head = text("http://h", &route, Coding::Gzip, Format::Protobuf);
         assert!(
             head.ends_with("X-Storage-Index-Name: a%0D%0AX-Evil: 1%0D%0A%0D%0APOST /%00%7F日志\r\n\r\n"),

@@ -10,11 +10,11 @@
 //! Answers: 200 without a body when it is stored, 202 when a filter drops it, 413 without a body (recorded) when it is no multipart form, 400 when
 //! it is larger than [`BODY_BYTES_MAX`]. Until it is stored nothing is said but 503, on which the SDK tries again.
 
+use crate::codec::multipart;
+use crate::codec::raw_package::RawPackage;
 use crate::http1::{Framing, Head, query};
 use crate::intake::datakit::error::ApiError;
 use crate::intake::datakit::token::{self, Sender};
-use crate::codec::multipart;
-use crate::codec::raw_package::RawPackage;
 use crate::intake::raw::{Kept, RawPlan, boundary, package_head};
 use crate::intake::{ContentType, Cors, Reply, Settings, ack_from_name};
 use crate::point::draft::{Draft, DraftKv};
