@@ -1,11 +1,13 @@
 //! The process: probe the host, bind every address, start one shard a core, and then do what signals and the control
 //! socket say until one of them says stop.
 //!
+//! - [`filters`]: puts the rules in force by which points are dropped
 //! - [`sockets`]: the addresses that are served
 //! - [`reload`]: another configuration, as a whole or not at all
 //! - [`tags`]: tags that requests change
 //! - [`upgrade`]: another process takes over
 
+mod filters;
 mod reload;
 mod sockets;
 mod tags;
@@ -31,7 +33,7 @@ use crate::rt::{blocking, probe, shard as executor};
 use crate::shard::common::{Live, Stop};
 use crate::shard::control::Offline;
 use crate::shard::exchange::{self, Ends};
-use crate::shard::{self, Change, Common, Orders, ShardParts, filters};
+use crate::shard::{self, Change, Common, Orders, ShardParts};
 use crate::sink;
 use crate::spool::Owner;
 use sockets::Bound;

@@ -8,10 +8,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::filters;
 use super::sockets::{self, Bound};
 use crate::config::Settings;
 use crate::shard::common::Live;
-use crate::shard::{Change, Common, filters};
+use crate::shard::{Change, Common};
 
 /// For the shards to have carried it out: uploads in flight get some seconds to end.
 const APPLY_PATIENCE: Duration = Duration::from_secs(15);

@@ -297,15 +297,15 @@ pub static TABLES: &[Table] = &[
                 "enable_sinker",
                 Kind::Bool,
                 "false",
-                "Send points in groups, each with X-Global-Tags, by which the destination chooses among workspaces: the values\n\
-             that points have of the keys of global tags and of global_customer_keys. ENV_DATAWAY_ENABLE_SINKER is the same.",
+                "Send points in groups by their values of global tags' keys and of those below, each with X-Global-Tags.\n\
+             ENV_DATAWAY_ENABLE_SINKER is the same.",
             ),
             key(
                 "global_customer_keys",
                 Kind::TextList,
                 "[]",
-                "Further keys of texts that points are grouped by; also \"category\", and \"source\", \"measurement\" or \"class\" for\n\
-             their measurement. ENV_SINKER_GLOBAL_CUSTOMER_KEYS is the same, with commas between.",
+                "Further keys; also \"category\", and \"source\", \"measurement\" or \"class\", as the category has it.\n\
+             ENV_SINKER_GLOBAL_CUSTOMER_KEYS is the same, with commas between.",
             ),
         ],
     ),
@@ -356,8 +356,7 @@ pub static TABLES: &[Table] = &[
                 "remote_filters",
                 Kind::Bool,
                 "true",
-                "Ask the first of dataway.urls for the filters of its workspace, every 30 s or as often as it says, unless\n\
-             [io.filters] holds some.",
+                "Ask the first of dataway.urls for the filters of its workspace, unless [io.filters] holds some.",
             ),
         ],
     ),
@@ -371,8 +370,7 @@ pub static TABLES: &[Table] = &[
             "[\"{ source = 'nginx' and status in ['ok', 'info'] }\"]",
             "",
         )],
-        help: "Points that are dropped: by category, rules any of which may be true of a point. They take the place of the\n\
-             destination's own. So does ENV_IO_FILTERS: the same as JSON.",
+        help: "Points that are dropped, in place of the destination's filters. ENV_IO_FILTERS is the same, as JSON.",
     },
     table(
         "spool",

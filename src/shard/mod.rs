@@ -4,7 +4,6 @@
 //! - [`slow`]: the same for large bodies and full lanes; [`raw`]: for requests that are kept as they came; [`convert`]: for
 //!   bodies of other protocols; [`aside`]: for what another thread answers
 //! - [`sinking`]: to which lanes points go
-//! - [`filters`]: puts the rules in force by which points are dropped
 //! - [`geo`]: watches the databases that say where clients are
 //! - [`lanes`], [`seal`], [`ticket`]: open blocks, and how requests hear of them
 //! - [`dedup`]: packages that come again
@@ -24,7 +23,6 @@ pub mod convert;
 pub mod dedup;
 pub mod drain;
 pub mod exchange;
-pub mod filters;
 pub mod geo;
 pub mod home;
 pub mod ingest;

@@ -1,3 +1,5 @@
+//! Rules against the recorded table, against a plain reading of it, and against mutilation.
+
 use std::collections::BTreeMap;
 
 use super::*;

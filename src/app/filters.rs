@@ -20,8 +20,8 @@ use crate::metrics::filters::{PULL_CHANGED, PULL_FAILED, PULL_UNCHANGED};
 use crate::point::Category;
 use crate::point::filter::FilterSet;
 
-use super::Common;
-use super::common::Live;
+use crate::shard::Common;
+use crate::shard::common::Live;
 
 /// Where rules are asked for.
 const PATH: &str = "/v1/datakit/pull";
