@@ -1,11 +1,13 @@
 //! The process: probe the host, bind every address, start one shard a core, and then do what signals and the control
 //! socket say until one of them says stop.
 //!
+//! - [`filters`]: puts the rules in force by which points are dropped
 //! - [`sockets`]: the addresses that are served
 //! - [`reload`]: another configuration, as a whole or not at all
 //! - [`tags`]: tags that requests change
 //! - [`upgrade`]: another process takes over
 
+mod filters;
 mod reload;
 mod sockets;
 mod tags;
@@ -198,6 +200,8 @@ impl Process {
             let common = weak.upgrade().filter(|common| !common.is_stopping())?;
             Some(common.live().settings.rum.sourcemap.clone())
         })?;
+        filters::put_in_force(&common, &common.live());
+        filters::start(&common)?;
         let (orders, order_ends) = Orders::wire(shards);
         let (changes, change_ends): (Vec<_>, Vec<_>) = (0..shards).map(|_| flume::unbounded()).unzip();
         let listeners = sockets::deal(bound, shards)?;

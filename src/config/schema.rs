@@ -322,6 +322,20 @@ pub static TABLES: &[Table] = &[
             ),
             key("idle_timeout", TIME, "\"90s\"", "How long such a connection is kept."),
             key("tls_insecure", Kind::Bool, "false", "Do not check certificates. For tests only."),
+            key(
+                "enable_sinker",
+                Kind::Bool,
+                "false",
+                "Send points in groups by their values of global tags' keys and of those below, each with X-Global-Tags.\n\
+             ENV_DATAWAY_ENABLE_SINKER is the same.",
+            ),
+            key(
+                "global_customer_keys",
+                Kind::TextList,
+                "[]",
+                "Further keys; also \"category\", and \"source\", \"measurement\" or \"class\", as the category has it.\n\
+             ENV_SINKER_GLOBAL_CUSTOMER_KEYS is the same, with commas between.",
+            ),
         ],
     ),
     table(
@@ -359,14 +373,34 @@ pub static TABLES: &[Table] = &[
     table(
         "io",
         "",
-        &[key(
-            "auto_timestamp_correction",
-            Kind::Bool,
-            "false",
-            "Points more than two hours off are sent with the time of their arrival, and keep their own in __orig_time.\n\
+        &[
+            key(
+                "auto_timestamp_correction",
+                Kind::Bool,
+                "false",
+                "Points more than two hours off are sent with the time of their arrival, and keep their own in __orig_time.\n\
              The default is true under compat = \"datakit-1.84\".",
-        )],
+            ),
+            key(
+                "remote_filters",
+                Kind::Bool,
+                "true",
+                "Ask the first of dataway.urls for the filters of its workspace, unless [io.filters] holds some.",
+            ),
+        ],
     ),
+    Table {
+        path: "io.filters",
+        free: true,
+        lists: true,
+        keys: &[example(
+            "logging",
+            Kind::TextList,
+            "[\"{ source = 'nginx' and status in ['ok', 'info'] }\"]",
+            "",
+        )],
+        help: "Points that are dropped, in place of the destination's filters. ENV_IO_FILTERS is the same, as JSON.",
+    },
     table(
         "spool",
         "The queue on disk. One log per category.",

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use crate::config::secret::Secret;
 pub use crate::config::{Ack, Compat};
 use crate::point::GlobalTags;
+use crate::point::sinker::Sinker;
 
 use super::access::{self, PublicApis};
 use super::datadog;
 use super::datakit::rum::{RumOptions, geo::LiveGeo, sources::Sources};
+use super::filters::LiveFilters;
 use super::reply::Envelope;
 use super::skywalking;
 
@@ -112,6 +114,10 @@ pub struct Settings {
     pub geo: Arc<LiveGeo>,
     /// Source maps there are: none until somebody says which.
     pub sources: Arc<Sources>,
+    /// Which points are dropped: none until somebody puts rules in.
+    pub filters: Arc<LiveFilters>,
+    /// What points are grouped by on their way up, if they are.
+    pub sinker: Option<Arc<Sinker>>,
     pub public_apis: PublicApis,
     pub datadog: datadog::Collector,
     /// What requests leave behind for later ones; outlives a reload.
@@ -139,6 +145,8 @@ impl Settings {
             envelope,
             geo: Arc::default(),
             sources: Arc::default(),
+            filters: Arc::default(),
+            sinker: None,
             remembered: Arc::default(),
             public_apis,
             datadog,

@@ -11,6 +11,7 @@ use super::{
         BUCKETS_US, Counter, DropReason, Histogram, Refusal, ShardCounters, TargetCounters, UPLOAD_ANSWERS,
     },
     errors::LastErrors,
+    filters::{FilterStats, PULLS},
     ledger::Account,
     names::{APIS, CATEGORIES, METHODS, METRICS, Metric, STATUSES, TARGETS},
 };
@@ -22,6 +23,7 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 #[derive(Clone, Debug)]
 pub struct Registry {
     shards: Arc<[Arc<ShardCounters>]>,
+    filters: Arc<FilterStats>,
     errors: Arc<LastErrors>,
 }
 
@@ -46,7 +48,12 @@ impl Registry {
     /// Counters for `shards` shards, all zero.
     pub fn new(shards: usize) -> Registry {
         let shards = (0..shards).map(|_| Arc::new(ShardCounters::default())).collect();
-        Registry { shards, errors: Arc::default() }
+        Registry { shards, filters: Arc::default(), errors: Arc::default() }
+    }
+
+    /// What is known of the filters in force.
+    pub fn filters(&self) -> &FilterStats {
+        &self.filters
     }
 
     /// The cells of one shard, for its thread to write.
@@ -327,6 +334,45 @@ pub(super) fn points_dropped(page: &mut Page<'_>) {
             let sum = page.sum(|shard| shard.categories[index].dropped(*reason));
             page.line("", &[name, reason.name()], None, sum);
         }
+    }
+}
+
+pub(super) fn filter_rules(page: &mut Page<'_>) {
+    for (index, name) in CATEGORIES.iter().enumerate() {
+        let rules = page.registry.filters.rules[index].get();
+        page.line("", &[name], None, rules);
+    }
+}
+
+pub(super) fn filter_refused_rules(page: &mut Page<'_>) {
+    page.value(page.registry.filters.refused_rules.get());
+}
+
+pub(super) fn filter_pulls(page: &mut Page<'_>) {
+    for (index, name) in PULLS.iter().enumerate() {
+        let pulls = page.registry.filters.pulls[index].get();
+        page.line("", &[name], None, pulls);
+    }
+}
+
+pub(super) fn filter_updates(page: &mut Page<'_>) {
+    page.value(page.registry.filters.updates.get());
+}
+
+pub(super) fn filter_updated(page: &mut Page<'_>) {
+    page.value(page.registry.filters.updated_s());
+}
+
+pub(super) fn filter_latency(page: &mut Page<'_>) {
+    let filters = Arc::clone(&page.registry.filters);
+    page.line("_sum", &[], None, Seconds(filters.pull_ns.get()));
+    page.line("_count", &[], None, filters.pulls.iter().map(Counter::get).sum::<u64>());
+}
+
+pub(super) fn filtered_points(page: &mut Page<'_>) {
+    for (index, name) in CATEGORIES.iter().enumerate() {
+        let dropped = page.sum(|shard| shard.categories[index].dropped(DropReason::Filtered));
+        page.line("", &[name], None, dropped);
     }
 }
 

@@ -185,6 +185,10 @@ pub static METRICS: &[Metric] = &[
     row("kitgate_ledger_lane_points", Gauge, &["category", "lane", "state"], "The same for each token that came with points, by a number that stands for it.", expose::ledger_lane_points),
     row("kitgate_points_warned_total", Counter, &["category"], "Points that a check changed.", expose::points_warned),
 
+    row("kitgate_filter_rules", Gauge, &["category"], "Filters in force; what they drop is kitgate_points_dropped_total with the reason filtered.", expose::filter_rules),
+    row("kitgate_filter_refused_rules", Gauge, &[], "Filters that are left out because they cannot be read.", expose::filter_refused_rules),
+    row("kitgate_filter_pulls_total", Counter, &["result"], "How often the destination was asked for filters, by what came of it.", expose::filter_pulls),
+
     row("kitgate_connections_open", Gauge, &[], "Open client connections.", expose::connections_open),
     row("kitgate_connections_total", Counter, &[], "Client connections accepted.", expose::connections_total),
     row("kitgate_received_bytes_total", Counter, &[], "Bytes read from clients.", expose::received_bytes),
@@ -232,6 +236,10 @@ pub static METRICS: &[Metric] = &[
     row("datakit_io_feed_total", Counter, &["category", "name"], "Requests whose points were taken.", expose::feed_total),
     row("datakit_io_feed_point", Summary, &["category", "name"], "Points of those requests.", expose::feed_point),
     row("datakit_io_dataway_point_total", Counter, &["category", "status"], "Points uploaded.", expose::dataway_points),
+    row("datakit_io_input_filter_point_total", Counter, &["name"], "Points that filters have dropped.", expose::filtered_points),
+    row("datakit_filter_update_total", Counter, &[], "How often other filters were put in force.", expose::filter_updates),
+    row("datakit_filter_last_update_timestamp_seconds", Gauge, &[], "When other filters were last put in force.", expose::filter_updated),
+    row("datakit_filter_pull_latency_seconds", Summary, &[], "Asking the destination for filters.", expose::filter_latency),
     row("datakit_last_err", Gauge, &["input", "source", "category", "error"], "What programs last reported of themselves, and when.", expose::last_errors),
     row("datakit_error_total", Counter, &["source", "category"], "How often they did.", expose::error_total),
     row("datakit_open_files", Gauge, &[], "Open files.", expose::open_fds),
