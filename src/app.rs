@@ -25,8 +25,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use crate::admin::control::{self, Answer, Request};
 use crate::admin::spools::Spools;
 use crate::admin::tools;
-use crate::aside::TagOrder;
-use crate::config::{Resolved, Settings};
+use crate::aside::{TagOrder, sourcemap};
+use crate::config::{self, Resolved, Settings};
 use crate::metrics::Registry;
 use crate::rt::wake::Waker;
 use crate::rt::{blocking, probe, shard as executor};
@@ -124,8 +124,7 @@ fn serve(settings: Settings, source: &Source) -> io::Result<()> {
     }
     // Now: after an upgrade something else may lie there.
     let program = std::env::current_exe()?;
-    let names: Vec<&'static str> =
-        Settings::default().http.listen.iter().map(|listener| listener.name).collect();
+    let names: Vec<&'static str> = config::LISTENERS.to_vec();
     let (mut predecessor, before) = match Predecessor::find(&names)? {
         Some((predecessor, before)) => (Some(predecessor), before),
         None => (None, Vec::new()),
@@ -198,6 +197,11 @@ impl Process {
         announce(&common, bound);
         filters::put_in_force(&common, &common.live());
         filters::start(&common)?;
+        let weak = Arc::downgrade(&common);
+        sourcemap::Store::keep_looking(&common.desk.sourcemaps, move || {
+            let common = weak.upgrade().filter(|common| !common.is_stopping())?;
+            Some(common.live().settings.rum.sourcemap.clone())
+        })?;
         let (orders, order_ends) = Orders::wire(shards);
         let (changes, change_ends): (Vec<_>, Vec<_>) = (0..shards).map(|_| flume::unbounded()).unzip();
         let listeners = sockets::deal(bound, shards)?;
@@ -363,7 +367,8 @@ impl Process {
     fn prepare(&self, program: &Path, bound: &[Bound]) -> io::Result<()> {
         let copies = bound.iter().map(|bound| {
             let sockets = bound.sockets.iter().map(|socket| socket.try_clone()).collect::<io::Result<_>>()?;
-            Ok(Bound { sockets, ..*bound })
+            let Bound { name, configured, address, .. } = bound;
+            Ok(Bound { name, configured: configured.clone(), address: address.clone(), sockets })
         });
         let copies: Vec<Bound> = copies.collect::<io::Result<_>>()?;
         let (program, events) = (program.to_owned(), self.events.clone());
@@ -419,7 +424,8 @@ fn announce(common: &Common, bound: &[Bound]) {
     let settings = &live.settings;
     eprintln!("kitgate {} on {} shard(s)", env!("CARGO_PKG_VERSION"), settings.shards.len());
     for bound in bound {
-        eprintln!("kitgate: listening on http://{} ({})", bound.address, bound.name);
+        let tls = live.tls.is_some() && bound.name == config::LISTENERS[0];
+        eprintln!("kitgate: listening on {} ({})", bound.address.url(tls), bound.name);
     }
     eprintln!("kitgate: spooling to {}", settings.spool.dir.display());
     eprintln!("kitgate: delivering to {}", sink::describe(&settings.destination));

@@ -3,13 +3,16 @@
 //!
 //! - [`forward`]: calls to the first destination, and what is made of its answers
 //! - [`errors`]: what other programs report of themselves
+//! - [`sourcemap`]: archives of maps and symbols, and stacks resolved by them
 //! - tags are changed by the main thread, which has the configuration: [`Desk::orders`]
 //!
 //! Every call has a deadline and bounded memory. What is asked is in [`crate::intake::aside`].
 
 pub mod errors;
 pub mod forward;
+pub mod sourcemap;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config;
@@ -37,6 +40,8 @@ pub struct Desk {
     pub forward: Forward,
     pub orders: Orders,
     pub registry: Registry,
+    /// Source maps, and who resolves stacks by them.
+    pub sourcemaps: Arc<sourcemap::Store>,
 }
 
 /// One request.
@@ -60,8 +65,8 @@ impl Request<'_> {
 }
 
 impl Desk {
-    pub fn new(orders: Orders, registry: Registry) -> Desk {
-        Desk { forward: Forward::default(), orders, registry }
+    pub fn new(orders: Orders, registry: Registry, sourcemaps: Arc<sourcemap::Store>) -> Desk {
+        Desk { forward: Forward::default(), orders, registry, sourcemaps }
     }
 
     /// Answers a request. Blocks, until its deadline at most.
@@ -78,6 +83,7 @@ impl Desk {
             What::Workspace => forward::workspace(self, request),
             What::EnvVariable => forward::env_variable(self, request),
             What::LastError => errors::report(self, request),
+            What::SourceMap(asked) => sourcemap::answer(&self.sourcemaps, *asked, request),
             What::Tags(set, change) => self.change_tags(*set, change, request),
         };
         reply.with_cors(&request.plan.cors)

@@ -7,6 +7,7 @@
 //!
 //! Nothing here touches a file, a variable or the machine: the caller brings the text and its [`Surroundings`].
 
+mod address;
 mod collectors;
 pub mod doc;
 pub mod edit;
@@ -19,6 +20,7 @@ pub mod secret;
 mod settings;
 pub mod units;
 
+pub use address::Address;
 pub use collectors::{
     CUSTOMER_TAGS_MAX, DatadogSettings, PATTERN_PREFIX, SkywalkingSettings, TAGS_MAX as COLLECTOR_TAGS_MAX,
     TraceFilters,
@@ -27,8 +29,9 @@ pub use read::Problem;
 pub use resolve::{Resolved, Surroundings, resolve};
 pub use settings::{
     Ack, ArchiveSettings, BodyFormat, Compat, Compression, DatawaySettings, Destination, FilterSettings,
-    Full, HttpSettings, LimitSettings, Listener, LogFormat, LogSettings, RUM_MEASUREMENTS,
-    RUM_ORIGIN_IP_HEADER, RateLimit, RumSettings, Settings, ShutdownSettings, SpoolSettings, UrlsMode,
+    Full, HttpSettings, LISTENERS, LimitSettings, Listener, LogFormat, LogSettings, RUM_MEASUREMENTS,
+    RUM_ORIGIN_IP_HEADER, RateLimit, RumSettings, Settings, ShutdownSettings, SourcemapSettings,
+    SpoolSettings, TlsFiles, UrlsMode,
 };
 
 #[cfg(test)]

@@ -26,8 +26,18 @@ pub enum What {
     EnvVariable,
     /// `POST /v1/lasterror`
     LastError,
+    /// `PUT | DELETE /v1/sourcemap`, `GET /v1/sourcemap/check`
+    SourceMap(SourceMap),
     /// `POST | DELETE /v1/global/{host,election}/tags`
     Tags(TagSet, TagChange),
+}
+
+/// What is done about an archive of source maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceMap {
+    Put,
+    Delete,
+    Check,
 }
 
 /// Which global tags.

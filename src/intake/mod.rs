@@ -77,6 +77,11 @@ pub fn refuse_early(head: &Head<'_>, settings: &Settings) -> Option<Reply> {
     datakit::refuse_early(head, settings)
 }
 
+/// How large a body may be as it comes: what is configured, but for archives, which have a bound of their own.
+pub fn body_bytes_max(head: &Head<'_>, configured: usize) -> usize {
+    datakit::body_bytes_max(head).map_or(configured, |own| own.max(configured))
+}
+
 /// What is to be done about a request. `head.path` must be a valid escaped path, as `http1::parse_head` guarantees.
 pub fn route(head: &Head<'_>, peer: &Peer, clock: &Clock, settings: &Settings) -> Action {
     // What every route shares comes first: a preflight is answered whatever its path is.

@@ -10,7 +10,7 @@ use crate::point::sinker::Sinker;
 
 use super::access::{self, PublicApis};
 use super::datadog;
-use super::datakit::rum::{RumOptions, geo::LiveGeo};
+use super::datakit::rum::{RumOptions, geo::LiveGeo, sources::Sources};
 use super::filters::LiveFilters;
 use super::reply::Envelope;
 use super::skywalking;
@@ -116,6 +116,8 @@ pub struct Settings {
     pub filters: Arc<LiveFilters>,
     /// What points are grouped by on their way up, if they are.
     pub sinker: Option<Arc<Sinker>>,
+    /// Source maps there are: none until somebody says which.
+    pub sources: Arc<Sources>,
     pub public_apis: PublicApis,
     pub datadog: datadog::Collector,
     /// What requests leave behind for later ones; outlives a reload.
@@ -144,6 +146,7 @@ impl Settings {
             geo: Arc::default(),
             filters: Arc::default(),
             sinker: None,
+            sources: Arc::default(),
             remembered: Arc::default(),
             public_apis,
             datadog,

@@ -21,6 +21,7 @@ use crate::intake::access::{self, RateHeaders};
 use crate::intake::aside::AsidePlan;
 use crate::intake::convert::ConvertPlan;
 use crate::intake::datakit::error::{ApiError, overloaded};
+use crate::intake::datakit::rum::sources;
 use crate::intake::datakit::write::{self, ContentEncoding, Decoded, Scratch, WritePlan, Written};
 use crate::intake::raw::RawPlan;
 use crate::intake::{self, Ack, Action, Clock, Peer, Reply, datakit};
@@ -119,6 +120,15 @@ enum State {
     Slow(Pin<Box<dyn Future<Output = Reply>>>),
 }
 
+/// How a body went that was decoded at once.
+pub enum Read {
+    Written(Written, Rc<Ticket>),
+    /// It must go the slow way.
+    InSteps,
+    /// And so it must to have its errors resolved.
+    Unresolved(Vec<sources::Question>),
+}
+
 impl Core {
     /// The answer to a write whose block got as far as `progress`.
     pub fn outcome(&self, plan: &WritePlan, written: Written, progress: Progress) -> Reply {
@@ -143,20 +153,21 @@ impl Core {
         overloaded(text, RETRY_AFTER_S)
     }
 
-    /// Decodes a body into the lane's open block; the ticket is that of the block. `None`: it must go the slow way.
+    /// Decodes a body into the lane's open block; the ticket is that of the block.
     pub fn decode(
         &self,
         plan: &WritePlan,
         body: crate::buf::Padded<'_>,
         lane: &Rc<Lane>,
-    ) -> Result<Option<(Written, Rc<Ticket>)>, Reply> {
+    ) -> Result<Read, Reply> {
         let mut scratch = self.scratch.borrow_mut();
         let now_ns = time::wall_ns();
         let live = self.common.live();
         let decoded = write::decode(plan, body, now_ns, &live.intake, &mut scratch, &mut lane.open());
         let written = match decoded.map_err(|error| self.refuse_write(plan, &error))? {
             Decoded::Written(written) => written,
-            Decoded::InSteps => return Ok(None),
+            Decoded::InSteps => return Ok(Read::InSteps),
+            Decoded::Unresolved(questions) => return Ok(Read::Unresolved(questions)),
         };
         let ticket = lane.ticket();
         self.accepted(plan, &written);
@@ -166,7 +177,7 @@ impl Core {
             }
             self.lanes.grown(lane);
         }
-        Ok(Some((written, ticket)))
+        Ok(Read::Written(written, ticket))
     }
 
     /// The answer to a write that is at fault, counted.
@@ -261,15 +272,17 @@ impl Ingest {
                 self.reply(&reply, about, false, out);
                 Answer::Done
             }
-            Ok(None) => Answer::KeepBody(Pending { guard, ..Pending::new(State::Planned(plan), about) }),
-            Ok(Some((written, _))) if plan.dry || written.points == 0 || plan.ack == Ack::Memory => {
+            Ok(Read::InSteps | Read::Unresolved(_)) => {
+                Answer::KeepBody(Pending { guard, ..Pending::new(State::Planned(plan), about) })
+            }
+            Ok(Read::Written(written, _)) if plan.dry || written.points == 0 || plan.ack == Ack::Memory => {
                 if let Some(guard) = guard {
                     guard.stored();
                 }
                 self.reply(&plan.reply(written), about, false, out);
                 Answer::Done
             }
-            Ok(Some((written, ticket))) => {
+            Ok(Read::Written(written, ticket)) => {
                 if let Some(guard) = guard {
                     ticket.carry(guard);
                 }
@@ -451,9 +464,14 @@ impl Service for Ingest {
         }
         let live = self.core.common.live();
         match intake::refuse_early(head, &live.intake) {
-            None => Admission::Accept { body_bytes_max: live.settings.limits.body_bytes_max },
+            None => {
+                let configured = live.settings.limits.body_bytes_max;
+                Admission::Accept { body_bytes_max: intake::body_bytes_max(head, configured) }
+            }
             Some(reply) => {
-                self.core.counters.refuse(Refusal::BodyTooLarge);
+                if reply.status != 200 {
+                    self.core.counters.refuse(Refusal::BodyTooLarge);
+                }
                 self.turn_away(&reply, head, peer, out)
             }
         }
@@ -572,6 +590,10 @@ impl Service for Ingest {
         let mut date = self.date.borrow_mut();
         let date = date.at(time::wall_ns() / 1_000_000_000);
         reply.write(&self.core.common.live().intake.envelope, date, Connection::Close, false, out);
+    }
+
+    fn refused_entrance(&self) {
+        self.core.counters.refuse(Refusal::Entrance);
     }
 
     fn draining(&self) -> bool {

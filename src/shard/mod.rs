@@ -4,7 +4,7 @@
 //! - [`slow`]: the same for large bodies and full lanes; [`raw`]: for requests that are kept as they came; [`convert`]: for
 //!   bodies of other protocols; [`aside`]: for what another thread answers
 //! - [`sinking`]: to which lanes points go
-//! - [`geo`]: watches the databases that say where clients are
+//! - [`geo`]: watches the databases that say where clients are; [`tls`]: certificates
 //! - [`lanes`], [`seal`], [`ticket`]: open blocks, and how requests hear of them
 //! - [`dedup`]: packages that come again
 //! - [`exchange`]: what crosses shards; [`placement`]: which core runs what
@@ -35,6 +35,7 @@ pub mod side;
 pub mod sinking;
 pub mod slow;
 pub mod ticket;
+pub mod tls;
 pub mod uploads;
 
 use std::cell::{Cell, RefCell};
@@ -54,7 +55,7 @@ use crate::rt::sync::Notify;
 use crate::rt::wake::WakeListener;
 
 pub use change::{Change, Opened};
-use change::{Front, conn_limits};
+use change::{Front, conn_limits, proxies};
 pub use common::Common;
 pub use control::{Order, Orders};
 use exchange::{Ends, Report};
@@ -133,8 +134,11 @@ pub async fn run(parts: ShardParts) -> io::Result<()> {
         buffers: Buffers::new(),
         gate: Gate::new(Arc::clone(&common.connections), settings.limits.connections_max),
         limits: Cell::new(conn_limits(&settings.limits)),
+        proxies: RefCell::new(proxies(&settings.http)),
+        tls: Arc::clone(&common.tls),
     });
     if index == 0 {
+        spawn(tls::watch(Arc::clone(&common)));
         let mut watcher = Watcher::new(&common);
         watcher.look().await?;
         spawn(watcher.run());

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use kitgate::aside::{self, Desk};
+use kitgate::aside::{self, Desk, sourcemap};
 use kitgate::buf::Padded;
 use kitgate::config;
 use kitgate::http1::{self, Connection, HeadLimits, HeadOutcome, HeaderSlots};
@@ -81,7 +82,8 @@ impl Gateway {
 
     /// On this thread, with the embedded default for a configuration and nobody to give orders to.
     fn aside(&self, plan: &AsidePlan, body: &[u8]) -> intake::Reply {
-        let desk = Desk::new(Box::new(|_| false), Registry::new(1));
+        let sourcemaps = sourcemap::Store::new("no-such-folder".as_ref(), Arc::clone(&self.settings.sources));
+        let desk = Desk::new(Box::new(|_| false), Registry::new(1), Arc::new(sourcemaps));
         let settings = config::Settings::default();
         let timeout = Duration::from_secs(30);
         let deadline = Instant::now() + timeout;
@@ -150,6 +152,7 @@ impl Gateway {
                 let decoded = match decoded {
                     Ok(Decoded::Written(written)) => Ok(written),
                     Ok(Decoded::InSteps) => in_steps(&plan, body, settings, &mut fed),
+                    Ok(Decoded::Unresolved(_)) => panic!("there are no archives"),
                     Err(error) => Err(error),
                 };
                 match decoded {
@@ -193,6 +196,7 @@ fn in_steps(
             Err(Stop::Refused(error)) => return Err(error),
             Err(Stop::Bad) => return Err(decoder.explain(&body)),
             Err(Stop::TooMuch) => panic!("a decoder has room for everything"),
+            Err(Stop::Unresolved(_)) => panic!("there are no archives"),
         }
     }
 }

@@ -90,3 +90,9 @@ fn destination() {
     );
     assert_eq!(upstream.asked("/v1/object/labels")[0].method, "POST");
 }
+
+/// The file is replayed in its order: an archive is put, asked and deleted.
+#[test]
+fn source_maps() {
+    replay("sourcemap", "", 14, |_, _| Some("no such case".to_owned()));
+}

@@ -1,3 +1,5 @@
+//! Calls against a stand-in for the destination that answers once.
+
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread::JoinHandle;
@@ -53,7 +55,8 @@ fn settings(port: u16, query: &str) -> Settings {
 
 fn asked(settings: &Settings, what: What, query: &str, body: &str, timeout: Duration) -> Reply {
     let orders: Orders = Box::new(|_| false);
-    let desk = Desk::new(orders, Registry::new(1));
+    let sourcemaps = crate::aside::sourcemap::Store::new("nowhere".as_ref(), Default::default());
+    let desk = Desk::new(orders, Registry::new(1), std::sync::Arc::new(sourcemaps));
     let plan = AsidePlan {
         what,
         query: query.to_owned(),

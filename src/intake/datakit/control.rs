@@ -1,14 +1,15 @@
 //! The routes for people and their tools: queries, labels, tags, errors. What they need of the head; the rest is done aside.
 
 use crate::http1::{Head, Method};
-use crate::intake::aside::{AsidePlan, BODY_BYTES_MAX, TagSet, What};
+use crate::intake::aside::{AsidePlan, BODY_BYTES_MAX, SourceMap, TagSet, What};
 use crate::intake::reply::Cors;
 use crate::intake::{Action, Settings};
 use crate::metrics::names::{
     API_ELECTION_TAGS, API_ENV_VARIABLE, API_HOST_TAGS, API_LABELS, API_LASTERROR, API_METRICS, API_QUERY,
-    API_WORKSPACE,
+    API_SOURCEMAP, API_WORKSPACE,
 };
 
+use super::rum::sourcemap;
 use super::tags;
 
 /// A route: its method, its path, and the number under which its requests are counted against a client's rate.
@@ -29,14 +30,17 @@ const ELECTION_TAGS: &str = "/v1/global/election/tags";
 const LABELS: &str = "/v1/object/labels";
 pub const ENV_VARIABLE: &str = "/v1/env_variable";
 
-/// All of them. `/v1/env_variable` is a collector's in DataKit, hence not limited.
-static ROUTES: [Control; 13] = [
+/// All of them. `/v1/env_variable` and source maps are a collector's in DataKit, hence not limited.
+static ROUTES: [Control; 16] = [
     control(Method::Get, METRICS, Some(252), API_METRICS),
     control(Method::Post, "/v1/query/raw", Some(250), API_QUERY),
     control(Method::Post, LABELS, Some(249), API_LABELS),
     control(Method::Delete, LABELS, Some(248), API_LABELS),
     control(Method::Get, "/v1/workspace", Some(247), API_WORKSPACE),
     control(Method::Get, ENV_VARIABLE, None, API_ENV_VARIABLE),
+    control(Method::Put, sourcemap::PATH, None, API_SOURCEMAP),
+    control(Method::Delete, sourcemap::PATH, None, API_SOURCEMAP),
+    control(Method::Get, sourcemap::CHECK_PATH, None, API_SOURCEMAP),
     control(Method::Post, "/v1/lasterror", Some(246), API_LASTERROR),
     control(Method::Get, HOST_TAGS, Some(245), API_HOST_TAGS),
     control(Method::Post, HOST_TAGS, Some(244), API_HOST_TAGS),
@@ -50,9 +54,15 @@ fn find(method: Method, path: &[u8]) -> Option<&'static Control> {
     ROUTES.iter().find(|route| route.method == method && route.path.as_bytes() == path)
 }
 
+/// The route, if it is open.
+fn find_open(method: Method, path: &[u8], settings: &Settings) -> Option<&'static Control> {
+    let closed = |route: &&Control| route.api == API_SOURCEMAP && settings.options.rum.sourcemap.is_none();
+    find(method, path).filter(|route| !closed(route))
+}
+
 /// Whether there is such a route.
-pub fn is_route(method: Method, path: &[u8]) -> bool {
-    find(method, path).is_some()
+pub fn is_route(method: Method, path: &[u8], settings: &Settings) -> bool {
+    find_open(method, path, settings).is_some()
 }
 
 /// See [`super::limited`].
@@ -67,7 +77,7 @@ pub fn route(
     cors: impl FnOnce() -> Cors,
     settings: &Settings,
 ) -> Option<Action> {
-    let control = find(head.method, path)?;
+    let control = find_open(head.method, path, settings)?;
     let cors = cors();
     let what = match (head.method, control.path) {
         (_, METRICS) => What::Metrics { gzip: accepts_gzip(head) },
@@ -77,6 +87,9 @@ pub fn route(
         (_, "/v1/workspace") => What::Workspace,
         (_, ENV_VARIABLE) => What::EnvVariable,
         (_, "/v1/lasterror") => What::LastError,
+        (_, sourcemap::CHECK_PATH) => What::SourceMap(SourceMap::Check),
+        (Method::Delete, sourcemap::PATH) => What::SourceMap(SourceMap::Delete),
+        (_, sourcemap::PATH) => What::SourceMap(SourceMap::Put),
         (method, path) => {
             let set = if path == HOST_TAGS { TagSet::Host } else { TagSet::Election };
             match tags::asked(method, set, head.query, settings) {
@@ -93,7 +106,7 @@ pub fn route(
         content_type,
         cors,
         api: control.api,
-        body_bytes_max: BODY_BYTES_MAX,
+        body_bytes_max: if control.api == API_SOURCEMAP { sourcemap::BODY_BYTES_MAX } else { BODY_BYTES_MAX },
     })))
 }
 

@@ -73,7 +73,7 @@ pub fn route(
 
 /// Whether `route` knows this path without a slash behind it.
 fn is_route(method: Method, path: &[u8], settings: &Settings) -> bool {
-    if control::is_route(method, path) {
+    if control::is_route(method, path, settings) {
         return true;
     }
     match method {
@@ -139,7 +139,16 @@ fn redirect(head: &Head<'_>) -> Reply {
 /// See [`super::refuse_early`].
 pub fn refuse_early(head: &Head<'_>, settings: &Settings) -> Option<Reply> {
     let replay = head.method == Method::Post && head.path == rum::replay::PATH;
-    replay.then(|| rum::replay::too_large(head, &cors_of(head, settings)))?
+    if replay {
+        return rum::replay::too_large(head, &cors_of(head, settings));
+    }
+    rum::sourcemap::refuse_early(head, || cors_of(head, settings), settings)
+}
+
+/// See [`super::body_bytes_max`].
+pub fn body_bytes_max(head: &Head<'_>) -> Option<usize> {
+    let is_archive = head.method == Method::Put && head.path == rum::sourcemap::PATH;
+    is_archive.then_some(rum::sourcemap::BODY_BYTES_MAX)
 }
 
 /// The answer to `OPTIONS`, on any path, known or not.

@@ -10,10 +10,11 @@ use crate::codec::content_encoding;
 use crate::codec::line_protocol::{self, Tape};
 use crate::intake::Settings;
 use crate::intake::datakit::rum;
+use crate::intake::datakit::rum::sources::{Asked, Question};
 use crate::point::draft::Warn;
 use crate::point::encode::{BadJson, Encoder, GENERAL_COST, Hook, JsonAt, Rules, Stretch};
 use crate::point::filter::{FilterSet, Filtering};
-use crate::point::{Batch, Category, Compat, GlobalTags, echo, rules};
+use crate::point::{Batch, Category, Compat, GlobalTags, Mark, echo, rules};
 
 use super::super::logstreaming;
 use super::{ApiError, BodyFormat, Echo, TagSet, WritePlan, Written};
@@ -44,6 +45,8 @@ pub enum Stop {
     Bad,
     /// The batch has no room for more.
     TooMuch,
+    /// All is read, and this is to be found out before it is read again.
+    Unresolved(Vec<Question>),
 }
 
 /// Where encoded points go.
@@ -126,6 +129,8 @@ pub(super) struct Reader {
     joined_tags: Option<GlobalTags>,
     /// The rules of the category, where it has any: those of the body's beginning hold to its end.
     filters: Option<Arc<FilterSet>>,
+    /// Errors whose original source is not known.
+    asked: Asked,
 }
 
 impl Reader {
@@ -141,6 +146,7 @@ impl Reader {
             lost_points: 0,
             lost_values: 0,
             warn: None,
+            asked: Asked::default(),
             joined_tags: match global_tags {
                 Some(global_tags) if !plan.own_tags.is_empty() => Some(plan.own_tags.joined(global_tags)),
                 _ => None,
@@ -216,6 +222,7 @@ impl Reader {
             let filtered = filtering.map_or(0, |filtering| filtering.dropped());
             self.filtered += filtered;
             self.points += batch.points - before.points() + filtered;
+            resolve(&mut self.asked, plan, settings, batch, before, self.now_ns);
         }
         if plan.dry || is_looked_at {
             // The same points again, or as many as a step should.
@@ -232,6 +239,7 @@ impl Reader {
                 at = looked_at;
                 self.points += echo.points - before.points();
             }
+            resolve(&mut self.asked, plan, settings, echo, before, self.now_ns);
         }
         self.at = At::Points(at);
         Ok(at.is_done(&body))
@@ -269,8 +277,10 @@ impl Reader {
             let warn = encoder.encode(body, tape, &self.look_rules(plan, settings), echo);
             check(plan, echo.since(before), settings)?;
             self.warn = self.warn.take().or(warn);
+            resolve(&mut self.asked, plan, settings, echo, before, self.now_ns);
         }
         if !plan.dry {
+            let mut asked = std::mem::take(&mut self.asked);
             let filtering = self.filtering(plan);
             let hook = filtering.as_ref().map(|filtering| filtering as &dyn Hook);
             let rules = Rules { hook, ..self.feed_rules(plan, settings) };
@@ -282,22 +292,23 @@ impl Reader {
                 if !is_looked_at {
                     check(plan, batch.since(before), settings)?;
                 }
+                resolve(&mut asked, plan, settings, batch, before, self.now_ns);
             }
             self.filtered += filtering.map_or(0, |filtering| filtering.dropped());
+            self.asked = asked;
         }
         Ok(next >= body.len())
     }
 
     /// What the whole body came to. `echo` holds the points that were looked at.
-    pub fn finish(
-        &mut self,
-        plan: &WritePlan,
-        settings: &Settings,
-        echo: &Batch,
-    ) -> Result<Written, ApiError> {
-        self.check_lost(plan)?;
+    pub fn finish(&mut self, plan: &WritePlan, settings: &Settings, echo: &Batch) -> Result<Written, Stop> {
+        self.check_lost(plan).map_err(Stop::Refused)?;
         if let Some(warn) = self.warn.take().filter(|_| plan.strict) {
-            return Err(ApiError::point_got_warning(warn.text()));
+            return Err(Stop::Refused(ApiError::point_got_warning(warn.text())));
+        }
+        let questions = self.asked.take();
+        if !questions.is_empty() {
+            return Err(Stop::Unresolved(questions));
         }
         let echo = plan.echo.map(|format| write_echo(format, &echo.bytes, settings));
         Ok(Written { points: self.points - self.filtered, filtered: self.filtered, echo })
@@ -363,6 +374,20 @@ impl Reader {
             time_correction: settings.options.time_correction,
             hook: None,
         }
+    }
+}
+
+/// Gives errors their original source, as far as it is known.
+fn resolve(
+    asked: &mut Asked,
+    plan: &WritePlan,
+    settings: &Settings,
+    batch: &mut Batch,
+    before: Mark,
+    now_ns: i64,
+) {
+    if plan.category == Category::Rum {
+        asked.look(batch, before, &settings.sources, plan.answers.as_deref(), now_ns);
     }
 }
 
