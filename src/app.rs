@@ -195,13 +195,13 @@ impl Process {
         let orders = Box::new(move |order| asked.send(Event::Tags(order)).is_ok());
         let common = Arc::new(Common::new(live, Registry::new(shards), shards, orders));
         announce(&common, bound);
+        filters::put_in_force(&common, &common.live());
+        filters::start(&common)?;
         let weak = Arc::downgrade(&common);
         sourcemap::Store::keep_looking(&common.desk.sourcemaps, move || {
             let common = weak.upgrade().filter(|common| !common.is_stopping())?;
             Some(common.live().settings.rum.sourcemap.clone())
         })?;
-        filters::put_in_force(&common, &common.live());
-        filters::start(&common)?;
         let (orders, order_ends) = Orders::wire(shards);
         let (changes, change_ends): (Vec<_>, Vec<_>) = (0..shards).map(|_| flume::unbounded()).unzip();
         let listeners = sockets::deal(bound, shards)?;

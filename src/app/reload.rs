@@ -89,13 +89,13 @@ pub fn apply(
     bound.extend(opened);
     let live = Arc::new(live);
     common.set_live(Arc::clone(&live));
-    common.tls.store(live.tls.as_ref().map(|loaded| Arc::clone(&loaded.config)));
-    common.desk.sourcemaps.look_again();
     if before.settings.filters != live.settings.filters
         || before.settings.destination != live.settings.destination
     {
         filters::put_in_force(common, &live);
     }
+    common.tls.store(live.tls.as_ref().map(|loaded| Arc::clone(&loaded.config)));
+    common.desk.sourcemaps.look_again();
     let (done, results) = flume::unbounded::<io::Result<()>>();
     for shard in shards {
         let change = Change {

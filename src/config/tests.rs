@@ -472,11 +472,11 @@ fn every_key_is_used() {
             let base = match full.as_str() {
                 "dataway.urls" | "archive.dir" | "archive.rotate_size" => "",
                 "election.enable" => election,
+                "dataway.global_customer_keys" => sinker,
                 "http_api.proxy_protocol" => "http_api.trusted_proxies = [\"192.0.2.0/24\"]\n",
                 "http_api.tls.cert" => "http_api.tls.privkey = \"k\"\n",
                 "http_api.tls.privkey" => "http_api.tls.cert = \"c\"\n",
                 "http_api.tls.client_ca" => "http_api.tls.cert = \"c\"\nhttp_api.tls.privkey = \"k\"\n",
-                "dataway.global_customer_keys" => sinker,
                 "http_api.request_rate_limit_burst" | "http_api.request_rate_limit_ttl" => rate,
                 _ => urls,
             };

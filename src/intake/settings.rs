@@ -112,12 +112,12 @@ pub struct Settings {
     pub envelope: Envelope,
     /// Where clients are: empty until somebody puts databases in.
     pub geo: Arc<LiveGeo>,
-    /// Source maps there are: none until somebody says which.
-    pub sources: Arc<Sources>,
     /// Which points are dropped: none until somebody puts rules in.
     pub filters: Arc<LiveFilters>,
     /// What points are grouped by on their way up, if they are.
     pub sinker: Option<Arc<Sinker>>,
+    /// Source maps there are: none until somebody says which.
+    pub sources: Arc<Sources>,
     pub public_apis: PublicApis,
     pub datadog: datadog::Collector,
     /// What requests leave behind for later ones; outlives a reload.
@@ -144,9 +144,9 @@ impl Settings {
             options,
             envelope,
             geo: Arc::default(),
-            sources: Arc::default(),
             filters: Arc::default(),
             sinker: None,
+            sources: Arc::default(),
             remembered: Arc::default(),
             public_apis,
             datadog,

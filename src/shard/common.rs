@@ -43,8 +43,8 @@ impl Live {
         let mut limiter = None;
         if let Some(before) = before {
             intake.geo = Arc::clone(&before.intake.geo);
-            intake.sources = Arc::clone(&before.intake.sources);
             intake.filters = Arc::clone(&before.intake.filters);
+            intake.sources = Arc::clone(&before.intake.sources);
             intake.remembered = Arc::clone(&before.intake.remembered);
             limiter = before.limiter.clone().filter(|_| before.intake.options.access.rate == rate);
         }

@@ -106,6 +106,10 @@ pub async fn write(core: Rc<Core>, mut plan: Box<WritePlan>, body: OwnedBody) ->
     finish(&core, &plan, written, &tickets).await
 }
 
+fn dry_or_empty(plan: &WritePlan, written: &Written) -> bool {
+    plan.dry || written.points == 0
+}
+
 /// Has the errors of a body resolved, as far as that is done in time: what is not, goes without.
 async fn resolve(core: &Rc<Core>, questions: Vec<Question>) -> Arc<Answers> {
     let answers = Arc::new(Answers::default());
@@ -115,10 +119,6 @@ async fn resolve(core: &Rc<Core>, questions: Vec<Question>) -> Arc<Answers> {
         let _ = time::timeout(settings.wait, done.recv_async()).await;
     }
     answers
-}
-
-fn dry_or_empty(plan: &WritePlan, written: &Written) -> bool {
-    plan.dry || written.points == 0
 }
 
 /// Decodes the body: in slices with other connections served in between, or, once it proves to be big, on another

@@ -236,7 +236,7 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
                         return;
                     }
                     state.asked.push(asked);
-                    state.rules.clone().unwrap_or((200, "{\"content\":{}}".to_owned()))
+                    state.rules.clone().unwrap_or_else(|| (200, "{\"content\":{}}".to_owned()))
                 };
                 let head = format!("HTTP/1.1 {status} Told\r\nContent-Length: {}\r\n\r\n{body}", body.len());
                 if reader.get_mut().write_all(head.as_bytes()).is_err() || !expects_more {

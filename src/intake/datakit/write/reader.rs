@@ -127,10 +127,10 @@ pub(super) struct Reader {
     warn: Option<Warn>,
     /// The request's own tags and the global ones, where there are both.
     joined_tags: Option<GlobalTags>,
-    /// Errors whose original source is not known.
-    asked: Asked,
     /// The rules of the category, where it has any: those of the body's beginning hold to its end.
     filters: Option<Arc<FilterSet>>,
+    /// Errors whose original source is not known.
+    asked: Asked,
 }
 
 impl Reader {
@@ -294,9 +294,8 @@ impl Reader {
                 }
                 resolve(&mut asked, plan, settings, batch, before, self.now_ns);
             }
-            let filtered = filtering.map_or(0, |filtering| filtering.dropped());
+            self.filtered += filtering.map_or(0, |filtering| filtering.dropped());
             self.asked = asked;
-            self.filtered += filtered;
         }
         Ok(next >= body.len())
     }
