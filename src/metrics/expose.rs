@@ -252,25 +252,6 @@ pub(super) fn resident(page: &mut Page<'_>) {
     page.value(page.process.resident_bytes);
 }
 
-pub(super) fn last_errors(page: &mut Page<'_>) {
-    for error in page.registry.errors().all() {
-        page.line("", &[&error.input, &error.source, "unknown", &error.text], None, error.at_s);
-    }
-}
-
-pub(super) fn error_total(page: &mut Page<'_>) {
-    let mut counts: Vec<(String, u64)> = Vec::new();
-    for error in page.registry.errors().all() {
-        match counts.iter_mut().find(|(source, _)| *source == error.source) {
-            Some((_, count)) => *count += error.count,
-            None => counts.push((error.source, error.count)),
-        }
-    }
-    for (source, count) in counts {
-        page.line("", &[&source, "unknown"], None, count);
-    }
-}
-
 pub(super) fn open_fds(page: &mut Page<'_>) {
     page.value(page.process.open_fds);
 }
@@ -352,27 +333,6 @@ pub(super) fn filter_pulls(page: &mut Page<'_>) {
     for (index, name) in PULLS.iter().enumerate() {
         let pulls = page.registry.filters.pulls[index].get();
         page.line("", &[name], None, pulls);
-    }
-}
-
-pub(super) fn filter_updates(page: &mut Page<'_>) {
-    page.value(page.registry.filters.updates.get());
-}
-
-pub(super) fn filter_updated(page: &mut Page<'_>) {
-    page.value(page.registry.filters.updated_s());
-}
-
-pub(super) fn filter_latency(page: &mut Page<'_>) {
-    let filters = Arc::clone(&page.registry.filters);
-    page.line("_sum", &[], None, Seconds(filters.pull_ns.get()));
-    page.line("_count", &[], None, filters.pulls.iter().map(Counter::get).sum::<u64>());
-}
-
-pub(super) fn filtered_points(page: &mut Page<'_>) {
-    for (index, name) in CATEGORIES.iter().enumerate() {
-        let dropped = page.sum(|shard| shard.categories[index].dropped(DropReason::Filtered));
-        page.line("", &[name], None, dropped);
     }
 }
 
@@ -549,51 +509,6 @@ pub(super) fn shard_busy(page: &mut Page<'_>) {
     }
 }
 
-pub(super) fn api_total(page: &mut Page<'_>) {
-    page.requests(|page, labels, [count, _, _]| page.line("", labels, None, count));
-}
-
-pub(super) fn api_elapsed(page: &mut Page<'_>) {
-    page.requests(|page, labels, [count, elapsed_ns, _]| {
-        page.line("_sum", labels, None, Seconds(elapsed_ns));
-        page.line("_count", labels, None, count);
-    });
-}
-
-pub(super) fn api_size(page: &mut Page<'_>) {
-    page.requests(|page, labels, [count, _, bytes]| {
-        page.line("_sum", labels, None, bytes);
-        page.line("_count", labels, None, count);
-    });
-}
-
-/// DataKit's `name` is the client's `?input=`; here it is one word, because a label holds nothing a client chose.
-const FEED_NAME: &str = "v1-write";
-
-pub(super) fn feed_total(page: &mut Page<'_>) {
-    for (index, name) in CATEGORIES.iter().enumerate() {
-        let sum = page.sum(|shard| shard.categories[index].requests_in.get());
-        page.line("", &[name, FEED_NAME], None, sum);
-    }
-}
-
-pub(super) fn feed_point(page: &mut Page<'_>) {
-    for (index, name) in CATEGORIES.iter().enumerate() {
-        let points = page.sum(|shard| shard.categories[index].points_in.get());
-        let requests = page.sum(|shard| shard.categories[index].requests_in.get());
-        page.line("_sum", &[name, FEED_NAME], None, points);
-        page.line("_count", &[name, FEED_NAME], None, requests);
-    }
-}
-
-pub(super) fn dataway_points(page: &mut Page<'_>) {
-    for (index, name) in CATEGORIES.iter().enumerate() {
-        let delivered = page.sum(|shard| shard.categories[index].points_delivered.get());
-        let dead = page.sum(|shard| shard.categories[index].points_dead.get());
-        page.line("", &[name, "OK"], None, delivered);
-        page.line("", &[name, "Bad Request"], None, dead);
-    }
-}
-
+pub(super) mod datakit;
 #[cfg(test)]
 mod tests;
