@@ -86,6 +86,7 @@ pub mod point;
 pub mod ring;
 pub mod spool;
 pub mod upload;
+pub mod aside;
 pub mod sink;
 
 // What the stages stand on.

@@ -20,6 +20,8 @@ pub mod rum;
 pub mod token;
 pub mod write;
 
+pub use ping::go_duration;
+
 use crate::http1::{Head, Method, route};
 use crate::point::Category;
 

@@ -10,6 +10,7 @@ mod text;
 
 pub use json::json;
 pub use lp::{LineWriter, line_protocol, line_protocol_as_recorded};
+pub use number::json as json_number;
 pub use pbjson::{PbJsonStyle, pbjson};
 pub use text::json_string;
 
