@@ -8,6 +8,7 @@
 //! Nothing here touches a file, a variable or the machine: the caller brings the text and its [`Surroundings`].
 
 mod collectors;
+mod dialtesting;
 pub mod doc;
 mod env;
 pub mod pattern;
@@ -22,6 +23,7 @@ pub use collectors::{
     CUSTOMER_TAGS_MAX, DatadogSettings, PATTERN_PREFIX, SkywalkingSettings, TAGS_MAX as COLLECTOR_TAGS_MAX,
     TraceFilters,
 };
+pub use dialtesting::DialtestingSettings;
 pub use read::Problem;
 pub use resolve::{Resolved, Surroundings, resolve};
 pub use settings::{

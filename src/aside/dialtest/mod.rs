@@ -32,6 +32,8 @@ mod tcp;
 mod template;
 mod test;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 mod traceroute;
 mod url;
@@ -50,9 +52,11 @@ use self::outcome::Outcome;
 use self::task::{HttpTask, IcmpTask, MultiTask, Task, TcpTask, Variable, WebsocketTask};
 use self::template::Filler;
 use self::test::{Env, Test, check_variables, now_ns, variables};
+use crate::config::Settings;
 use crate::intake::Reply;
 use crate::intake::datakit::error::{ApiError, overloaded, timed_out};
 use crate::intake::datakit::go_duration;
+use crate::sink::dataway::user_agent;
 
 /// Where it is asked for.
 pub const PATH: &str = "/v1/dialtesting/debug";
@@ -61,7 +65,7 @@ pub const PATH: &str = "/v1/dialtesting/debug";
 pub const BODY_BYTES_MAX: usize = 8 << 20;
 
 /// Tests under way. Each holds a thread for up to half a minute, and some ten MiB.
-pub const CALLS_MAX: usize = 4;
+pub const CALLS_MAX: usize = 8;
 
 /// When somebody who was refused may ask again.
 const RETRY_AFTER_S: u32 = 5;
@@ -76,6 +80,17 @@ pub struct Options {
     pub user_agent: String,
     /// How long a request may take, as its deadline says; it is told to those who run into it.
     pub timeout: Duration,
+}
+
+impl Options {
+    /// `version` is the one that is told to others; `timeout` is the deadline's.
+    pub fn new(settings: &Settings, version: &str, timeout: Duration) -> Options {
+        let guard = Guard {
+            internal_forbidden: settings.dialtesting.internal_forbidden,
+            networks: settings.dialtesting.internal_networks.clone(),
+        };
+        Options { guard, user_agent: user_agent(version, &settings.hostname), timeout }
+    }
 }
 
 /// Answers a request. Past the deadline the answer is 408, and no more than a second later.

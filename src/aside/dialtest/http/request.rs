@@ -79,6 +79,7 @@ impl Request {
             for (name, value) in options.headers.iter() {
                 shown_headers.insert(name.clone(), value.clone());
                 match name.eq_ignore_ascii_case("host") {
+                    true if value.is_empty() => {}
                     true => host.clone_from(value),
                     false => add(name, value)?,
                 }
@@ -115,7 +116,8 @@ impl Request {
             }
             _ => {}
         }
-        if host.is_empty() || !host_is_valid(host.as_bytes()) {
+        // A URL without a host is refused when it is to be connected to.
+        if !host_is_valid(host.as_bytes()) {
             return Err("http: invalid Host header".to_owned());
         }
 
