@@ -3,10 +3,12 @@
 //!
 //! - [`sockets`]: the addresses that are served
 //! - [`reload`]: another configuration, as a whole or not at all
+//! - [`tags`]: tags that requests change
 //! - [`upgrade`]: another process takes over
 
 mod reload;
 mod sockets;
+mod tags;
 mod upgrade;
 
 use std::io;
@@ -21,7 +23,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use crate::admin::control::{self, Answer, Request};
 use crate::admin::spools::Spools;
 use crate::admin::tools;
-use crate::config::{Resolved, Settings};
+use crate::aside::{TagOrder, sourcemap};
+use crate::config::{self, Resolved, Settings};
 use crate::metrics::Registry;
 use crate::rt::wake::Waker;
 use crate::rt::{blocking, probe, shard as executor};
@@ -61,8 +64,15 @@ enum Event {
         request: Request,
         reply: flume::Sender<Answer>,
     },
+    /// A request changes tags.
+    Tags(TagOrder),
     /// A new process could take over, or could not.
     Prepared(Result<Successor, String>),
+}
+
+/// Where a configuration is read from: the file that was named, or what stands in for it.
+pub fn config_file(given: Option<&Path>, data_dir: &Path) -> PathBuf {
+    tags::file(given, data_dir)
 }
 
 /// How the shards ended.
@@ -112,8 +122,7 @@ fn serve(settings: Settings, source: &Source) -> io::Result<()> {
     }
     // Now: after an upgrade something else may lie there.
     let program = std::env::current_exe()?;
-    let names: Vec<&'static str> =
-        Settings::default().http.listen.iter().map(|listener| listener.name).collect();
+    let names: Vec<&'static str> = config::LISTENERS.to_vec();
     let (mut predecessor, before) = match Predecessor::find(&names)? {
         Some((predecessor, before)) => (Some(predecessor), before),
         None => (None, Vec::new()),
@@ -180,8 +189,15 @@ impl Process {
     fn start(live: Live, bound: &[Bound], events: &flume::Sender<Event>) -> io::Result<Process> {
         let cores = live.settings.shards.clone();
         let shards = cores.len();
-        let common = Arc::new(Common::new(live, Registry::new(shards), shards));
+        let asked = events.clone();
+        let orders = Box::new(move |order| asked.send(Event::Tags(order)).is_ok());
+        let common = Arc::new(Common::new(live, Registry::new(shards), shards, orders));
         announce(&common, bound);
+        let weak = Arc::downgrade(&common);
+        sourcemap::Store::keep_looking(&common.desk.sourcemaps, move || {
+            let common = weak.upgrade().filter(|common| !common.is_stopping())?;
+            Some(common.live().settings.rum.sourcemap.clone())
+        })?;
         let (orders, order_ends) = Orders::wire(shards);
         let (changes, change_ends): (Vec<_>, Vec<_>) = (0..shards).map(|_| flume::unbounded()).unzip();
         let listeners = sockets::deal(bound, shards)?;
@@ -283,6 +299,16 @@ impl Process {
                 Event::Asked { request: Request::Tool { .. }, reply } => {
                     let _ = reply.send(Answer::bad("BUG: a tool's job has come the wrong way"));
                 }
+                Event::Tags(order) => {
+                    let changed = match self.common.is_stopping() {
+                        true => Err("the gateway is stopping".to_owned()),
+                        false => tags::change(&order, &self.common, source, &self.changes, bound),
+                    };
+                    if let Err(text) = &changed {
+                        tracing::warn!(text, "tags were not changed");
+                    }
+                    let _ = order.reply.send(changed);
+                }
                 Event::Prepared(prepared) => match (prepared, asking.take()) {
                     (Ok(successor), Some(reply)) if !self.common.is_stopping() => {
                         tracing::info!("handing over to a new process");
@@ -337,7 +363,8 @@ impl Process {
     fn prepare(&self, program: &Path, bound: &[Bound]) -> io::Result<()> {
         let copies = bound.iter().map(|bound| {
             let sockets = bound.sockets.iter().map(|socket| socket.try_clone()).collect::<io::Result<_>>()?;
-            Ok(Bound { sockets, ..*bound })
+            let Bound { name, configured, address, .. } = bound;
+            Ok(Bound { name, configured: configured.clone(), address: address.clone(), sockets })
         });
         let copies: Vec<Bound> = copies.collect::<io::Result<_>>()?;
         let (program, events) = (program.to_owned(), self.events.clone());
@@ -393,7 +420,8 @@ fn announce(common: &Common, bound: &[Bound]) {
     let settings = &live.settings;
     eprintln!("kitgate {} on {} shard(s)", env!("CARGO_PKG_VERSION"), settings.shards.len());
     for bound in bound {
-        eprintln!("kitgate: listening on http://{} ({})", bound.address, bound.name);
+        let tls = live.tls.is_some() && bound.name == config::LISTENERS[0];
+        eprintln!("kitgate: listening on {} ({})", bound.address.url(tls), bound.name);
     }
     eprintln!("kitgate: spooling to {}", settings.spool.dir.display());
     eprintln!("kitgate: delivering to {}", sink::describe(&settings.destination));

@@ -86,11 +86,11 @@ pub mod point;
 pub mod ring;
 pub mod spool;
 pub mod upload;
-pub mod aside;
 pub mod sink;
 
 // What the stages stand on.
 pub mod admin;
+pub mod aside;
 pub mod buf;
 pub mod config;
 pub mod limits;

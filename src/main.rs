@@ -205,13 +205,21 @@ fn shown(file: Option<&Path>) -> String {
 /// The settings in `file`, or what is wrong with it, as `file:line: what`.
 fn load(file: Option<&Path>) -> Result<Resolved, Vec<String>> {
     let name = shown(file);
-    let text = match file {
-        None => String::new(),
-        Some(file) => {
-            std::fs::read_to_string(file).map_err(|error| vec![format!("cannot read {name}: {error}")])?
-        }
+    let read = |file: &Path| {
+        std::fs::read_to_string(file)
+            .map_err(|error| vec![format!("cannot read {}: {error}", file.display())])
     };
-    resolved(&name, &text)
+    let Some(file) = file else {
+        let default = resolved(&name, "")?;
+        // Tags that were set while it ran are kept beside the data.
+        let kept = app::config_file(None, &default.settings.data_dir);
+        return if kept.exists() {
+            resolved(&kept.display().to_string(), &read(&kept)?)
+        } else {
+            Ok(default)
+        };
+    };
+    resolved(&name, &read(file)?)
 }
 
 /// The settings in a configuration's text.

@@ -73,6 +73,8 @@ impl Service for NoContent {
         self.refuse(503, "too many connections", out);
     }
 
+    fn refused_entrance(&self) {}
+
     fn draining(&self) -> bool {
         false
     }
@@ -93,6 +95,8 @@ fn main() -> std::io::Result<()> {
         let context = Rc::new(ConnContext {
             buffers: Buffers::new(),
             gate: Gate::new(Arc::new(AtomicUsize::new(0)), CONNECTIONS_MAX),
+            proxies: RefCell::new(Rc::new([])),
+            tls: Arc::default(),
             limits: std::cell::Cell::new(ConnLimits {
                 head: HeadLimits::default(),
                 head_timeout: minute,
@@ -101,7 +105,7 @@ fn main() -> std::io::Result<()> {
                 idle_timeout: 10 * minute,
             }),
         });
-        accept(listener, "floor", service, context, Rc::default()).await;
+        accept(listener, "floor", false, service, context, Rc::default()).await;
         Ok(())
     })?;
     handle.join()?

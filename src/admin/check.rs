@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::{
-    config::{Ack, Compat, Destination, Full, Settings, units},
+    config::{Ack, Compat, Destination, Full, LISTENERS, Settings, units},
     rt::probe::Finding,
 };
 
@@ -21,7 +21,8 @@ pub fn report(settings: &Settings, findings: &[Finding]) -> String {
         },
     );
     for listener in &settings.http.listen {
-        line("listens on", format!("http://{} ({})", listener.address, listener.name));
+        let tls = settings.http.tls.is_some() && listener.name == LISTENERS[0];
+        line("listens on", format!("{} ({})", listener.address.url(tls), listener.name));
     }
     let cores: Vec<String> = settings.shards.iter().map(usize::to_string).collect();
     line("shards", format!("{}, on core {}", cores.len(), cores.join(", ")));

@@ -4,12 +4,11 @@
 //! the new one is put in place, which cannot fail.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::sockets::{self, Bound};
-use crate::config::Settings;
+use crate::config::{Listener, Settings};
 use crate::shard::common::Live;
 use crate::shard::{Change, Common};
 
@@ -64,20 +63,21 @@ pub fn apply(
     let changed = changes(&before.settings, &settings);
     let listeners = settings.http.listen.clone();
     let live = Live::new(settings, Some(&before)).map_err(|error| error.to_string())?;
-    let fresh = |name: &str, configured: SocketAddr| {
-        !bound.iter().any(|bound| (bound.name, bound.configured) == (name, configured))
+    let same = |bound: &Bound, listener: &Listener| {
+        bound.name == listener.name && bound.configured == listener.address
     };
-    let wanted: Vec<_> =
-        listeners.iter().filter(|listener| fresh(listener.name, listener.address)).cloned().collect();
+    let fresh = |listener: &&Listener| !bound.iter().any(|bound| same(bound, listener));
+    let wanted: Vec<_> = listeners.iter().filter(fresh).cloned().collect();
     let opened = sockets::bind(&wanted, shards.len(), Vec::new()).map_err(|error| error.to_string())?;
     let mut dealt = sockets::deal(&opened, shards.len()).map_err(|error| error.to_string())?;
 
     // From here on nothing fails.
-    let stays = |bound: &Bound| {
-        listeners.iter().any(|listener| (listener.name, listener.address) == (bound.name, bound.configured))
-    };
-    let close: Vec<_> =
-        bound.iter().filter(|bound| !stays(bound)).map(|bound| (bound.name, bound.configured)).collect();
+    let stays = |bound: &Bound| listeners.iter().any(|listener| same(bound, listener));
+    let close: Vec<_> = bound
+        .iter()
+        .filter(|bound| !stays(bound))
+        .map(|bound| (bound.name, bound.configured.clone()))
+        .collect();
     bound.retain(stays);
     for opened in &opened {
         tracing::info!(address = %opened.address, listener = opened.name, "listening");
@@ -85,6 +85,8 @@ pub fn apply(
     bound.extend(opened);
     let live = Arc::new(live);
     common.set_live(Arc::clone(&live));
+    common.tls.store(live.tls.as_ref().map(|loaded| Arc::clone(&loaded.config)));
+    common.desk.sourcemaps.look_again();
     let (done, results) = flume::unbounded::<io::Result<()>>();
     for shard in shards {
         let change = Change {

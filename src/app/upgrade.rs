@@ -18,7 +18,6 @@
 //! is gone, takes the lock again, and serves on the sockets it has kept.
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -28,6 +27,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::sockets::Bound;
+use crate::config::Address;
 use crate::rt::handover;
 use crate::shard::common::Stop;
 
@@ -63,8 +63,8 @@ pub fn stop(budget: Duration) -> Stop {
 #[derive(Serialize, Deserialize)]
 struct Handed {
     name: String,
-    configured: SocketAddr,
-    address: SocketAddr,
+    configured: Address,
+    address: Address,
     /// Addresses that follow.
     left: usize,
 }
@@ -172,8 +172,8 @@ fn hand_over(stream: &UnixStream, bound: &[Bound]) -> io::Result<()> {
         left -= 1;
         let handed = Handed {
             name: bound.name.to_owned(),
-            configured: bound.configured,
-            address: bound.address,
+            configured: bound.configured.clone(),
+            address: bound.address.clone(),
             left,
         };
         // With more shards than go into a message the new process binds the rest; nobody waits at those for long.

@@ -18,6 +18,15 @@ const GZIP_TRAILER_BYTES: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompressError;
 
+/// A whole answer as one gzip member: for pages that people's tools fetch.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder =
+        flate2::write::GzEncoder::new(Vec::with_capacity(bytes.len() / 4), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, bytes)
+        .and_then(|()| encoder.finish())
+        .expect("BUG: writing to a Vec cannot fail")
+}
+
 /// Writes gzip members.
 pub struct Gzip {
     context: Compress,

@@ -7,9 +7,11 @@
 //!
 //! Nothing here touches a file, a variable or the machine: the caller brings the text and its [`Surroundings`].
 
+mod address;
 mod collectors;
 mod dialtesting;
 pub mod doc;
+pub mod edit;
 mod env;
 pub mod pattern;
 mod read;
@@ -19,6 +21,7 @@ pub mod secret;
 mod settings;
 pub mod units;
 
+pub use address::Address;
 pub use collectors::{
     CUSTOMER_TAGS_MAX, DatadogSettings, PATTERN_PREFIX, SkywalkingSettings, TAGS_MAX as COLLECTOR_TAGS_MAX,
     TraceFilters,
@@ -28,8 +31,8 @@ pub use read::Problem;
 pub use resolve::{Resolved, Surroundings, resolve};
 pub use settings::{
     Ack, ArchiveSettings, BodyFormat, Compat, Compression, DatawaySettings, Destination, Full, HttpSettings,
-    LimitSettings, Listener, LogFormat, LogSettings, RUM_MEASUREMENTS, RUM_ORIGIN_IP_HEADER, RateLimit,
-    RumSettings, Settings, ShutdownSettings, SpoolSettings, UrlsMode,
+    LISTENERS, LimitSettings, Listener, LogFormat, LogSettings, RUM_MEASUREMENTS, RUM_ORIGIN_IP_HEADER,
+    RateLimit, RumSettings, Settings, ShutdownSettings, SourcemapSettings, SpoolSettings, TlsFiles, UrlsMode,
 };
 
 #[cfg(test)]

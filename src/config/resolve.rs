@@ -1,7 +1,7 @@
 //! From what was written to [`Settings`]: defaults by `compat`, cross checks, everything in plain types.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -9,6 +9,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
+    address::Address,
     collectors,
     dialtesting::{self, Reports},
     read::{Problem, Shards, Written, read},
@@ -16,7 +17,7 @@ use super::{
     secret::{Endpoint, Secret},
     settings::{
         Ack, ArchiveSettings, BodyFormat, Compat, Compression, DATA_DIR, DatawaySettings, Destination, Full,
-        Listener, LogFormat, RateLimit, SESSION_REPLAY, Settings, UrlsMode,
+        LISTENERS, Listener, LogFormat, RateLimit, SESSION_REPLAY, Settings, TlsFiles, UrlsMode,
     },
     units,
 };
@@ -163,14 +164,22 @@ impl Resolver<'_> {
         let written = self.written.clone();
         let mut listen = Vec::new();
         let keys = [
-            ("datakit", "http_api.listen"),
-            ("datadog", "intake.datadog.listen"),
-            ("skywalking", "intake.skywalking.listen"),
+            "http_api.listen",
+            "intake.datadog.listen",
+            "intake.skywalking.listen",
+            "http_api.listen_socket",
         ];
-        for (index, (name, key)) in keys.into_iter().enumerate() {
+        for (index, (name, key)) in LISTENERS.into_iter().zip(keys).enumerate() {
             let address = match written.text(key) {
-                None => settings.http.listen[index].address,
+                None => match settings.http.listen.get(index) {
+                    Some(listener) => listener.address.clone(),
+                    None => continue,
+                },
                 Some(text) if text.is_empty() && index > 0 => continue,
+                Some(text) if name == "socket" && !text.starts_with('/') => {
+                    self.problem(key, format!("must be an absolute path, not {text:?}"));
+                    continue;
+                }
                 Some(text) => match parse_listen(&text) {
                     Ok(address) => address,
                     Err(reason) => {
@@ -179,11 +188,9 @@ impl Resolver<'_> {
                     }
                 },
             };
-            // Port 0 is a free one, another each time.
-            if let Some(other) =
-                listen.iter().find(|other: &&Listener| other.address == address && address.port() != 0)
-            {
-                let other = keys.iter().find(|(name, _)| *name == other.name).map_or("", |(_, key)| key);
+            let same = |other: &&Listener| other.address == address && address.is_one_s_own();
+            if let Some(other) = listen.iter().find(same) {
+                let other = LISTENERS.iter().position(|name| *name == other.name).map_or("", |at| keys[at]);
                 self.problem(key, format!("is {address}, as {other} is; give them two ports"));
             }
             listen.push(Listener { name, address });
@@ -192,7 +199,27 @@ impl Resolver<'_> {
         set(&mut settings.http.timeout, written.time("http_api.timeout"));
         set(&mut settings.http.disable_404page, written.bool("http_api.disable_404page"));
         set(&mut settings.http.allowed_cors_origins, written.list("http_api.allowed_cors_origins"));
+        settings.http.tls = self.tls();
         self.access(settings);
+    }
+
+    fn tls(&mut self) -> Option<TlsFiles> {
+        let file = |key: &str| self.written.text(key).filter(|text| !text.is_empty()).map(PathBuf::from);
+        let (cert, privkey) = (file("http_api.tls.cert"), file("http_api.tls.privkey"));
+        let client_ca = file("http_api.tls.client_ca");
+        match (cert, privkey) {
+            (Some(cert), Some(privkey)) => Some(TlsFiles { cert, privkey, client_ca }),
+            (None, None) if client_ca.is_none() => None,
+            // Half of it must not mean plain text.
+            (Some(_), None) => {
+                self.problem("http_api.tls.cert", "needs privkey beside it");
+                None
+            }
+            _ => {
+                self.problem("http_api.tls", "needs cert and privkey");
+                None
+            }
+        }
     }
 
     /// Who may ask, how often, and with which token.
@@ -209,6 +236,11 @@ impl Resolver<'_> {
                     self.problem("http_api.trusted_proxies", format!("{form}, not {text:?}"));
                 }
             }
+        }
+        http.proxy_protocol = written.bool("http_api.proxy_protocol") == Some(true);
+        if http.proxy_protocol && http.trusted_proxies.is_empty() {
+            let reason = "needs http_api.trusted_proxies: from anybody else such a header is not believed";
+            self.problem("http_api.proxy_protocol", reason);
         }
         let per_s = written.number("http_api.request_rate_limit");
         let per_s = per_s.unwrap_or(if recorded { RATE_RECORDED } else { 0.0 });
@@ -268,7 +300,8 @@ impl Resolver<'_> {
             host_tags.sort();
         }
         let election_tags = self.replaced("election.tags");
-        settings.global_election_tags = if self.written.bool("election.enable") == Some(true) {
+        settings.election = self.written.bool("election.enable") == Some(true);
+        settings.global_election_tags = if settings.election {
             election_tags
         } else {
             if !election_tags.is_empty() {
@@ -382,6 +415,17 @@ impl Resolver<'_> {
         let file = |key: &str| written.text(key).filter(|path| !path.is_empty()).map(PathBuf::from);
         rum.geoip_database = file("rum.geoip_database");
         rum.isp_database = file("rum.isp_database");
+        let maps = &mut rum.sourcemap;
+        set(&mut maps.enabled, written.bool("rum.sourcemap.enabled"));
+        set(&mut maps.capacity_bytes, written.size("rum.sourcemap.capacity"));
+        set(&mut maps.cache_bytes, written.size("rum.sourcemap.cache").map(|bytes| bytes as usize));
+        set(&mut maps.wait, written.time("rum.sourcemap.wait"));
+        set(&mut maps.tool_timeout, written.time("rum.sourcemap.tool_timeout"));
+        set(&mut maps.tool_runs, written.integer("rum.sourcemap.tool_runs").map(|runs| runs as usize));
+        maps.android_cmdline_home = file("rum.sourcemap.android_cmdline_home");
+        maps.proguard_home = file("rum.sourcemap.proguard_home");
+        maps.ndk_home = file("rum.sourcemap.ndk_home");
+        maps.atos_bin_path = file("rum.sourcemap.atos_bin_path");
         if let Some(bytes) = written.size("rum.replay_capacity") {
             let least = SEGMENTS_MIN * settings.spool.segment_bytes;
             if bytes < least {
@@ -549,12 +593,12 @@ fn to_usize(number: i64) -> usize {
 }
 
 /// `address:port`, with `localhost` replaced as DataKit does.
-fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    if text.starts_with('/') || text.starts_with("unix:") {
-        return Err("is a socket path; only addresses are supported so far".to_owned());
+fn parse_listen(text: &str) -> Result<Address, String> {
+    if text.starts_with('/') {
+        return Ok(Address::Unix(text.into()));
     }
     let address = text.replace("localhost", "127.0.0.1");
-    address.parse().map_err(|_| {
+    address.parse().map(Address::Tcp).map_err(|_| {
         format!("must be an address and a port, as \"127.0.0.1:9529\" or \"[::]:9529\", not {text:?}")
     })
 }

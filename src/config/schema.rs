@@ -1,6 +1,8 @@
 //! Every key a configuration may hold, in one table: its name, its kind, its default as written, and what it does.
 //! Reading (`read.rs`), its error texts and the reference (`doc.rs`) all follow the table.
 
+mod sourcemap;
+
 /// What a key's value must be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
@@ -147,7 +149,14 @@ pub static TABLES: &[Table] = &[
                 "listen",
                 Kind::Text,
                 "\"127.0.0.1:9529\"",
-                "Address and port. \"localhost\" stands for 127.0.0.1; [::] is all addresses of IPv6.",
+                "Address and port. \"localhost\" stands for 127.0.0.1; [::] is all addresses of IPv6. An absolute path is a socket in\n\
+             the file system.",
+            ),
+            example(
+                "listen_socket",
+                Kind::Text,
+                "\"/run/kitgate/kitgate.sock\"",
+                "A further listener: a socket in the file system. Whoever reaches it counts as this machine.",
             ),
             key(
                 "timeout",
@@ -182,6 +191,12 @@ pub static TABLES: &[Table] = &[
                 "Addresses or networks, as \"10.0.0.0/8\", of proxies whose X-Forwarded-For says who the client is.",
             ),
             key(
+                "proxy_protocol",
+                Kind::Bool,
+                "false",
+                "Whether they may also say so in the PROXY protocol (v1, v2), in front of the first request.",
+            ),
+            key(
                 "request_rate_limit",
                 Kind::Number { zero: true },
                 "0.0",
@@ -212,6 +227,20 @@ pub static TABLES: &[Table] = &[
                 Kind::SecretList,
                 "[]",
                 "The tokens that ?token= may name; any other is answered 403. Empty: every well-formed one.",
+            ),
+        ],
+    ),
+    table(
+        "http_api.tls",
+        "TLS of http_api.listen. The files are read again when they change.",
+        &[
+            example("cert", Kind::Text, "\"/etc/kitgate/tls.crt\"", "The certificate and its chain, in PEM."),
+            example("privkey", Kind::Text, "\"/etc/kitgate/tls.key\"", "Its key, in PEM."),
+            example(
+                "client_ca",
+                Kind::Text,
+                "\"/etc/kitgate/clients.crt\"",
+                "Clients must show a certificate of one of these authorities.",
             ),
         ],
     ),
@@ -474,6 +503,7 @@ pub static TABLES: &[Table] = &[
             ),
         ],
     ),
+    sourcemap::TABLE,
     table(
         "archive",
         "The destination when there is no other: readable files, one per category and day.",

@@ -3,15 +3,11 @@
 //! [`Settings::default`] is the embedded default: what `kitgate` without arguments starts with. Stages are handed
 //! their own part of it and never see the text it came from.
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{fmt, net::Ipv4Addr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
+use super::address::Address;
 use super::collectors::{DatadogSettings, SkywalkingSettings};
 use super::dialtesting::DialtestingSettings;
 use super::secret::{Endpoint, Secret};
@@ -94,6 +90,8 @@ pub struct Settings {
     pub global_host_tags: Vec<(String, String)>,
     /// The same for `?global_election_tags=`; a copy of the host tags while election is off.
     pub global_election_tags: Vec<(String, String)>,
+    /// Whether the election's tags are its own.
+    pub election: bool,
     /// Points more than two hours off are sent with the time of their arrival.
     pub auto_timestamp_correction: bool,
     pub spool: SpoolSettings,
@@ -106,12 +104,25 @@ pub struct Settings {
     pub log: LogSettings,
 }
 
+/// The names of listeners. The first is the main one: it has TLS where there is a certificate.
+pub const LISTENERS: [&str; 4] = ["datakit", "datadog", "skywalking", "socket"];
+
+/// The files of TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate and its chain, in PEM.
+    pub cert: PathBuf,
+    pub privkey: PathBuf,
+    /// Authorities whose certificates clients must show; none: clients show none.
+    pub client_ca: Option<PathBuf>,
+}
+
 /// A socket to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// `datakit`, `datadog` or `skywalking`: for logs and metrics.
+    /// One of [`LISTENERS`]: for logs and metrics.
     pub name: &'static str,
-    pub address: SocketAddr,
+    pub address: Address,
 }
 
 /// What the HTTP side does.
@@ -129,6 +140,10 @@ pub struct HttpSettings {
     pub public_apis: Vec<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether they say so in the PROXY protocol too.
+    pub proxy_protocol: bool,
+    /// TLS of the main listener.
+    pub tls: Option<TlsFiles>,
     /// None: no limit.
     pub rate_limit: Option<RateLimit>,
     /// `?token=` selects the workspace.
@@ -225,6 +240,45 @@ pub struct RumSettings {
     pub origin_ip_header: String,
     pub geoip_database: Option<PathBuf>,
     pub isp_database: Option<PathBuf>,
+    pub sourcemap: SourcemapSettings,
+}
+
+/// Source maps and symbols: the original source of RUM errors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourcemapSettings {
+    pub enabled: bool,
+    /// What archives, and what they are unpacked to, may take.
+    pub capacity_bytes: u64,
+    /// Maps that are kept in memory, ready to be asked.
+    pub cache_bytes: usize,
+    /// How long points wait for their errors to be resolved; then they go without.
+    pub wait: Duration,
+    /// How long an external program may run.
+    pub tool_timeout: Duration,
+    /// How many of them run at once.
+    pub tool_runs: usize,
+    /// Where external programs are.
+    pub android_cmdline_home: Option<PathBuf>,
+    pub proguard_home: Option<PathBuf>,
+    pub ndk_home: Option<PathBuf>,
+    pub atos_bin_path: Option<PathBuf>,
+}
+
+impl Default for SourcemapSettings {
+    fn default() -> SourcemapSettings {
+        SourcemapSettings {
+            enabled: true,
+            capacity_bytes: 10 << 30,
+            cache_bytes: 256 << 20,
+            wait: Duration::from_secs(5),
+            tool_timeout: Duration::from_secs(30),
+            tool_runs: 4,
+            android_cmdline_home: None,
+            proguard_home: None,
+            ndk_home: None,
+            atos_bin_path: None,
+        }
+    }
 }
 
 /// Where points go.
@@ -364,7 +418,7 @@ pub(super) const DATA_DIR: &str = "./kitgate-data";
 impl Default for Settings {
     fn default() -> Settings {
         let loopback =
-            |name, port| Listener { name, address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port) };
+            |name, port| Listener { name, address: Address::Tcp((Ipv4Addr::LOCALHOST, port).into()) };
         let data_dir = PathBuf::from(DATA_DIR);
         Settings {
             compat: Compat::Documented,
@@ -382,6 +436,8 @@ impl Default for Settings {
                 allowed_cors_origins: Vec::new(),
                 public_apis: Vec::new(),
                 trusted_proxies: Vec::new(),
+                proxy_protocol: false,
+                tls: None,
                 rate_limit: None,
                 token_routing: true,
                 tokens: Vec::new(),
@@ -397,6 +453,7 @@ impl Default for Settings {
             },
             global_host_tags: vec![("host".to_owned(), "localhost".to_owned())],
             global_election_tags: vec![("host".to_owned(), "localhost".to_owned())],
+            election: false,
             auto_timestamp_correction: false,
             spool: SpoolSettings {
                 dir: data_dir.join("spool"),
@@ -417,6 +474,7 @@ impl Default for Settings {
                 origin_ip_header: RUM_ORIGIN_IP_HEADER.to_owned(),
                 geoip_database: None,
                 isp_database: None,
+                sourcemap: SourcemapSettings::default(),
             },
             datadog: DatadogSettings::default(),
             skywalking: SkywalkingSettings::default(),

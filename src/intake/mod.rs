@@ -9,9 +9,11 @@
 //! exchanges in `tests/golden/<name>/`. Nothing between changes.
 
 pub mod access;
+pub mod aside;
 pub mod convert;
 pub mod datadog;
 pub mod datakit;
+pub mod gojson;
 pub mod influxdb;
 pub mod otlp;
 pub mod prometheus;
@@ -44,8 +46,8 @@ pub enum Action {
     Raw(Box<raw::RawPlan>),
     /// Anything else that becomes points: the body is awaited, then [`convert::run`] takes it.
     Convert(Box<convert::ConvertPlan>),
-    /// `GET /metrics`: the shard has the page. [`Reply::page`] frames it.
-    Metrics(Cors),
+    /// What no shard should do: the body is awaited, then another thread answers.
+    Aside(Box<aside::AsidePlan>),
 }
 
 /// A protocol: its name in metrics, and its routes.
@@ -72,6 +74,11 @@ pub static PROTOCOLS: [Protocol; 7] = [
 /// everything else has time until [`route`].
 pub fn refuse_early(head: &Head<'_>, settings: &Settings) -> Option<Reply> {
     datakit::refuse_early(head, settings)
+}
+
+/// How large a body may be as it comes: what is configured, but for archives, which have a bound of their own.
+pub fn body_bytes_max(head: &Head<'_>, configured: usize) -> usize {
+    datakit::body_bytes_max(head).map_or(configured, |own| own.max(configured))
 }
 
 /// What is to be done about a request. `head.path` must be a valid escaped path, as `http1::parse_head` guarantees.

@@ -87,16 +87,25 @@ pub fn boundary(content_type: &[u8]) -> Option<Vec<u8>> {
     {
         return None;
     }
-    let boundary = parts.find_map(|parameter| {
-        let equals = memchr::memchr(b'=', parameter)?;
-        let (name, value) = (parameter.get(..equals)?, parameter.get(equals + 1..)?);
-        name.trim_ascii().eq_ignore_ascii_case(b"boundary").then(|| unquote(value.trim_ascii()))
-    })?;
+    let boundary = parameter_of(parts, "boundary")?;
     // RFC 2046 allows 70; an endless one would make the search in `is_whole` slow.
     (1..=BOUNDARY_BYTES_MAX).contains(&boundary.len()).then_some(boundary)
 }
 
 const BOUNDARY_BYTES_MAX: usize = 256;
+
+/// A parameter of a header's value, the first of its name.
+pub fn parameter(value: &[u8], name: &str) -> Option<Vec<u8>> {
+    parameter_of(split_parameters(value).skip(1), name)
+}
+
+fn parameter_of<'a>(mut parts: impl Iterator<Item = &'a [u8]>, wanted: &str) -> Option<Vec<u8>> {
+    parts.find_map(|parameter| {
+        let equals = memchr::memchr(b'=', parameter)?;
+        let (name, value) = (parameter.get(..equals)?, parameter.get(equals + 1..)?);
+        name.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes()).then(|| unquote(value.trim_ascii()))
+    })
+}
 
 /// What stands between semicolons that are not in quotes.
 fn split_parameters(value: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -9,7 +9,8 @@ use crate::point::GlobalTags;
 
 use super::access::{self, PublicApis};
 use super::datadog;
-use super::datakit::rum::{RumOptions, geo::LiveGeo};
+use super::datakit;
+use super::datakit::rum::{RumOptions, geo::LiveGeo, sources::Sources};
 use super::reply::Envelope;
 use super::skywalking;
 
@@ -40,6 +41,11 @@ pub struct Options {
     pub host_tags: GlobalTags,
     /// Where election is off: a copy of the host tags.
     pub election_tags: GlobalTags,
+    /// The same for people, sorted by key.
+    pub host_tag_pairs: Vec<(String, String)>,
+    pub election_tag_pairs: Vec<(String, String)>,
+    /// Whether the election's tags are its own.
+    pub election: bool,
     /// Points more than two hours from now are moved to now when they are fed, their own time kept in `__orig_time`.
     pub time_correction: bool,
     pub access: access::Options,
@@ -49,6 +55,8 @@ pub struct Options {
     pub rum: RumOptions,
     pub datadog: datadog::Options,
     pub skywalking: skywalking::Options,
+    /// Whether dial tests are run.
+    pub dialtesting: bool,
     pub hostname: String,
     pub version: String,
     /// The commit the binary was built from, for `/v1/ping`.
@@ -66,6 +74,9 @@ impl Default for Options {
             body_bytes_max: crate::limits::DECODED_BODY_BYTES_MAX_DEFAULT,
             host_tags: GlobalTags::default(),
             election_tags: GlobalTags::default(),
+            host_tag_pairs: Vec::new(),
+            election_tag_pairs: Vec::new(),
+            election: false,
             time_correction: time_correction_default(compat),
             access: access::Options::of(compat),
             disable_404page: false,
@@ -73,6 +84,7 @@ impl Default for Options {
             rum: RumOptions::default(),
             datadog: datadog::Options::default(),
             skywalking: skywalking::Options::default(),
+            dialtesting: false,
             hostname: "localhost".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: "unknown".to_owned(),
@@ -102,6 +114,8 @@ pub struct Settings {
     pub envelope: Envelope,
     /// Where clients are: empty until somebody puts databases in.
     pub geo: Arc<LiveGeo>,
+    /// Source maps there are: none until somebody says which.
+    pub sources: Arc<Sources>,
     pub public_apis: PublicApis,
     pub datadog: datadog::Collector,
     /// What requests leave behind for later ones; outlives a reload.
@@ -117,7 +131,10 @@ impl Settings {
     pub fn new(options: Options) -> Settings {
         let envelope = Envelope::new(&options.version, &options.hostname);
         let access = &options.access;
-        let public_apis = PublicApis::new(&access.public_apis, access.token_routing);
+        let mut public_apis = PublicApis::new(&access.public_apis, access.token_routing);
+        if options.dialtesting {
+            public_apis.add(datakit::DIALTEST);
+        }
         let tokens = access.tokens.iter().cloned().collect();
         let datadog = datadog::Collector::new(options.datadog.clone());
         let skywalking = skywalking::Collector::new(options.skywalking.clone());
@@ -128,6 +145,7 @@ impl Settings {
             options,
             envelope,
             geo: Arc::default(),
+            sources: Arc::default(),
             remembered: Arc::default(),
             public_apis,
             datadog,

@@ -166,6 +166,8 @@ reasons! {
         Stopping => "stopping",
         /// More connections than allowed.
         Connections => "connections",
+        /// No first request: a bad header of a proxy, a failed TLS handshake.
+        Entrance => "entrance",
         /// The path is for this machine alone.
         NotPublic => "not_public",
         /// The client is past its rate.

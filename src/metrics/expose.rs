@@ -10,6 +10,7 @@ use super::{
     counters::{
         BUCKETS_US, Counter, DropReason, Histogram, Refusal, ShardCounters, TargetCounters, UPLOAD_ANSWERS,
     },
+    errors::LastErrors,
     ledger::Account,
     names::{APIS, CATEGORIES, METHODS, METRICS, Metric, STATUSES, TARGETS},
 };
@@ -21,6 +22,7 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 #[derive(Clone, Debug)]
 pub struct Registry {
     shards: Arc<[Arc<ShardCounters>]>,
+    errors: Arc<LastErrors>,
 }
 
 /// What is not counted but read when the page is asked for.
@@ -43,12 +45,18 @@ pub struct Process {
 impl Registry {
     /// Counters for `shards` shards, all zero.
     pub fn new(shards: usize) -> Registry {
-        Registry { shards: (0..shards).map(|_| Arc::new(ShardCounters::default())).collect() }
+        let shards = (0..shards).map(|_| Arc::new(ShardCounters::default())).collect();
+        Registry { shards, errors: Arc::default() }
     }
 
     /// The cells of one shard, for its thread to write.
     pub fn shard(&self, index: usize) -> Arc<ShardCounters> {
         Arc::clone(&self.shards[index])
+    }
+
+    /// What other programs reported of themselves.
+    pub fn errors(&self) -> &LastErrors {
+        &self.errors
     }
 
     /// The points of one category, by its index.
@@ -235,6 +243,25 @@ pub(super) fn ready(page: &mut Page<'_>) {
 
 pub(super) fn resident(page: &mut Page<'_>) {
     page.value(page.process.resident_bytes);
+}
+
+pub(super) fn last_errors(page: &mut Page<'_>) {
+    for error in page.registry.errors().all() {
+        page.line("", &[&error.input, &error.source, "unknown", &error.text], None, error.at_s);
+    }
+}
+
+pub(super) fn error_total(page: &mut Page<'_>) {
+    let mut counts: Vec<(String, u64)> = Vec::new();
+    for error in page.registry.errors().all() {
+        match counts.iter_mut().find(|(source, _)| *source == error.source) {
+            Some((_, count)) => *count += error.count,
+            None => counts.push((error.source, error.count)),
+        }
+    }
+    for (source, count) in counts {
+        page.line("", &[&source, "unknown"], None, count);
+    }
 }
 
 pub(super) fn open_fds(page: &mut Page<'_>) {

@@ -4,6 +4,7 @@
 
 pub mod books;
 pub mod counters;
+pub mod errors;
 pub mod expose;
 pub mod ledger;
 pub mod names;

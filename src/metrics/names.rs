@@ -22,7 +22,7 @@ pub const CATEGORIES: [&str; 11] = [
 ];
 
 /// The `api` label. Writes come first, by category, so that a write's index is its category's.
-pub const APIS: [&str; 26] = [
+pub const APIS: [&str; 36] = [
     "/v1/write/metric",
     "/v1/write/network",
     "/v1/write/keyevent",
@@ -47,6 +47,16 @@ pub const APIS: [&str; 26] = [
     "zipkin",
     "/prom_remote_write",
     "influxdb",
+    "/v1/query/raw",
+    "/v1/object/labels",
+    "/v1/workspace",
+    "/v1/env_variable",
+    "/v1/lasterror",
+    "/v1/global/host/tags",
+    "/v1/global/election/tags",
+    "/openapi.json",
+    "/v1/sourcemap",
+    "/v1/dialtesting/debug",
     "404-page", // as DataKit calls it
     "other",    // refused before it had a route
 ];
@@ -64,8 +74,18 @@ pub const API_OTLP: usize = 20;
 pub const API_ZIPKIN: usize = 21;
 pub const API_PROMETHEUS: usize = 22;
 pub const API_INFLUXDB: usize = 23;
-pub const API_404: usize = 24;
-pub const API_OTHER: usize = 25;
+pub const API_QUERY: usize = 24;
+pub const API_LABELS: usize = 25;
+pub const API_WORKSPACE: usize = 26;
+pub const API_ENV_VARIABLE: usize = 27;
+pub const API_LASTERROR: usize = 28;
+pub const API_HOST_TAGS: usize = 29;
+pub const API_ELECTION_TAGS: usize = 30;
+pub const API_OPENAPI: usize = 31;
+pub const API_SOURCEMAP: usize = 32;
+pub const API_DIALTEST: usize = 33;
+pub const API_404: usize = 34;
+pub const API_OTHER: usize = 35;
 const _: () = assert!(API_WRITE_UNKNOWN == CATEGORIES.len() && API_OTHER == APIS.len() - 1);
 
 /// The `method` label; the last one is for all others.
@@ -214,6 +234,8 @@ pub static METRICS: &[Metric] = &[
     row("datakit_io_feed_total", Counter, &["category", "name"], "Requests whose points were taken.", expose::feed_total),
     row("datakit_io_feed_point", Summary, &["category", "name"], "Points of those requests.", expose::feed_point),
     row("datakit_io_dataway_point_total", Counter, &["category", "status"], "Points uploaded.", expose::dataway_points),
+    row("datakit_last_err", Gauge, &["input", "source", "category", "error"], "What programs last reported of themselves, and when.", expose::last_errors),
+    row("datakit_error_total", Counter, &["source", "category"], "How often they did.", expose::error_total),
     row("datakit_open_files", Gauge, &[], "Open files.", expose::open_fds),
     row("datakit_cpu_cores", Gauge, &[], "CPU cores in use.", expose::shards),
     row("datakit_uptime_seconds", Gauge, &[], "Uptime.", expose::uptime),

@@ -129,10 +129,11 @@ impl Closing {
 }
 
 /// Accepts connections until the gate stops, or until this listener is closing and nobody waits at it any more. `name` is
-/// for the log.
+/// for the log; `secure`: with TLS, where there is a certificate.
 pub async fn accept<S: Service>(
     listener: Listener,
     name: &'static str,
+    secure: bool,
     service: Rc<S>,
     context: Rc<ConnContext>,
     closing: Rc<Closing>,
@@ -163,13 +164,17 @@ pub async fn accept<S: Service>(
             None => return,
             Some(Ok((stream, peer))) => match gate.enter() {
                 Some(pass) => {
-                    spawn(conn::serve(stream, peer, pass, Rc::clone(&service), Rc::clone(&context)))
+                    let tls = if secure { context.tls.load_full() } else { None };
+                    spawn(conn::serve(stream, peer, tls, pass, Rc::clone(&service), Rc::clone(&context)))
                 }
                 None => {
                     let mut out = Vec::new();
                     service.refuse_connection(&mut out);
-                    // Best effort: a fresh socket takes a short answer without blocking.
-                    let _ = stream.try_send(&out);
+                    // Best effort: a fresh socket takes a short answer without blocking. Nothing that a TLS client
+                    // would understand is short.
+                    if !secure || context.tls.load().is_none() {
+                        let _ = stream.try_send(&out);
+                    }
                 }
             },
             Some(Err(AcceptError::Exhausted(error))) => {

@@ -8,14 +8,19 @@
 //!   it), and the connection ends.
 //! - Every wait has a deadline of its own; the socket driver checks them, no timer a connection.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use ipnet::IpNet;
+use rustls::server::ServerConfig;
 
 use crate::buf::PADDING;
 use crate::http1::response::CONTINUE;
@@ -27,6 +32,7 @@ use crate::rt::net::Stream;
 use super::accept::{Gate, Pass};
 use super::buffers::{Buffer, Buffers};
 use super::service::{Admission, Answer, Incoming, OwnedBody, Service, Storage, padded};
+use super::transport::{Entrance, Transport};
 
 /// How long a stop waits for the first request of a connection: its client has connected and sends in this moment, or is
 /// one that keeps connections in reserve.
@@ -63,6 +69,10 @@ pub struct ConnContext {
     pub gate: Rc<Gate>,
     /// A reload may change them under open connections.
     pub limits: Cell<ConnLimits>,
+    /// Hops that say for whom they speak: the PROXY protocol. A reload may change them.
+    pub proxies: RefCell<Rc<[IpNet]>>,
+    /// What clients of a listener with TLS see. Certificates change while everything runs.
+    pub tls: Arc<ArcSwapOption<ServerConfig>>,
 }
 
 /// An answer of the pipeline, in the order of the requests.
@@ -86,7 +96,7 @@ enum Next {
 }
 
 struct Conn<S: Service> {
-    stream: Stream,
+    stream: Transport,
     peer: SocketAddr,
     service: Rc<S>,
     context: Rc<ConnContext>,
@@ -108,6 +118,33 @@ struct Conn<S: Service> {
 pub(super) async fn serve<S: Service>(
     stream: Stream,
     peer: SocketAddr,
+    tls: Option<Arc<ServerConfig>>,
+    pass: Pass,
+    service: Rc<S>,
+    context: Rc<ConnContext>,
+) {
+    let proxies = Rc::clone(&context.proxies.borrow());
+    let entrance = Entrance { proxies: &proxies, tls, patience: context.limits.get().head_timeout };
+    if entrance.is_plain(peer) {
+        drop(proxies);
+        return serve_on(Transport::Plain(stream), peer, Vec::new(), pass, service, context).await;
+    }
+    // Boxed: a plain connection does not carry the room for a handshake around.
+    match Box::pin(entrance.pass(stream, peer)).await {
+        Ok((transport, peer, early)) => {
+            Box::pin(serve_on(transport, peer, early, pass, service, context)).await;
+        }
+        Err(error) => {
+            service.refused_entrance();
+            tracing::debug!(%peer, %error, "a connection did not come to its first request");
+        }
+    }
+}
+
+async fn serve_on<S: Service>(
+    stream: Transport,
+    peer: SocketAddr,
+    early: Vec<u8>,
     pass: Pass,
     service: Rc<S>,
     context: Rc<ConnContext>,
@@ -127,6 +164,9 @@ pub(super) async fn serve<S: Service>(
         used: false,
         close: false,
     };
+    if !early.is_empty() {
+        conn.begin_with(&early).await;
+    }
     // An error here means that the client is gone or too slow: there is nobody to tell.
     let _ = conn.run().await;
     drop(pass);
@@ -169,6 +209,19 @@ impl<S: Service> Conn<S> {
                 return self.linger().await;
             }
         }
+    }
+
+    /// What came of the first request before it was looked for.
+    async fn begin_with(&mut self, early: &[u8]) {
+        let mut buffer = self.context.buffers.borrow().await;
+        let space = buffer.space(0);
+        let taken = early.len().min(space.len());
+        assert!(taken == early.len(), "BUG: a buffer has no room for {} bytes", early.len());
+        space[..taken].copy_from_slice(early);
+        self.filled = taken;
+        self.buffer = Some(buffer);
+        self.scan = HeadScan::default();
+        self.used = true;
     }
 
     /// Waits, owning nothing, for the first bytes of a request. False at the end of the connection.

@@ -133,6 +133,9 @@ pub trait Service: 'static {
     /// Writes the refusal of a connection beyond the limit (503).
     fn refuse_connection(&self, out: &mut Vec<u8>);
 
+    /// A connection did not come to its first request: a bad header of a proxy, a failed handshake.
+    fn refused_entrance(&self);
+
     /// The gateway is going down: answers say that the connection ends.
     fn draining(&self) -> bool;
 }

@@ -10,6 +10,10 @@ use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
+use ipnet::IpNet;
+use rustls::server::ServerConfig;
+
 use crate::http1::{Connection, Head, HeadError, HeadLimits, Response, response};
 use crate::rt::net::{Driver, Listener, bind, local_addr};
 use crate::rt::{shard, time};
@@ -110,6 +114,8 @@ impl Service for Echo {
         response::write_refusal(503, "too many connections", DATE, out);
     }
 
+    fn refused_entrance(&self) {}
+
     fn draining(&self) -> bool {
         self.draining.get()
     }
@@ -117,6 +123,16 @@ impl Service for Echo {
 
 /// Runs `client` on a thread against a fresh listener; the shard drains when it returns.
 fn with_server(connections_max: usize, client: impl FnOnce(SocketAddr) + Send + 'static) {
+    with_entrance(connections_max, Vec::new(), None, client);
+}
+
+/// The same behind proxies, or with TLS.
+pub(super) fn with_entrance(
+    connections_max: usize,
+    proxies: Vec<IpNet>,
+    tls: Option<Arc<ServerConfig>>,
+    client: impl FnOnce(SocketAddr) + Send + 'static,
+) {
     let core = shard::allowed_cores()[0];
     shard::start("net-test", core, move || async move {
         Driver::start().unwrap();
@@ -132,11 +148,14 @@ fn with_server(connections_max: usize, client: impl FnOnce(SocketAddr) + Send + 
                 write_timeout: Duration::from_millis(500),
                 idle_timeout: Duration::from_secs(3),
             }),
+            proxies: RefCell::new(proxies.into()),
+            tls: Arc::new(ArcSwapOption::from(tls)),
         });
         let listener = Listener::new(fd).unwrap();
         crate::rt::spawn(accept(
             listener,
             "test",
+            true,
             Rc::new(Echo::default()),
             Rc::clone(&context),
             Rc::default(),

@@ -44,6 +44,13 @@ impl Batch {
         self.bytes.get(mark.bytes..).unwrap_or_default()
     }
 
+    /// Puts `bytes`, as many points as before, in place of what was added since `mark`.
+    pub fn replace(&mut self, mark: Mark, bytes: &[u8]) {
+        assert!(mark.bytes <= self.bytes.len(), "BUG: replacing from {} of {}", mark.bytes, self.bytes.len());
+        self.bytes.truncate(mark.bytes);
+        self.bytes.extend_from_slice(bytes);
+    }
+
     /// Forgets everything added since `mark`.
     pub fn rollback(&mut self, mark: Mark) {
         assert!(mark.bytes <= self.bytes.len(), "BUG: rollback to {} of {}", mark.bytes, self.bytes.len());

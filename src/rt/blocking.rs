@@ -1,5 +1,5 @@
-//! Two small pools of threads: one for what may block (name look-ups, directory scans, compression of finished files),
-//! one for what takes long (bodies of many megabytes).
+//! Small pools of threads: one for what may block (name look-ups, directory scans, compression of finished files), one for
+//! what takes long (bodies of many megabytes), and one for requests that wait for somebody else.
 //!
 //! Shared by all shards, never pinned to a shard's core by intent, bounded in threads and in queued jobs. A job that
 //! panics gives its caller an error and the thread lives on.
@@ -10,9 +10,15 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Threads of each pool. Jobs are rare; two keep a stuck name look-up, or the body of one sender, from holding up the
+/// Threads of a pool. Jobs are rare; two keep a stuck name look-up, or the body of one sender, from holding up the
 /// rest.
 const THREADS: usize = 2;
+
+/// Threads of the pool for requests, which mostly wait: for another host, seconds each if it is slow.
+const REQUEST_THREADS: usize = 16;
+
+/// Requests that wait for one of them. Past it they are turned away: each holds its body, and nobody waits gladly.
+const QUEUED_REQUESTS_MAX: usize = 64;
 
 /// How far the threads for long work stand back behind the shards.
 const LONG_WORK_NICE: i32 = 5;
@@ -30,22 +36,28 @@ type Job = Box<dyn FnOnce() + Send>;
 enum Pool {
     Blocking,
     LongWork,
+    Requests,
 }
 
 impl Pool {
     fn jobs(self) -> &'static flume::Sender<Job> {
         static BLOCKING: OnceLock<flume::Sender<Job>> = OnceLock::new();
         static LONG_WORK: OnceLock<flume::Sender<Job>> = OnceLock::new();
+        static REQUESTS: OnceLock<flume::Sender<Job>> = OnceLock::new();
         match self {
-            Pool::Blocking => BLOCKING.get_or_init(|| start("blocking", 0)),
-            Pool::LongWork => LONG_WORK.get_or_init(|| start("long-work", LONG_WORK_NICE)),
+            Pool::Blocking => BLOCKING.get_or_init(|| start("blocking", THREADS, QUEUED_JOBS_MAX, 0)),
+            Pool::LongWork => {
+                LONG_WORK.get_or_init(|| start("long-work", THREADS, QUEUED_JOBS_MAX, LONG_WORK_NICE))
+            }
+            Pool::Requests => REQUESTS
+                .get_or_init(|| start("requests", REQUEST_THREADS, QUEUED_REQUESTS_MAX, LONG_WORK_NICE)),
         }
     }
 }
 
-fn start(name: &str, nice: i32) -> flume::Sender<Job> {
-    let (sender, receiver) = flume::bounded::<Job>(QUEUED_JOBS_MAX);
-    for index in 0..THREADS {
+fn start(name: &str, threads: usize, queued_max: usize, nice: i32) -> flume::Sender<Job> {
+    let (sender, receiver) = flume::bounded::<Job>(queued_max);
+    for index in 0..threads {
         let receiver = receiver.clone();
         let spawned = std::thread::Builder::new().name(format!("{name}-{index}")).spawn(move || {
             unpin();
@@ -88,6 +100,34 @@ where
     F: FnOnce() -> T + Send + 'static,
 {
     run_on(Pool::LongWork, job).await
+}
+
+/// What became of a request's job.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Aside<T> {
+    Done(T),
+    /// Too many wait already.
+    Busy,
+    Panicked,
+}
+
+/// Runs a request's job, if its turn can come. Nobody waits for such jobs when the process ends: see [`settle`].
+pub async fn run_aside<T, F>(job: F) -> Aside<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    let (sender, receiver) = flume::bounded(1);
+    let job: Job = Box::new(move || {
+        let _ = sender.send(catch_unwind(AssertUnwindSafe(job)));
+    });
+    if Pool::Requests.jobs().try_send(job).is_err() {
+        return Aside::Busy;
+    }
+    match receiver.recv_async().await {
+        Ok(Ok(value)) => Aside::Done(value),
+        _ => Aside::Panicked,
+    }
 }
 
 /// Waits until no job is queued or running any more: what nobody waits for may still write. False when `patience` ran out.

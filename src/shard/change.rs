@@ -4,13 +4,14 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{LimitSettings, Settings};
+use ipnet::IpNet;
+
+use crate::config::{Address, HttpSettings, LISTENERS, LimitSettings, Settings};
 use crate::http1::HeadLimits;
 use crate::net::conn::ConnContext;
 use crate::net::{Closing, ConnLimits, accept};
@@ -30,7 +31,7 @@ const UPLOAD_BUDGET: Duration = Duration::from_secs(2);
 pub struct Opened {
     pub name: &'static str,
     /// As configured: port 0 stays 0.
-    pub configured: SocketAddr,
+    pub configured: Address,
     pub socket: OwnedFd,
 }
 
@@ -39,7 +40,7 @@ pub struct Change {
     pub before: Arc<Live>,
     pub live: Arc<Live>,
     pub open: Vec<Opened>,
-    pub close: Vec<(&'static str, SocketAddr)>,
+    pub close: Vec<(&'static str, Address)>,
     /// Told when all of it holds.
     pub done: flume::Sender<io::Result<()>>,
 }
@@ -55,6 +56,11 @@ pub fn conn_limits(limits: &LimitSettings) -> ConnLimits {
     }
 }
 
+/// Hops whose word in front of a connection is believed.
+pub fn proxies(http: &HttpSettings) -> Rc<[IpNet]> {
+    if http.proxy_protocol { http.trusted_proxies.clone().into() } else { Rc::new([]) }
+}
+
 /// What of a shard changes.
 pub struct Front {
     pub index: usize,
@@ -63,7 +69,7 @@ pub struct Front {
     pub context: Rc<ConnContext>,
     pub homes: Vec<Rc<HomeLog>>,
     pub uploads: RefCell<Rc<Uploads>>,
-    listening: RefCell<Vec<(&'static str, SocketAddr, Rc<Closing>)>>,
+    listening: RefCell<Vec<(&'static str, Address, Rc<Closing>)>>,
 }
 
 impl Front {
@@ -88,22 +94,24 @@ impl Front {
 
     /// Accepts connections on a socket.
     pub fn open(&self, opened: Opened) -> io::Result<()> {
+        // Who reaches a socket in the file system is on this machine already.
+        let secure = opened.name == LISTENERS[0] && matches!(opened.configured, Address::Tcp(_));
         let listener = Listener::new(opened.socket)?;
         let closing = Rc::<Closing>::default();
         self.listening.borrow_mut().push((opened.name, opened.configured, Rc::clone(&closing)));
         let (service, context) = (Rc::clone(&self.service), Rc::clone(&self.context));
         spawn(async move {
-            accept(listener, opened.name, service, context, Rc::clone(&closing)).await;
+            accept(listener, opened.name, secure, service, context, Rc::clone(&closing)).await;
             closing.is_over();
         });
         Ok(())
     }
 
     /// Closes the sockets of an address, and waits until they are: the next reload may want it again.
-    async fn close(&self, listener: (&str, SocketAddr)) {
+    async fn close(&self, listener: &(&'static str, Address)) {
         let mut closings = Vec::new();
         self.listening.borrow_mut().retain(|(name, configured, closing)| {
-            let stays = (*name, *configured) != listener;
+            let stays = *name != listener.0 || *configured != listener.1;
             if !stays {
                 closing.say();
                 closings.push(Rc::clone(closing));
@@ -129,7 +137,7 @@ impl Front {
         before: &Settings,
         settings: &Settings,
         open: Vec<Opened>,
-        close: &[(&'static str, SocketAddr)],
+        close: &[(&'static str, Address)],
     ) -> io::Result<()> {
         let mut result = Ok(());
         for opened in open {
@@ -139,9 +147,10 @@ impl Front {
             }
         }
         for listener in close {
-            self.close(*listener).await;
+            self.close(listener).await;
         }
         self.context.limits.set(conn_limits(&settings.limits));
+        *self.context.proxies.borrow_mut() = proxies(&settings.http);
         self.context.gate.set_limit(settings.limits.connections_max);
         if before.destination != settings.destination || before.hostname != settings.hostname {
             self.service.core.lanes.set_compression(settings.destination.compression());

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+use rustls::server::ServerConfig;
 
 use crate::admin::{self, Page, process, ready};
+use crate::aside::{self, Desk, sourcemap};
 use crate::config::{self, Compat as CompatSetting, Settings};
-use crate::intake::datakit::rum::RumOptions;
+use crate::intake::datakit::rum::{RumOptions, sourcemap::FirstToken};
 use crate::intake::{self, access, access::RateLimiter};
 use crate::metrics::Registry;
 use crate::point::{Category, Compat, GlobalTags};
@@ -26,6 +28,8 @@ pub struct Live {
     pub limiter: Option<Arc<RateLimiter>>,
     /// What every shard's uploads are made of.
     pub upload: upload::Plan,
+    /// What clients see, as the files were when these settings were read.
+    pub tls: Option<super::tls::Loaded>,
 }
 
 impl Live {
@@ -37,12 +41,14 @@ impl Live {
         let mut limiter = None;
         if let Some(before) = before {
             intake.geo = Arc::clone(&before.intake.geo);
+            intake.sources = Arc::clone(&before.intake.sources);
             intake.remembered = Arc::clone(&before.intake.remembered);
             limiter = before.limiter.clone().filter(|_| before.intake.options.access.rate == rate);
         }
         let limiter = limiter.or_else(|| rate.map(RateLimiter::new).map(Arc::new));
         let upload = upload::Plan::new(&settings).map_err(io::Error::other)?;
-        Ok(Live { settings, intake, limiter, upload })
+        let tls = settings.http.tls.as_ref().map(super::tls::load).transpose().map_err(io::Error::other)?;
+        Ok(Live { settings, intake, limiter, upload, tls })
     }
 }
 
@@ -61,12 +67,16 @@ pub struct Stop {
 pub struct Common {
     live: ArcSwap<Live>,
     pub registry: Registry,
+    /// Where requests are answered that no shard answers.
+    pub desk: Desk,
     /// Open connections of the process.
     pub connections: Arc<AtomicUsize>,
     /// Big bodies that are being decoded or sent: see `slow`.
     pub big_bodies: AtomicUsize,
     /// Shards that still have requests to finish; homes wait for all of them before they stop.
     pub feeding: AtomicUsize,
+    /// What clients see now.
+    pub tls: Arc<ArcSwapOption<ServerConfig>>,
     /// Packages that were stored a moment ago.
     pub dedup: Arc<Dedup>,
     /// What the logs of all shards hold.
@@ -79,9 +89,12 @@ pub struct Common {
 }
 
 impl Common {
-    pub fn new(live: Live, registry: Registry, shards: usize) -> Common {
+    pub fn new(live: Live, registry: Registry, shards: usize, orders: aside::Orders) -> Common {
+        let sourcemaps = sourcemap::Store::new(&live.settings.data_dir, Arc::clone(&live.intake.sources));
         Common {
+            tls: Arc::new(ArcSwapOption::new(live.tls.as_ref().map(|loaded| Arc::clone(&loaded.config)))),
             live: ArcSwap::from_pointee(live),
+            desk: Desk::new(orders, registry.clone(), Arc::new(sourcemaps)),
             registry,
             connections: Arc::default(),
             big_bodies: AtomicUsize::new(0),
@@ -210,6 +223,9 @@ fn intake_options(settings: &Settings) -> io::Result<intake::Options> {
         },
         body_bytes_max: settings.limits.decoded_body_bytes_max,
         host_tags: tags(&settings.global_host_tags)?,
+        host_tag_pairs: settings.global_host_tags.clone(),
+        election_tag_pairs: settings.global_election_tags.clone(),
+        election: settings.election,
         election_tags: tags(&settings.global_election_tags)?,
         time_correction: settings.auto_timestamp_correction,
         access: access::Options {
@@ -229,9 +245,11 @@ fn intake_options(settings: &Settings) -> io::Result<intake::Options> {
             app_ids: settings.rum.app_ids.clone(),
             measurements: settings.rum.measurements.clone(),
             origin_ip_header: settings.rum.origin_ip_header.clone(),
+            sourcemap: settings.rum.sourcemap.enabled.then(|| FirstToken::of(&settings.destination)),
         },
         datadog: settings.datadog.clone(),
         skywalking: settings.skywalking.clone(),
+        dialtesting: settings.dialtesting.enabled,
         hostname: settings.hostname.clone(),
         ..intake::Options::default()
     })

@@ -18,21 +18,24 @@ use crate::http1::target::decode_path;
 use crate::http1::{Connection, DateCache, Head, HeadError, Method, response};
 use crate::intake::access::public::CHECK_TOKEN_PREFIX;
 use crate::intake::access::{self, RateHeaders};
+use crate::intake::aside::AsidePlan;
 use crate::intake::convert::ConvertPlan;
 use crate::intake::datakit::error::{ApiError, overloaded};
+use crate::intake::datakit::rum::sources;
 use crate::intake::datakit::write::{self, ContentEncoding, Decoded, Scratch, WritePlan, Written};
 use crate::intake::raw::RawPlan;
 use crate::intake::{self, Ack, Action, Clock, Peer, Reply, datakit};
 use crate::limits::{DIRECT_BODY_BYTES_MAX, DIRECT_CODED_BYTES_MAX};
 use crate::metrics::counters::{Refusal, ShardCounters};
 use crate::metrics::names::{
-    API_404, API_CHECK_TOKEN, API_LIVEZ, API_METRICS, API_NTP, API_OTHER, API_PING, API_READYZ, API_WRITE,
+    API_404, API_CHECK_TOKEN, API_LIVEZ, API_NTP, API_OTHER, API_PING, API_READYZ, API_WRITE,
     API_WRITE_UNKNOWN,
 };
 use crate::net::{Admission, Answer, Incoming, OwnedBody, Service};
 use crate::rt::time;
 
 use super::Common;
+use super::aside;
 use super::convert::{self, Direct};
 use super::dedup::{Guard, Seen};
 use super::lanes::{Lane, Lanes};
@@ -73,11 +76,13 @@ pub struct Pending {
     dialect: Option<Arc<ConvertPlan>>,
     /// The package it is, until it is known what became of it.
     guard: Option<Guard>,
+    /// Nothing of it is stored: time out means that the question was not answered.
+    aside: bool,
 }
 
 impl Pending {
     fn new(state: State, about: About) -> Pending {
-        Pending { state, about, rate: None, dialect: None, guard: None }
+        Pending { state, about, rate: None, dialect: None, guard: None, aside: false }
     }
 }
 
@@ -96,6 +101,8 @@ enum State {
     Planned(Box<WritePlan>),
     /// The same, of a raw package.
     PlannedRaw(Box<RawPlan>),
+    /// The same, of a request for another thread.
+    PlannedAside(Box<AsidePlan>),
     /// The same, of a body of another protocol.
     PlannedConvert(Arc<ConvertPlan>),
     /// Converted; the blocks that hold it are on their way.
@@ -107,6 +114,15 @@ enum State {
         written: Written,
     },
     Slow(Pin<Box<dyn Future<Output = Reply>>>),
+}
+
+/// How a body went that was decoded at once.
+pub enum Read {
+    Written(Written, Rc<Ticket>),
+    /// It must go the slow way.
+    InSteps,
+    /// And so it must to have its errors resolved.
+    Unresolved(Vec<sources::Question>),
 }
 
 impl Core {
@@ -133,20 +149,21 @@ impl Core {
         overloaded(text, RETRY_AFTER_S)
     }
 
-    /// Decodes a body into the lane's open block; the ticket is that of the block. `None`: it must go the slow way.
+    /// Decodes a body into the lane's open block; the ticket is that of the block.
     pub fn decode(
         &self,
         plan: &WritePlan,
         body: crate::buf::Padded<'_>,
         lane: &Rc<Lane>,
-    ) -> Result<Option<(Written, Rc<Ticket>)>, Reply> {
+    ) -> Result<Read, Reply> {
         let mut scratch = self.scratch.borrow_mut();
         let now_ns = time::wall_ns();
         let live = self.common.live();
         let decoded = write::decode(plan, body, now_ns, &live.intake, &mut scratch, &mut lane.open());
         let written = match decoded.map_err(|error| self.refuse_write(plan, &error))? {
             Decoded::Written(written) => written,
-            Decoded::InSteps => return Ok(None),
+            Decoded::InSteps => return Ok(Read::InSteps),
+            Decoded::Unresolved(questions) => return Ok(Read::Unresolved(questions)),
         };
         let ticket = lane.ticket();
         if !plan.dry && written.points > 0 {
@@ -156,7 +173,7 @@ impl Core {
             }
             self.lanes.grown(lane);
         }
-        Ok(Some((written, ticket)))
+        Ok(Read::Written(written, ticket))
     }
 
     /// The answer to a write that is at fault, counted.
@@ -235,15 +252,17 @@ impl Ingest {
                 self.reply(&reply, about, false, out);
                 Answer::Done
             }
-            Ok(None) => Answer::KeepBody(Pending { guard, ..Pending::new(State::Planned(plan), about) }),
-            Ok(Some((written, _))) if plan.dry || written.points == 0 || plan.ack == Ack::Memory => {
+            Ok(Read::InSteps | Read::Unresolved(_)) => {
+                Answer::KeepBody(Pending { guard, ..Pending::new(State::Planned(plan), about) })
+            }
+            Ok(Read::Written(written, _)) if plan.dry || written.points == 0 || plan.ack == Ack::Memory => {
                 if let Some(guard) = guard {
                     guard.stored();
                 }
                 self.reply(&plan.reply(written), about, false, out);
                 Answer::Done
             }
-            Ok(Some((written, ticket))) => {
+            Ok(Read::Written(written, ticket)) => {
                 if let Some(guard) = guard {
                     ticket.carry(guard);
                 }
@@ -354,8 +373,13 @@ impl Ingest {
             connection: request.connection,
             started,
             body_bytes: request.body.len(),
-            // Nothing that waits for an answer has another method.
-            method: if head.method == Method::Put { "PUT" } else { "POST" },
+            method: match head.method {
+                Method::Get => "GET",
+                Method::Put => "PUT",
+                Method::Delete => "DELETE",
+                // Nothing else waits for an answer.
+                _ => "POST",
+            },
         };
         if head.method == Method::Get
             && let Some(question @ (Question::Livez | Question::Readyz)) = Question::at(head.path)
@@ -376,15 +400,17 @@ impl Ingest {
                 return Answer::KeepBody(Pending::new(State::PlannedRaw(plan), about));
             }
             Action::Convert(plan) => return self.convert(Arc::from(plan), &request, about, out),
+            Action::Aside(plan) => {
+                return Answer::KeepBody(Pending {
+                    aside: true,
+                    ..Pending::new(State::PlannedAside(plan), about)
+                });
+            }
             Action::Reply(reply) => {
                 if reply.status == 403 {
                     self.core.counters.refuse(Refusal::Token);
                 }
                 self.reply_to(head.method_text, &reply, about, head_only, out);
-            }
-            Action::Metrics(cors) => {
-                let page = self.page(self.core.common.metrics_page(), cors);
-                self.reply_to(head.method_text, &page, about, head_only, out);
             }
         }
         Answer::Done
@@ -397,7 +423,7 @@ fn api_of(action: &Action, path: &str) -> usize {
         Action::Write(plan) => API_WRITE + plan.category.index(),
         Action::Raw(plan) => API_WRITE + plan.category.index(),
         Action::Convert(plan) => plan.api,
-        Action::Metrics(_) => API_METRICS,
+        Action::Aside(plan) => plan.api,
         Action::Reply(reply) => match (path, reply.status) {
             ("/v1/ping", _) => API_PING,
             ("/v1/ntp", _) => API_NTP,
@@ -418,9 +444,14 @@ impl Service for Ingest {
         }
         let live = self.core.common.live();
         match intake::refuse_early(head, &live.intake) {
-            None => Admission::Accept { body_bytes_max: live.settings.limits.body_bytes_max },
+            None => {
+                let configured = live.settings.limits.body_bytes_max;
+                Admission::Accept { body_bytes_max: intake::body_bytes_max(head, configured) }
+            }
             Some(reply) => {
-                self.core.counters.refuse(Refusal::BodyTooLarge);
+                if reply.status != 200 {
+                    self.core.counters.refuse(Refusal::BodyTooLarge);
+                }
                 self.turn_away(&reply, head, peer, out)
             }
         }
@@ -452,6 +483,7 @@ impl Service for Ingest {
                 }))
             }
             State::PlannedRaw(plan) => State::Slow(Box::pin(raw::store(core, plan.clone(), body))),
+            State::PlannedAside(plan) => State::Slow(Box::pin(aside::answer(core, plan.clone(), body))),
             State::PlannedConvert(plan) => {
                 State::Slow(Box::pin(convert::store(core, Arc::clone(plan), body)))
             }
@@ -474,7 +506,7 @@ impl Service for Ingest {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(reply) => reply,
             },
-            State::Planned(_) | State::PlannedRaw(_) | State::PlannedConvert(_) => {
+            State::Planned(_) | State::PlannedRaw(_) | State::PlannedConvert(_) | State::PlannedAside(_) => {
                 self.core.refuse(Refusal::Overload, "the body was lost on the way")
             }
         };
@@ -495,6 +527,7 @@ impl Service for Ingest {
         // What was written stays written and may yet become durable: the sender, told 503, sends it again.
         let reason = "the points could not be stored in time";
         let reply = match &pending.dialect {
+            None if pending.aside => aside::timed_out(self.answer_timeout().unwrap_or_default()),
             Some(plan) => self.core.busy(plan, Refusal::Timeout, reason),
             None => self.core.refuse(Refusal::Timeout, reason),
         };
@@ -537,6 +570,10 @@ impl Service for Ingest {
         let mut date = self.date.borrow_mut();
         let date = date.at(time::wall_ns() / 1_000_000_000);
         reply.write(&self.core.common.live().intake.envelope, date, Connection::Close, false, out);
+    }
+
+    fn refused_entrance(&self) {
+        self.core.counters.refuse(Refusal::Entrance);
     }
 
     fn draining(&self) -> bool {

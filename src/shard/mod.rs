@@ -2,8 +2,8 @@
 //!
 //! - [`ingest`]: the path of one request
 //! - [`slow`]: the same for large bodies and full lanes; [`raw`]: for requests that are kept as they came; [`convert`]: for
-//!   bodies of other protocols
-//! - [`geo`]: watches the databases that say where clients are
+//!   bodies of other protocols; [`aside`]: for what another thread answers
+//! - [`geo`]: watches the databases that say where clients are; [`tls`]: certificates
 //! - [`lanes`], [`seal`], [`ticket`]: open blocks, and how requests hear of them
 //! - [`dedup`]: packages that come again
 //! - [`exchange`]: what crosses shards; [`placement`]: which core runs what
@@ -13,6 +13,7 @@
 //! - [`policy`]: ages, and what all logs together may hold
 //! - [`drain`]: stop in order
 
+pub mod aside;
 pub mod books;
 pub mod change;
 pub mod common;
@@ -32,6 +33,7 @@ pub mod seal;
 pub mod side;
 pub mod slow;
 pub mod ticket;
+pub mod tls;
 pub mod uploads;
 
 use std::cell::{Cell, RefCell};
@@ -51,7 +53,7 @@ use crate::rt::sync::Notify;
 use crate::rt::wake::WakeListener;
 
 pub use change::{Change, Opened};
-use change::{Front, conn_limits};
+use change::{Front, conn_limits, proxies};
 pub use common::Common;
 pub use control::{Order, Orders};
 use exchange::{Ends, Report};
@@ -130,8 +132,11 @@ pub async fn run(parts: ShardParts) -> io::Result<()> {
         buffers: Buffers::new(),
         gate: Gate::new(Arc::clone(&common.connections), settings.limits.connections_max),
         limits: Cell::new(conn_limits(&settings.limits)),
+        proxies: RefCell::new(proxies(&settings.http)),
+        tls: Arc::clone(&common.tls),
     });
     if index == 0 {
+        spawn(tls::watch(Arc::clone(&common)));
         let mut watcher = Watcher::new(&common);
         watcher.look().await?;
         spawn(watcher.run());

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::intake::Reply;
+use crate::intake::datakit::rum::sources::{Answers, Question};
 use crate::intake::datakit::write::{Decoder, Scratch, Step, Stop, WritePlan, Written};
 use crate::metrics::counters::Refusal;
 use crate::net::OwnedBody;
@@ -18,7 +19,7 @@ use crate::rt::{blocking, time, yield_now};
 
 use super::common::{Common, Live};
 use super::exchange::Sealed;
-use super::ingest::{Core, is_direct, wanted};
+use super::ingest::{Core, Read, is_direct, wanted};
 use super::lanes::{Lane, Lanes};
 use super::ticket::{Progress, Ticket};
 
@@ -44,26 +45,34 @@ const SLICED_POINTS_BYTES_MAX: usize = 2 << 20;
 type Decoded = (Written, Vec<Batch>, Option<Permit>);
 
 /// Handles one write whose body is kept.
-pub async fn write(core: Rc<Core>, plan: Box<WritePlan>, body: OwnedBody) -> Reply {
+pub async fn write(core: Rc<Core>, mut plan: Box<WritePlan>, body: OwnedBody) -> Reply {
     let Some(lane) = core.lanes.lane(plan.category, &plan.route) else {
         return core.refuse(Refusal::Overload, "too many routes at once");
     };
-    let deadline = time::Instant::now() + ROOM_WAIT;
-    while !lane.has_room() {
-        if !room(&core, deadline).await {
-            return core.refuse(Refusal::Overload, "the gateway is busy");
+    let mut deadline = time::Instant::now() + ROOM_WAIT;
+    loop {
+        while !lane.has_room() {
+            if !room(&core, deadline).await {
+                return core.refuse(Refusal::Overload, "the gateway is busy");
+            }
         }
-    }
-    if is_direct(&plan, body.padded().len()) {
+        if !is_direct(&plan, body.padded().len()) {
+            break;
+        }
         match core.decode(&plan, body.padded(), &lane) {
             Err(reply) => return reply,
-            Ok(Some((written, _))) if plan.dry || written.points == 0 => return plan.reply(written),
-            Ok(Some((written, ticket))) => return finish(&core, &plan, written, &[ticket]).await,
+            Ok(Read::Written(written, _)) if plan.dry || written.points == 0 => return plan.reply(written),
+            Ok(Read::Written(written, ticket)) => return finish(&core, &plan, written, &[ticket]).await,
             // More than it looked like.
-            Ok(None) => {}
+            Ok(Read::InSteps) => break,
+            // Once: with answers nothing is asked.
+            Ok(Read::Unresolved(questions)) => {
+                plan.answers = Some(resolve(&core, questions).await);
+                deadline = time::Instant::now() + ROOM_WAIT;
+            }
         }
     }
-    let (written, batches, permit) = match decode(&core, &plan, body, deadline).await {
+    let (written, batches, permit) = match decode(&core, &mut plan, body, deadline).await {
         Ok(decoded) => decoded,
         Err(reply) => return reply,
     };
@@ -96,11 +105,22 @@ pub async fn write(core: Rc<Core>, plan: Box<WritePlan>, body: OwnedBody) -> Rep
     finish(&core, &plan, written, &tickets).await
 }
 
+/// Has the errors of a body resolved, as far as that is done in time: what is not, goes without.
+async fn resolve(core: &Rc<Core>, questions: Vec<Question>) -> Arc<Answers> {
+    let answers = Arc::new(Answers::default());
+    let settings = core.common.live_owned();
+    let settings = &settings.settings.rum.sourcemap;
+    if let Some(done) = core.common.desk.sourcemaps.ask(questions, &answers, settings) {
+        let _ = time::timeout(settings.wait, done.recv_async()).await;
+    }
+    answers
+}
+
 /// Decodes the body: in slices with other connections served in between, or, once it proves to be big, on another
 /// thread.
 async fn decode(
     core: &Rc<Core>,
-    plan: &WritePlan,
+    plan: &mut WritePlan,
     body: OwnedBody,
     deadline: time::Instant,
 ) -> Result<Decoded, Reply> {
@@ -121,6 +141,10 @@ async fn decode(
             // To say what is wrong takes long: not here.
             Err(Stop::Bad) => return Err(explain_elsewhere(core, plan, body, decoder).await),
             Err(Stop::TooMuch) => return Err(core.refuse(Refusal::Overload, "the body holds too much")),
+            Err(Stop::Unresolved(questions)) => {
+                plan.answers = Some(resolve(core, questions).await);
+                decoder = Decoder::new(plan, settings, time::wall_ns());
+            }
         }
     }
     match Permit::wait(core, deadline).await {
@@ -138,7 +162,7 @@ async fn decode_elsewhere(
     live: Arc<Live>,
 ) -> Result<Decoded, Reply> {
     let (body, _held) = body.detach();
-    let its_plan = plan.clone();
+    let (mut its_plan, store) = (plan.clone(), Arc::clone(&core.common.desk.sourcemaps));
     // The permit goes with the job: a request that is given up leaves it running, with all its memory.
     let job = move || {
         let mut scratch = Scratch::default();
@@ -148,6 +172,15 @@ async fn decode_elsewhere(
                 Ok(Step::Done(written)) => return Ok((written, decoder.into_batches(), Some(permit))),
                 Err(Stop::Refused(error)) => return Err(error),
                 Err(Stop::Bad | Stop::TooMuch) => return Err(decoder.explain(&body.padded())),
+                // This thread may wait.
+                Err(Stop::Unresolved(questions)) => {
+                    let (answers, settings) = (Arc::new(Answers::default()), &live.settings.rum.sourcemap);
+                    if let Some(done) = store.ask(questions, &answers, settings) {
+                        let _ = done.recv_timeout(settings.wait);
+                    }
+                    its_plan.answers = Some(answers);
+                    decoder = Decoder::new(&its_plan, &live.intake, time::wall_ns());
+                }
             }
         }
     };

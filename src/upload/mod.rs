@@ -84,6 +84,7 @@ use body::Unreadable;
 use carrier::{BlackholeCarrier, HttpCarrier};
 use dead::DeadLetters;
 use env::RtEnv;
+use pace::Pace;
 use pool::{Pool, PoolSettings, Tls};
 use source::Source;
 pub use worker::{Ledger, Standing, Stopped};
@@ -101,8 +102,8 @@ pub struct Plan {
     hostname: String,
     dead: DeadLetters,
     tls: Option<Arc<ClientConfig>>,
-    /// Shards that share what is bounded for all.
-    shards: u64,
+    /// What all shards share.
+    backlog: Arc<Pace>,
 }
 
 impl Plan {
@@ -120,7 +121,10 @@ impl Plan {
             hostname: settings.hostname.clone(),
             dead: DeadLetters::new(settings.data_dir.join(DEAD_DIR)),
             tls,
-            shards: settings.shards.len().max(1) as u64,
+            backlog: Arc::new(Pace::new(match &settings.destination {
+                Destination::Dataway(dataway) => dataway.backlog_bytes_per_s,
+                Destination::Archive(_) | Destination::Blackhole => 0,
+            })),
         })
     }
 
@@ -140,7 +144,7 @@ impl Plan {
                 workers: dataway.workers,
                 retry_min: dataway.retry_delay,
                 retry_max: dataway.retry_delay_max,
-                backlog_bytes_per_s: dataway.backlog_bytes_per_s.div_ceil(self.shards),
+                backlog: Arc::clone(&self.backlog),
                 failover: dataway.mode == UrlsMode::Failover,
                 ..defaults
             },

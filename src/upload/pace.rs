@@ -1,5 +1,6 @@
 //! How fast a backlog is sent, and when it will be gone. Pure: the time is an argument.
 
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// A pause in the traffic lets this much go at once afterwards, and no more.
@@ -11,28 +12,29 @@ const HALF_LIFE: Duration = Duration::from_secs(30);
 /// Slower than this it does not end in any time that is worth naming.
 const RATE_MIN: f64 = 1.0;
 
-/// A bound on bytes a second.
-#[derive(Debug)]
+/// A bound on bytes a second, one for all shards: a backlog may lie with one of them, and a lock for every window costs nothing.
+#[derive(Debug, Default)]
 pub struct Pace {
     bytes_per_s: u64,
     /// When all that was let go so far will have had its time.
-    paid: Option<Instant>,
+    paid: Mutex<Option<Instant>>,
 }
 
 impl Pace {
     /// 0: no bound.
     pub fn new(bytes_per_s: u64) -> Pace {
-        Pace { bytes_per_s, paid: None }
+        Pace { bytes_per_s, paid: Mutex::default() }
     }
 
     /// How long these bytes have to wait until they may go.
-    pub fn take(&mut self, now: Instant, bytes: u64) -> Duration {
+    pub fn take(&self, now: Instant, bytes: u64) -> Duration {
         if self.bytes_per_s == 0 {
             return Duration::ZERO;
         }
         let earliest = now.checked_sub(BURST).unwrap_or(now);
-        let from = self.paid.map_or(now, |paid| paid.max(earliest));
-        self.paid = Some(from + Duration::from_secs_f64(bytes as f64 / self.bytes_per_s as f64));
+        let mut paid = self.paid.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let from = paid.map_or(now, |paid| paid.max(earliest));
+        *paid = Some(from + Duration::from_secs_f64(bytes as f64 / self.bytes_per_s as f64));
         from.saturating_duration_since(now)
     }
 }
@@ -74,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_pace_is_kept_and_a_pause_is_not_made_up_for() {
-        let (mut pace, mut now) = (Pace::new(1000), Instant::now());
+        let (pace, mut now) = (Pace::new(1000), Instant::now());
         let start = now;
         for _ in 0..100 {
             now += pace.take(now, 500);

@@ -38,6 +38,7 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::carrier::Carrier;
@@ -79,8 +80,8 @@ pub struct Settings {
     /// Stored bytes of a category that wait for longer than its workers can hide: put aside, so that fresh data goes
     /// first.
     pub defer_bytes: u64,
-    /// Stored bytes a second at which that is sent; 0: as fast as its workers can.
-    pub backlog_bytes_per_s: u64,
+    /// How fast that is sent.
+    pub backlog: Arc<Pace>,
     /// One target is enough: the first that takes data.
     pub failover: bool,
 }
@@ -107,7 +108,7 @@ impl Default for Settings {
             window_raw_bytes: 1 << 20,
             in_flight_max: LIMIT_MAX,
             defer_bytes: DEFER_BYTES,
-            backlog_bytes_per_s: 0,
+            backlog: Arc::default(),
             failover: false,
         }
     }
@@ -198,7 +199,6 @@ pub struct Uploads<C, E> {
     keys: Vec<String>,
     /// Where one target is enough and there are several.
     failover: Option<RefCell<Failover>>,
-    pace: RefCell<Pace>,
     dead: DeadLetters,
     control: Control,
     seeds: Cell<u64>,
@@ -249,9 +249,8 @@ impl<C: Carrier, E: Env> Uploads<C, E> {
         let targets: Vec<TargetState> = shown.into_iter().enumerate().map(target).collect();
         let is_failover = settings.failover && targets.len() > 1;
         let failover = is_failover.then(|| RefCell::new(Failover::new(targets.len())));
-        let pace = RefCell::new(Pace::new(settings.backlog_bytes_per_s));
         let (control, seeds) = (Control::default(), Cell::new(seed));
-        Rc::new(Uploads { carrier, env, settings, targets, keys, failover, pace, dead, control, seeds })
+        Rc::new(Uploads { carrier, env, settings, targets, keys, failover, dead, control, seeds })
     }
 
     /// The tasks that serve one category; the caller runs them. They end when the source is closed or at a stop.

@@ -2,16 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use kitgate::aside::{self, Desk, sourcemap};
 use kitgate::buf::Padded;
+use kitgate::config;
 use kitgate::http1::{self, Connection, HeadLimits, HeadOutcome, HeaderSlots};
+use kitgate::intake::aside::{AsidePlan, What};
 use kitgate::intake::convert::{self, ConvertPlan, Reach};
 use kitgate::intake::datakit::error::ApiError;
 use kitgate::intake::datakit::write::{self, Decoded, Decoder, Scratch, Step, Stop, WritePlan, Written};
 use kitgate::intake::{self, Action, Clock, Options, Peer, Settings};
+use kitgate::metrics::Registry;
 use kitgate::point::{Batch, Category, Compat, GlobalTags};
 use serde_json::Value;
 
@@ -75,6 +80,23 @@ impl Gateway {
         }
     }
 
+    /// On this thread, with the embedded default for a configuration and nobody to give orders to.
+    fn aside(&self, plan: &AsidePlan, body: &[u8]) -> intake::Reply {
+        let sourcemaps = sourcemap::Store::new("no-such-folder".as_ref(), Arc::clone(&self.settings.sources));
+        let desk = Desk::new(Box::new(|_| false), Registry::new(1), Arc::new(sourcemaps));
+        let settings = config::Settings::default();
+        let timeout = Duration::from_secs(30);
+        let deadline = Instant::now() + timeout;
+        desk.answer(&aside::Request {
+            plan,
+            body,
+            settings: &settings,
+            intake: &self.settings,
+            deadline,
+            timeout,
+        })
+    }
+
     pub fn send(&mut self, sent: &Sent) -> Got {
         let mut head = format!("{} {} HTTP/1.1\r\nHost: gateway\r\n", sent.method, sent.target).into_bytes();
         let chunked = sent.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("transfer-encoding"));
@@ -102,10 +124,14 @@ impl Gateway {
         };
         let reply = match reply {
             Action::Reply(reply) => reply,
-            Action::Metrics(cors) => {
-                let page = b"# HELP up\n".to_vec();
-                intake::Reply::page(200, "text/plain; version=0.0.4; charset=utf-8", page, cors)
-            }
+            Action::Aside(plan) => match &plan.what {
+                What::Metrics { .. } => {
+                    let page = b"# HELP up\n".to_vec();
+                    let cors = plan.cors.clone();
+                    intake::Reply::page(200, "text/plain; version=0.0.4; charset=utf-8", page, cors)
+                }
+                _ => self.aside(&plan, &sent.body),
+            },
             // As the shard does it, but for keeping the package.
             Action::Raw(plan) if plan.is_whole(&sent.body) => plan.stored,
             Action::Raw(plan) => plan.refused,
@@ -126,6 +152,7 @@ impl Gateway {
                 let decoded = match decoded {
                     Ok(Decoded::Written(written)) => Ok(written),
                     Ok(Decoded::InSteps) => in_steps(&plan, body, settings, &mut fed),
+                    Ok(Decoded::Unresolved(_)) => panic!("there are no archives"),
                     Err(error) => Err(error),
                 };
                 match decoded {
@@ -169,6 +196,7 @@ fn in_steps(
             Err(Stop::Refused(error)) => return Err(error),
             Err(Stop::Bad) => return Err(decoder.explain(&body)),
             Err(Stop::TooMuch) => panic!("a decoder has room for everything"),
+            Err(Stop::Unresolved(_)) => panic!("there are no archives"),
         }
     }
 }

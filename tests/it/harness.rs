@@ -2,6 +2,7 @@
 //!
 //! Everything here panics when something is not as it should be: the panic is the test's failure.
 
+pub mod canned;
 pub mod dataway;
 pub mod http;
 pub mod points;
@@ -105,7 +106,11 @@ impl Gateway {
             match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
                     self.log.push(line.clone());
-                    if let Some(at) = line.strip_prefix("kitgate: listening on http://") {
+                    if let Some(at) = line
+                        .strip_prefix("kitgate: listening on ")
+                        .and_then(|line| line.split_once("://"))
+                        .map(|(_, at)| at)
+                    {
                         let (at, name) = at.split_once(' ').expect("a listener has a name");
                         if name == "(datakit)" {
                             address = Some(at.parse().expect("an address"));

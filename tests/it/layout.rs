@@ -16,7 +16,7 @@ const TEST_LINES_MAX: usize = 1_000;
 /// The tiers, highest first. A folder imports only from tiers below its own; `rt` is named only by the upper two.
 const TIERS: [&[&str]; 5] = [
     &["main", "app", "shard"],
-    &["net", "spool", "upload", "aside", "admin"],
+    &["net", "spool", "upload", "admin", "aside"],
     &["intake", "pipeline", "sink"],
     &["http1", "codec", "point", "ring"],
     &["buf", "simd", "limits", "metrics", "config", "rt"],

@@ -31,6 +31,7 @@ pub struct Decoder {
 
 impl Decoder {
     /// Reads a whole value; Go goes on behind a mismatch, so that the value is there in any case.
+    #[cfg(test)]
     pub fn read<T: Go>(json: &Json) -> (T, Option<String>) {
         let mut decoder = Decoder::default();
         let mut value = T::default();
@@ -372,6 +373,7 @@ impl<T> Map<T> {
         self.0.iter_mut().flat_map(BTreeMap::values_mut)
     }
 
+    #[cfg(test)]
     pub fn get(&self, key: &str) -> Option<&T> {
         self.0.as_ref()?.get(key)
     }

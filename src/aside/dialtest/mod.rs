@@ -58,11 +58,7 @@ use crate::intake::datakit::error::{ApiError, overloaded, timed_out};
 use crate::intake::datakit::go_duration;
 use crate::sink::dataway::user_agent;
 
-/// Where it is asked for.
-pub const PATH: &str = "/v1/dialtesting/debug";
-
-/// Bytes of a request: a task, with files that are to be sent.
-pub const BODY_BYTES_MAX: usize = 8 << 20;
+pub use crate::intake::aside::BODY_BYTES_MAX;
 
 /// Tests under way. Each holds a thread for up to half a minute, and some ten MiB.
 pub const CALLS_MAX: usize = 8;

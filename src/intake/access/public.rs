@@ -12,12 +12,14 @@ use crate::intake::datakit::error::ApiError;
 
 /// Public whatever is configured: the time, the version, what collectors register in DataKit, and what says to a
 /// scheduler how this process is.
-const ALWAYS: [&str; 7] = [
+const ALWAYS: [&str; 9] = [
     "/v1/ping",
     "/v1/ntp",
     "/v1/write/rum",
     "/v1/write/rum/replay",
     "/v1/write/logstreaming",
+    "/v1/sourcemap",
+    "/v1/sourcemap/check",
     "/livez",
     "/readyz",
 ];
@@ -64,6 +66,11 @@ impl PublicApis {
             paths.insert(path.into_bytes().into());
         }
         PublicApis { paths, check_token }
+    }
+
+    /// A path that is public because of what is configured elsewhere.
+    pub fn add(&mut self, path: &str) {
+        self.paths.insert(path.as_bytes().into());
     }
 
     /// `path` is decoded.

@@ -7,19 +7,22 @@
 //! - `POST /v1/write/logstreaming`: [`logstreaming`]
 //! - `GET /v1/ping`: [`ping`]; `GET /v1/ntp`: [`ntp`]
 //! - `GET /v1/check/token/:token`, where tokens select workspaces: [`token`]
-//! - `GET /metrics`: the shard's page
+//! - `GET /metrics`, and the routes for people and their tools: [`control`], [`tags`]
 //! - `OPTIONS` on any path: 204
 //! - everything else: [`page404`]
 
+mod control;
 pub mod error;
 pub mod logstreaming;
 mod page404;
 mod ntp;
 mod ping;
 pub mod rum;
+pub mod tags;
 pub mod token;
 pub mod write;
 
+pub use control::DIALTEST;
 pub use ping::go_duration;
 
 use crate::http1::{Head, Method, route};
@@ -64,20 +67,20 @@ pub fn route(
             let token = token_of(path, settings).unwrap_or_default();
             Some(Action::Reply(token::check(token, settings).with_cors(&cors())))
         }
-        (Method::Get, b"/metrics") => Some(Action::Metrics(cors())),
-        _ => {
+        _ => control::route(head, path, cors, settings).or_else(|| {
             let path = route::without_trailing_slash(path)?;
             is_route(head.method, path, settings).then(|| Action::Reply(redirect(head)))
-        }
+        }),
     }
 }
 
 /// Whether `route` knows this path without a slash behind it.
 fn is_route(method: Method, path: &[u8], settings: &Settings) -> bool {
+    if control::is_route(method, path, settings) {
+        return true;
+    }
     match method {
-        Method::Get => {
-            matches!(path, b"/v1/ping" | b"/v1/ntp" | b"/metrics") || token_of(path, settings).is_some()
-        }
+        Method::Get => matches!(path, b"/v1/ping" | b"/v1/ntp") || token_of(path, settings).is_some(),
         Method::Post => route::param(path, WRITE_PREFIX).is_some() || path == rum::replay::PATH.as_bytes(),
         _ => false,
     }
@@ -93,16 +96,15 @@ fn token_of<'a>(path: &'a [u8], settings: &Settings) -> Option<&'a [u8]> {
 pub fn limited(method: Method, path: &[u8]) -> Option<u8> {
     match (method, path) {
         (Method::Post, b"/v1/write/rum" | b"/v1/write/rum/replay" | b"/v1/write/logstreaming") => None,
-        (Method::Post, path) => {
+        (Method::Post, path) if path.starts_with(WRITE_PREFIX.as_bytes()) => {
             let name = route::param(path, WRITE_PREFIX)?;
             let category = std::str::from_utf8(name).ok().and_then(Category::from_name);
             Some(category.map_or(LIMITED_UNKNOWN, |category| category as u8))
         }
         (Method::Get, b"/v1/ping") => Some(LIMITED_PING),
         (Method::Get, b"/v1/ntp") => Some(LIMITED_NTP),
-        (Method::Get, b"/metrics") => Some(LIMITED_METRICS),
         (Method::Get, path) if route::param(path, CHECK_TOKEN_PREFIX).is_some() => Some(LIMITED_CHECK_TOKEN),
-        _ => None,
+        _ => control::limited(method, path),
     }
 }
 
@@ -110,7 +112,6 @@ pub fn limited(method: Method, path: &[u8]) -> Option<u8> {
 const LIMITED_UNKNOWN: u8 = 255;
 const LIMITED_PING: u8 = 254;
 const LIMITED_NTP: u8 = 253;
-const LIMITED_METRICS: u8 = 252;
 const LIMITED_CHECK_TOKEN: u8 = 251;
 
 /// To the path without the slash at its end. Recorded: no envelope, and a page only for GET.
@@ -141,7 +142,16 @@ fn redirect(head: &Head<'_>) -> Reply {
 /// See [`super::refuse_early`].
 pub fn refuse_early(head: &Head<'_>, settings: &Settings) -> Option<Reply> {
     let replay = head.method == Method::Post && head.path == rum::replay::PATH;
-    replay.then(|| rum::replay::too_large(head, &cors_of(head, settings)))?
+    if replay {
+        return rum::replay::too_large(head, &cors_of(head, settings));
+    }
+    rum::sourcemap::refuse_early(head, || cors_of(head, settings), settings)
+}
+
+/// See [`super::body_bytes_max`].
+pub fn body_bytes_max(head: &Head<'_>) -> Option<usize> {
+    let is_archive = head.method == Method::Put && head.path == rum::sourcemap::PATH;
+    is_archive.then_some(rum::sourcemap::BODY_BYTES_MAX)
 }
 
 /// The answer to `OPTIONS`, on any path, known or not.

@@ -7,6 +7,8 @@
 //! The order of checks is the recorded one: category, empty body, decompression, all points, no points, strict, echo.
 //! A body is taken whole or not at all.
 
+use std::sync::Arc;
+
 use crate::codec::content_encoding::Encoding;
 use crate::http1::Head;
 use crate::point::{Category, Compat, GlobalTags, Precision, Route};
@@ -17,6 +19,7 @@ use super::super::settings::{Ack, Settings, ack_from_name};
 use super::error::ApiError;
 use super::logstreaming::{self, Stream};
 use super::rum;
+use super::rum::sources::Answers;
 use super::token::{self, Sender};
 
 mod decode;
@@ -74,7 +77,7 @@ pub enum TagSet {
 }
 
 /// What the head of a write asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct WritePlan {
     pub category: Category,
     pub route: Route,
@@ -100,6 +103,8 @@ pub struct WritePlan {
     pub cors: Cors,
     /// A write of [`super::logstreaming`], which is answered in its own way.
     pub stream: Option<Box<Stream>>,
+    /// What was found for its errors, once that was asked for ([`Decoded::Unresolved`]).
+    pub answers: Option<Arc<Answers>>,
 }
 
 /// Reads the head. `path` and `category` are decoded; the reply is boxed because it is the rare case.
@@ -162,6 +167,7 @@ pub(super) fn plan_of(
         ack,
         cors,
         stream: None,
+        answers: None,
     })
 }
 

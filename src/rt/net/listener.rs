@@ -5,9 +5,11 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::Path;
 
 use rustix::event::epoll::EventFlags;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
 use super::driver::{Driver, Registration};
 use super::stream::Stream;
@@ -29,6 +31,8 @@ pub struct Listener {
     registration: Registration,
     fd: OwnedFd,
     armed: Cell<bool>,
+    /// A socket in the file system: who comes is on this machine.
+    is_local: bool,
 }
 
 /// Binds a listening socket without a shard: done before any shard starts, so that a port in use is an error at once.
@@ -44,6 +48,37 @@ pub fn bind(addr: SocketAddr) -> io::Result<OwnedFd> {
     // Inherited by the connections.
     sockopt::set_tcp_nodelay(&fd, true)?;
     rustix::net::bind(&fd, &addr)?;
+    Ok(fd)
+}
+
+/// Who may connect to a socket in the file system: everybody may write to it, as DataKit leaves it.
+const SOCKET_MODE: u32 = 0o722;
+const SOCKET_DIR_MODE: u32 = 0o755;
+
+/// The same for a socket in the file system. One that is left over from before is replaced; any other file is not.
+pub fn bind_path(path: &Path) -> io::Result<OwnedFd> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.file_type().is_socket() => {
+            if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                return Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there"));
+            }
+            std::fs::remove_file(path)?;
+        }
+        Ok(_) => {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket"));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if let Some(parent) = path.parent().filter(|parent| !parent.exists()) {
+                std::fs::create_dir_all(parent)?;
+                std::fs::set_permissions(parent, std::fs::Permissions::from_mode(SOCKET_DIR_MODE))?;
+            }
+        }
+        Err(error) => return Err(error),
+    }
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::bind(&fd, &SocketAddrUnix::new(path)?)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
     Ok(fd)
 }
 
@@ -67,7 +102,8 @@ impl Listener {
     pub fn new(fd: OwnedFd) -> io::Result<Listener> {
         rustix::net::listen(&fd, BACKLOG)?;
         let registration = Driver::current().register(fd.as_fd(), EventFlags::IN)?;
-        Ok(Listener { registration, fd, armed: Cell::new(true) })
+        let is_local = rustix::net::getsockname(&fd)?.address_family() == AddressFamily::UNIX;
+        Ok(Listener { registration, fd, armed: Cell::new(true), is_local })
     }
 
     /// The next connection and its peer's address.
@@ -76,7 +112,8 @@ impl Listener {
             match rustix::net::acceptfrom_with(&self.fd, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
                 Ok((fd, peer)) => {
                     let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
-                    let peer = peer.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
+                    let unnamed = if self.is_local { [127, 0, 0, 1] } else { [0, 0, 0, 0] };
+                    let peer = peer.unwrap_or_else(|| SocketAddr::from((unnamed, 0)));
                     return Stream::accepted(fd).map(|stream| (stream, peer)).map_err(AcceptError::Failed);
                 }
                 Err(rustix::io::Errno::AGAIN) => {

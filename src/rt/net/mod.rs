@@ -5,5 +5,5 @@ mod listener;
 mod stream;
 
 pub use driver::{Driver, Registration};
-pub use listener::{AcceptError, Listener, bind, local_addr, refuse_shared};
+pub use listener::{AcceptError, Listener, bind, bind_path, local_addr, refuse_shared};
 pub use stream::Stream;

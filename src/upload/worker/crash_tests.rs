@@ -379,7 +379,7 @@ impl World {
             window_raw_bytes: 1 + random.below(100),
             failover: self.plan.failover,
             defer_bytes: self.plan.defer_bytes,
-            backlog_bytes_per_s: self.plan.backlog_bytes_per_s,
+            backlog: Arc::new(Pace::new(self.plan.backlog_bytes_per_s)),
             ..Settings::default()
         };
         let dead = DeadLetters::new(self.dead.path().to_owned());

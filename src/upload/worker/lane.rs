@@ -150,7 +150,7 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
         let _ends = self.ends();
         while let Some(Some(window)) = control.unless_stopping(self.take_deferred()).await {
             let bytes: u64 = window.frames.iter().map(|frame| frame.block.payload.len() as u64).sum();
-            let wait = uploads.pace.borrow_mut().take(uploads.env.now(), bytes);
+            let wait = uploads.settings.backlog.take(uploads.env.now(), bytes);
             if !wait.is_zero() && control.unless_stopping(uploads.env.sleep(wait)).await.is_none() {
                 self.source.give_back(window);
                 return;

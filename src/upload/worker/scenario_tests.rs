@@ -386,7 +386,7 @@ fn d9_after_an_outage_fresh_data_goes_first_and_the_backlog_at_its_pace() {
         workers: 4,
         window_raw_bytes: 0,
         defer_bytes: 1000,
-        backlog_bytes_per_s: 100,
+        backlog: Arc::new(Pace::new(100)),
         ..Settings::default()
     };
     let uploads = world.start();
@@ -424,7 +424,7 @@ fn d9_a_start_with_a_backlog_puts_it_aside() {
         workers: 1,
         window_raw_bytes: 0,
         defer_bytes: 100,
-        backlog_bytes_per_s: 10,
+        backlog: Arc::new(Pace::new(10)),
         ..Settings::default()
     };
     let uploads = world.start();

@@ -32,7 +32,7 @@ fn planned(target: &str) -> Result<WritePlan, Reply> {
     match crate::intake::route(&head, &Peer::Unix, &clock, &settings()) {
         Action::Write(plan) => Ok(*plan),
         Action::Reply(reply) => Err(reply),
-        Action::Metrics(_) | Action::Raw(_) | Action::Convert(_) => panic!("no write"),
+        Action::Aside(_) | Action::Raw(_) | Action::Convert(_) => panic!("no write"),
     }
 }
 
@@ -48,6 +48,7 @@ fn lines(plan: &WritePlan, body: &[u8]) -> Result<Vec<String>, Reply> {
     match decoded.map_err(|error| plan.refuse(&error))? {
         Decoded::Written(written) => assert_eq!(written.points, batch.points),
         Decoded::InSteps => panic!("a small body"),
+        Decoded::Unresolved(_) => panic!("a log"),
     }
     // In steps it is the same.
     if !body.is_empty() {

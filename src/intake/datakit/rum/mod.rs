@@ -4,8 +4,11 @@
 //!
 //! - [`own_tags`]: who sent them, as tags of the request: `ip` ([`client_ip`]) and where that is ([`geo`]).
 //! - [`check`]: what a point must have; one that does not pass refuses the whole body.
+//! - [`sources`]: the original source of errors, where source maps were uploaded.
 //! - [`answered`], [`refused`]: what answers look like, which is not how other routes' answers look.
 //! - [`looks_like_json`]: the SDK's way of sending JSON under another name.
+//!
+//! [`sourcemap`] are the routes by which source maps come.
 //!
 //! [`replay`] is a route of its own: a session replay is kept and delivered as it came, as a raw package.
 //!
@@ -16,6 +19,8 @@ mod checks;
 mod client_ip;
 pub mod geo;
 pub mod replay;
+pub mod sourcemap;
+pub mod sources;
 
 pub use checks::check;
 
@@ -24,6 +29,7 @@ use crate::http1::Head;
 use crate::intake::{Compat, ContentType, Peer, Reply, Settings};
 use crate::point::GlobalTags;
 
+use self::sourcemap::FirstToken;
 use super::error::ApiError;
 use super::write::BodyFormat;
 
@@ -34,6 +40,8 @@ pub struct RumOptions {
     pub app_ids: Vec<String>,
     pub measurements: Vec<String>,
     pub origin_ip_header: String,
+    /// The token that changes source maps; none where there are no source maps.
+    pub sourcemap: Option<FirstToken>,
 }
 
 impl Default for RumOptions {
@@ -42,6 +50,7 @@ impl Default for RumOptions {
             app_ids: Vec::new(),
             measurements: RUM_MEASUREMENTS.map(str::to_owned).to_vec(),
             origin_ip_header: RUM_ORIGIN_IP_HEADER.to_owned(),
+            sourcemap: None,
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::point::Batch;
 use crate::point::encode::{explain_json, explain_protobuf};
 
 use super::super::logstreaming;
+use super::super::rum::sources::Question;
 use super::reader::{Fed, Reader, Scratch, Stop};
 use super::{ApiError, BodyFormat, ContentEncoding, WritePlan, Written};
 
@@ -28,6 +29,9 @@ pub enum Decoded {
     Written(Written),
     /// There is more in it than one go should do: a [`super::Decoder`] must take it. The batch is as it was.
     InSteps,
+    /// Errors in it can be given their original source: it is to be decoded again with the answers in its plan. The batch
+    /// is as it was.
+    Unresolved(Vec<Question>),
 }
 
 /// Decodes a whole body into `batch`. After an error, and after a dry run, the batch is as it was.
@@ -56,6 +60,7 @@ pub fn decode(
         Ok(written) => Ok(Decoded::Written(written)),
         Err(Stop::Refused(error)) => Err(error),
         Err(Stop::TooMuch) => Ok(Decoded::InSteps),
+        Err(Stop::Unresolved(questions)) => Ok(Decoded::Unresolved(questions)),
         // Refused inside, where the body is at hand.
         Err(Stop::Bad) => Err(ApiError::DECODE_BODY_FAILED),
     }
@@ -105,7 +110,7 @@ fn read_whole(
     reader.look(plan, settings, &body);
     let mut one = One { batch, bytes_max };
     let result = match reader.read(plan, body, settings, scratch, &mut echo, &mut one, usize::MAX) {
-        Ok(true) => reader.finish(plan, settings, &echo).map_err(Stop::Refused),
+        Ok(true) => reader.finish(plan, settings, &echo),
         Ok(false) => Err(Stop::TooMuch),
         // Small enough to be read again at once.
         Err(Stop::Bad) => Err(Stop::Refused(explain(reader.format(), &body))),

@@ -8,9 +8,10 @@ use crate::codec::content_encoding;
 use crate::codec::line_protocol::{self, Tape};
 use crate::intake::Settings;
 use crate::intake::datakit::rum;
+use crate::intake::datakit::rum::sources::{Asked, Question};
 use crate::point::draft::Warn;
 use crate::point::encode::{BadJson, Encoder, JsonAt, Rules, Stretch};
-use crate::point::{Batch, Category, Compat, GlobalTags, echo, rules};
+use crate::point::{Batch, Category, Compat, GlobalTags, Mark, echo, rules};
 
 use super::super::logstreaming;
 use super::{ApiError, BodyFormat, Echo, TagSet, WritePlan, Written};
@@ -41,6 +42,8 @@ pub enum Stop {
     Bad,
     /// The batch has no room for more.
     TooMuch,
+    /// All is read, and this is to be found out before it is read again.
+    Unresolved(Vec<Question>),
 }
 
 /// Where encoded points go.
@@ -120,6 +123,8 @@ pub(super) struct Reader {
     warn: Option<Warn>,
     /// The request's own tags and the global ones, where there are both.
     joined_tags: Option<GlobalTags>,
+    /// Errors whose original source is not known.
+    asked: Asked,
 }
 
 impl Reader {
@@ -134,6 +139,7 @@ impl Reader {
             lost_points: 0,
             lost_values: 0,
             warn: None,
+            asked: Asked::default(),
             joined_tags: match global_tags {
                 Some(global_tags) if !plan.own_tags.is_empty() => Some(plan.own_tags.joined(global_tags)),
                 _ => None,
@@ -203,6 +209,7 @@ impl Reader {
                 check(plan, batch.since(before), settings)?;
             }
             self.points += batch.points - before.points();
+            resolve(&mut self.asked, plan, settings, batch, before, self.now_ns);
         }
         if plan.dry || plan.is_looked_at() {
             // The same points again, or as many as a step should.
@@ -219,6 +226,7 @@ impl Reader {
                 at = looked_at;
                 self.points += echo.points - before.points();
             }
+            resolve(&mut self.asked, plan, settings, echo, before, self.now_ns);
         }
         self.at = At::Points(at);
         Ok(at.is_done(&body))
@@ -253,8 +261,10 @@ impl Reader {
             let warn = encoder.encode(body, tape, &self.look_rules(plan, settings), echo);
             check(plan, echo.since(before), settings)?;
             self.warn = self.warn.take().or(warn);
+            resolve(&mut self.asked, plan, settings, echo, before, self.now_ns);
         }
         if !plan.dry {
+            let mut asked = std::mem::take(&mut self.asked);
             let rules = self.feed_rules(plan, settings);
             for first in (0..tape.points.len()).step_by(RUN_POINTS) {
                 let run = first..tape.points.len().min(first + RUN_POINTS);
@@ -264,21 +274,22 @@ impl Reader {
                 if !plan.is_looked_at() {
                     check(plan, batch.since(before), settings)?;
                 }
+                resolve(&mut asked, plan, settings, batch, before, self.now_ns);
             }
+            self.asked = asked;
         }
         Ok(next >= body.len())
     }
 
     /// What the whole body came to. `echo` holds the points that were looked at.
-    pub fn finish(
-        &mut self,
-        plan: &WritePlan,
-        settings: &Settings,
-        echo: &Batch,
-    ) -> Result<Written, ApiError> {
-        self.check_lost(plan)?;
+    pub fn finish(&mut self, plan: &WritePlan, settings: &Settings, echo: &Batch) -> Result<Written, Stop> {
+        self.check_lost(plan).map_err(Stop::Refused)?;
         if let Some(warn) = self.warn.take().filter(|_| plan.strict) {
-            return Err(ApiError::point_got_warning(warn.text()));
+            return Err(Stop::Refused(ApiError::point_got_warning(warn.text())));
+        }
+        let questions = self.asked.take();
+        if !questions.is_empty() {
+            return Err(Stop::Unresolved(questions));
         }
         let echo = plan.echo.map(|format| write_echo(format, &echo.bytes, settings));
         Ok(Written { points: self.points, echo })
@@ -330,6 +341,20 @@ impl Reader {
             }),
             time_correction: settings.options.time_correction,
         }
+    }
+}
+
+/// Gives errors their original source, as far as it is known.
+fn resolve(
+    asked: &mut Asked,
+    plan: &WritePlan,
+    settings: &Settings,
+    batch: &mut Batch,
+    before: Mark,
+    now_ns: i64,
+) {
+    if plan.category == Category::Rum {
+        asked.look(batch, before, &settings.sources, plan.answers.as_deref(), now_ns);
     }
 }
 

@@ -88,7 +88,7 @@ impl Decoder {
     }
 
     /// Goes on. Always called with the same plan and body; not again after `Done` or a refusal. After [`Stop::Bad`] there
-    /// is [`Decoder::explain`].
+    /// is [`Decoder::explain`]; after [`Stop::Unresolved`] another decoder, with the answers in the plan.
     pub fn step(
         &mut self,
         plan: &WritePlan,
@@ -179,7 +179,7 @@ impl Decoder {
         let Decoder { reader, echo, batches, .. } = self;
         match reader.read(plan, body, settings, scratch, echo, batches, self.step_bytes)? {
             false => Ok(Step::More),
-            true => reader.finish(plan, settings, echo).map(Step::Done).map_err(Stop::Refused),
+            true => reader.finish(plan, settings, echo).map(Step::Done),
         }
     }
 }

@@ -30,7 +30,7 @@ fn planned(target: &str, headers: &str, settings: &Settings) -> Result<WritePlan
     match crate::intake::route(&head, &Peer::Unix, &clock, settings) {
         Action::Write(plan) => Ok(*plan),
         Action::Reply(reply) => Err(reply),
-        Action::Raw(_) | Action::Metrics(_) | Action::Convert(_) => panic!("a page"),
+        Action::Raw(_) | Action::Aside(_) | Action::Convert(_) => panic!("a page"),
     }
 }
 
@@ -57,6 +57,7 @@ fn decoded(plan: &WritePlan, body: &[u8], settings: &Settings) -> (Result<Writte
                 Err(reply) => (Err(reply), batch),
             }
         }
+        Ok(Decoded::Unresolved(_)) => panic!("nothing is to be resolved"),
         Err(error) => (Err(plan.refuse(&error)), batch),
     }
 }
@@ -225,6 +226,7 @@ fn sliced(
             Err(Stop::Refused(error)) => return Err(plan.refuse(&error)),
             Err(Stop::Bad) => return Err(plan.refuse(&decoder.explain(&body))),
             Err(Stop::TooMuch) => panic!("batches have room"),
+            Err(Stop::Unresolved(_)) => panic!("nothing is to be resolved"),
         }
     }
 }
