@@ -2,12 +2,14 @@
 //! are small in number; here they may block, on threads that serve nothing else.
 //!
 //! - [`forward`]: calls to the first destination, and what is made of its answers
+//! - [`dialtest`]: dial tests, run once
 //! - [`errors`]: what other programs report of themselves
 //! - [`sourcemap`]: archives of maps and symbols, and stacks resolved by them
 //! - tags are changed by the main thread, which has the configuration: [`Desk::orders`]
 //!
 //! Every call has a deadline and bounded memory. What is asked is in [`crate::intake::aside`].
 
+pub mod dialtest;
 pub mod errors;
 pub mod forward;
 pub mod sourcemap;
@@ -84,6 +86,11 @@ impl Desk {
             What::EnvVariable => forward::env_variable(self, request),
             What::LastError => errors::report(self, request),
             What::SourceMap(asked) => sourcemap::answer(&self.sourcemaps, *asked, request),
+            What::DialTest => {
+                let version = &request.intake.options.version;
+                let options = dialtest::Options::new(request.settings, version, request.timeout);
+                dialtest::debug(&options, request.body, request.deadline)
+            }
             What::Tags(set, change) => self.change_tags(*set, change, request),
         };
         reply.with_cors(&request.plan.cors)

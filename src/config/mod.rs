@@ -9,6 +9,7 @@
 
 mod address;
 mod collectors;
+mod dialtesting;
 pub mod doc;
 pub mod edit;
 mod env;
@@ -25,6 +26,7 @@ pub use collectors::{
     CUSTOMER_TAGS_MAX, DatadogSettings, PATTERN_PREFIX, SkywalkingSettings, TAGS_MAX as COLLECTOR_TAGS_MAX,
     TraceFilters,
 };
+pub use dialtesting::DialtestingSettings;
 pub use read::Problem;
 pub use resolve::{Resolved, Surroundings, resolve};
 pub use settings::{

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use super::{
     address::Address,
     collectors,
+    dialtesting::{self, Reports},
     read::{Problem, Shards, Written, read},
     schema,
     secret::{Endpoint, Secret},
@@ -127,6 +128,7 @@ impl Resolver<'_> {
         set(&mut settings.shutdown.delay, written.time("shutdown.delay"));
         set(&mut settings.shutdown.budget, written.time("shutdown.budget"));
         self.collectors(&mut settings);
+        self.dialtesting(&mut settings);
         settings.destination = self.destination(&settings.data_dir);
         self.log(&mut settings);
         settings
@@ -464,6 +466,23 @@ impl Resolver<'_> {
         }
     }
 
+    fn dialtesting(&mut self, settings: &mut Settings) {
+        let written = self.written.clone();
+        let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+        let reports = Reports {
+            problem: &mut |key, text| problems.push((key.to_owned(), text)),
+            warning: &mut |key, text| warnings.push((key.to_owned(), text)),
+        };
+        settings.dialtesting = dialtesting::dialtesting(&written, settings.compat, self.around.var, reports);
+        for (key, text) in problems {
+            self.problem(&key, text);
+        }
+        // Variables have no line.
+        let warnings =
+            warnings.into_iter().map(|(key, text)| Problem { line: None, text: format!("{key} {text}") });
+        self.warnings.extend(warnings);
+    }
+
     fn destination(&mut self, data_dir: &Path) -> Destination {
         let urls = self.written.list("dataway.urls").unwrap_or_default();
         let discard = urls.first().is_some_and(|url| url == DEV_NULL);
@@ -647,7 +666,7 @@ fn parse_listen(text: &str) -> Result<Address, String> {
 }
 
 /// `10.0.0.0/8`, or one address.
-fn parse_network(text: &str) -> Option<IpNet> {
+pub(super) fn parse_network(text: &str) -> Option<IpNet> {
     let text = text.trim();
     let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
     network.map(|network| network.trunc())

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use super::address::Address;
 use super::collectors::{DatadogSettings, SkywalkingSettings};
+use super::dialtesting::DialtestingSettings;
 use super::secret::{Endpoint, Secret};
 use crate::limits;
 
@@ -98,6 +99,7 @@ pub struct Settings {
     pub rum: RumSettings,
     pub datadog: DatadogSettings,
     pub skywalking: SkywalkingSettings,
+    pub dialtesting: DialtestingSettings,
     pub destination: Destination,
     pub shutdown: ShutdownSettings,
     pub log: LogSettings,
@@ -490,6 +492,7 @@ impl Default for Settings {
             },
             datadog: DatadogSettings::default(),
             skywalking: SkywalkingSettings::default(),
+            dialtesting: DialtestingSettings::default(),
             destination: Destination::Archive(ArchiveSettings {
                 dir: data_dir.join("archive"),
                 rotate_bytes: 64 << 20,

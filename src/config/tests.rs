@@ -183,6 +183,51 @@ fn compat_switches_defaults_only() {
 }
 
 #[test]
+fn dial_tests_are_off_and_keep_out_of_internal_networks() {
+    let of = |text: &str| settings(text).dialtesting;
+    assert_eq!(of(""), DialtestingSettings::default());
+    assert_eq!(
+        of(""),
+        DialtestingSettings { enabled: false, internal_forbidden: true, internal_networks: Vec::new() }
+    );
+    assert!(!of("compat = \"datakit-1.84\"").internal_forbidden);
+    let written = of(
+        "compat = \"datakit-1.84\"\n[dialtesting]\nenable_debug_api = true\ndisable_internal_network_task = true\n\
+         disabled_internal_network_cidr_list = [\"10.1.2.3/8\", \"::1\"]",
+    );
+    let networks: Vec<String> = written.internal_networks.iter().map(ToString::to_string).collect();
+    assert!(written.enabled && written.internal_forbidden);
+    assert_eq!(networks, ["10.0.0.0/8", "::1/128"]);
+    assert!(!of("[dialtesting]\ndisable_internal_network_task = false").internal_forbidden);
+    assert_eq!(
+        problem("[dialtesting]\ndisabled_internal_network_cidr_list = [\"x\"]"),
+        "2: dialtesting.disabled_internal_network_cidr_list must hold networks, as \"10.0.0.0/8\", not \"x\""
+    );
+
+    let set = |name: &str| {
+        Some(match name {
+            "ENV_INPUT_DIALTESTING_ENABLE_DEBUG_API" => "T".to_owned(),
+            "ENV_INPUT_DIALTESTING_DISABLE_INTERNAL_NETWORK_TASK" => "0".to_owned(),
+            "ENV_INPUT_DIALTESTING_DISABLED_INTERNAL_NETWORK_CIDR_LIST" => {
+                "[\"10.0.0.0/8\",\"nix\"]".to_owned()
+            }
+            _ => return None,
+        })
+    };
+    let resolved = resolve("", &Surroundings { var: &set, ..around() }).unwrap();
+    let dialtesting = resolved.settings.dialtesting;
+    assert!(dialtesting.enabled && !dialtesting.internal_forbidden);
+    assert_eq!(dialtesting.internal_networks.len(), 1);
+    assert_eq!(resolved.warnings.len(), 1, "{:?}", resolved.warnings);
+    let file = "[dialtesting]\nenable_debug_api = false\ndisable_internal_network_task = true";
+    let resolved = resolve(file, &Surroundings { var: &set, ..around() }).unwrap().settings.dialtesting;
+    assert!(!resolved.enabled && resolved.internal_forbidden);
+    let odd = |name: &str| name.starts_with("ENV_INPUT_DIALTESTING").then(|| "yes".to_owned());
+    let resolved = resolve("", &Surroundings { var: &odd, ..around() }).unwrap();
+    assert_eq!((resolved.settings.dialtesting, resolved.warnings.len()), (DialtestingSettings::default(), 3));
+}
+
+#[test]
 fn destinations() {
     assert_eq!(settings("destination = \"blackhole\"").destination, Destination::Blackhole);
     assert_eq!(settings("[dataway]\nurls = [\"dev_null\"]").destination, Destination::Blackhole);
@@ -457,7 +502,9 @@ fn every_key_is_used() {
                 (_, Kind::Text) if key.name == "listen" => "\"127.0.0.1:1\"".to_owned(),
                 (_, Kind::Word(words)) => format!("{:?}", words[words.len() - 1]),
                 (_, Kind::Text) => "\"other\"".to_owned(),
-                ("http_api.trusted_proxies", _) => "[\"192.0.2.0/24\"]".to_owned(),
+                ("http_api.trusted_proxies" | "dialtesting.disabled_internal_network_cidr_list", _) => {
+                    "[\"192.0.2.0/24\"]".to_owned()
+                }
                 (_, Kind::TextList) => "[\"other\"]".to_owned(),
                 (_, Kind::SecretList) => "[\"http://other\"]".to_owned(),
                 (_, Kind::Bool) => (key.default == "false").to_string(),

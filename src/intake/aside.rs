@@ -28,6 +28,8 @@ pub enum What {
     LastError,
     /// `PUT | DELETE /v1/sourcemap`, `GET /v1/sourcemap/check`
     SourceMap(SourceMap),
+    /// `POST /v1/dialtesting/debug`
+    DialTest,
     /// `POST | DELETE /v1/global/{host,election}/tags`
     Tags(TagSet, TagChange),
 }

@@ -10,6 +10,7 @@ use crate::point::sinker::Sinker;
 
 use super::access::{self, PublicApis};
 use super::datadog;
+use super::datakit;
 use super::datakit::rum::{RumOptions, geo::LiveGeo, sources::Sources};
 use super::filters::LiveFilters;
 use super::reply::Envelope;
@@ -56,6 +57,8 @@ pub struct Options {
     pub rum: RumOptions,
     pub datadog: datadog::Options,
     pub skywalking: skywalking::Options,
+    /// Whether dial tests are run.
+    pub dialtesting: bool,
     pub hostname: String,
     pub version: String,
     /// The commit the binary was built from, for `/v1/ping`.
@@ -83,6 +86,7 @@ impl Default for Options {
             rum: RumOptions::default(),
             datadog: datadog::Options::default(),
             skywalking: skywalking::Options::default(),
+            dialtesting: false,
             hostname: "localhost".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: "unknown".to_owned(),
@@ -133,7 +137,10 @@ impl Settings {
     pub fn new(options: Options) -> Settings {
         let envelope = Envelope::new(&options.version, &options.hostname);
         let access = &options.access;
-        let public_apis = PublicApis::new(&access.public_apis, access.token_routing);
+        let mut public_apis = PublicApis::new(&access.public_apis, access.token_routing);
+        if options.dialtesting {
+            public_apis.add(datakit::DIALTEST);
+        }
         let tokens = access.tokens.iter().cloned().collect();
         let datadog = datadog::Collector::new(options.datadog.clone());
         let skywalking = skywalking::Collector::new(options.skywalking.clone());

@@ -22,7 +22,7 @@ pub const CATEGORIES: [&str; 11] = [
 ];
 
 /// The `api` label. Writes come first, by category, so that a write's index is its category's.
-pub const APIS: [&str; 35] = [
+pub const APIS: [&str; 36] = [
     "/v1/write/metric",
     "/v1/write/network",
     "/v1/write/keyevent",
@@ -56,6 +56,7 @@ pub const APIS: [&str; 35] = [
     "/v1/global/election/tags",
     "/openapi.json",
     "/v1/sourcemap",
+    "/v1/dialtesting/debug",
     "404-page", // as DataKit calls it
     "other",    // refused before it had a route
 ];
@@ -82,8 +83,9 @@ pub const API_HOST_TAGS: usize = 29;
 pub const API_ELECTION_TAGS: usize = 30;
 pub const API_OPENAPI: usize = 31;
 pub const API_SOURCEMAP: usize = 32;
-pub const API_404: usize = 33;
-pub const API_OTHER: usize = 34;
+pub const API_DIALTEST: usize = 33;
+pub const API_404: usize = 34;
+pub const API_OTHER: usize = 35;
 const _: () = assert!(API_WRITE_UNKNOWN == CATEGORIES.len() && API_OTHER == APIS.len() - 1);
 
 /// The `method` label; the last one is for all others.

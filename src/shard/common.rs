@@ -252,6 +252,7 @@ fn intake_options(settings: &Settings) -> io::Result<intake::Options> {
         },
         datadog: settings.datadog.clone(),
         skywalking: settings.skywalking.clone(),
+        dialtesting: settings.dialtesting.enabled,
         hostname: settings.hostname.clone(),
         ..intake::Options::default()
     })

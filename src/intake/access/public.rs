@@ -69,6 +69,11 @@ impl PublicApis {
         PublicApis { paths, check_token }
     }
 
+    /// A path that is public because of what is configured elsewhere.
+    pub fn add(&mut self, path: &str) {
+        self.paths.insert(path.as_bytes().into());
+    }
+
     /// `path` is decoded.
     pub fn allows(&self, path: &[u8]) -> bool {
         self.paths.contains(path) || (self.check_token && path.starts_with(CHECK_TOKEN_PREFIX.as_bytes()))

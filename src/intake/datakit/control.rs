@@ -5,8 +5,8 @@ use crate::intake::aside::{AsidePlan, BODY_BYTES_MAX, SourceMap, TagSet, What};
 use crate::intake::reply::Cors;
 use crate::intake::{Action, Settings};
 use crate::metrics::names::{
-    API_ELECTION_TAGS, API_ENV_VARIABLE, API_HOST_TAGS, API_LABELS, API_LASTERROR, API_METRICS, API_QUERY,
-    API_SOURCEMAP, API_WORKSPACE,
+    API_DIALTEST, API_ELECTION_TAGS, API_ENV_VARIABLE, API_HOST_TAGS, API_LABELS, API_LASTERROR, API_METRICS,
+    API_QUERY, API_SOURCEMAP, API_WORKSPACE,
 };
 
 use super::rum::sourcemap;
@@ -28,10 +28,12 @@ const METRICS: &str = "/metrics";
 const HOST_TAGS: &str = "/v1/global/host/tags";
 const ELECTION_TAGS: &str = "/v1/global/election/tags";
 const LABELS: &str = "/v1/object/labels";
+/// A public route where tests are run at all.
+pub const DIALTEST: &str = "/v1/dialtesting/debug";
 pub const ENV_VARIABLE: &str = "/v1/env_variable";
 
-/// All of them. `/v1/env_variable` and source maps are a collector's in DataKit, hence not limited.
-static ROUTES: [Control; 16] = [
+/// All of them. `/v1/env_variable`, source maps and dial tests are a collector's in DataKit, hence not limited.
+static ROUTES: [Control; 17] = [
     control(Method::Get, METRICS, Some(252), API_METRICS),
     control(Method::Post, "/v1/query/raw", Some(250), API_QUERY),
     control(Method::Post, LABELS, Some(249), API_LABELS),
@@ -41,6 +43,7 @@ static ROUTES: [Control; 16] = [
     control(Method::Put, sourcemap::PATH, None, API_SOURCEMAP),
     control(Method::Delete, sourcemap::PATH, None, API_SOURCEMAP),
     control(Method::Get, sourcemap::CHECK_PATH, None, API_SOURCEMAP),
+    control(Method::Post, DIALTEST, None, API_DIALTEST),
     control(Method::Post, "/v1/lasterror", Some(246), API_LASTERROR),
     control(Method::Get, HOST_TAGS, Some(245), API_HOST_TAGS),
     control(Method::Post, HOST_TAGS, Some(244), API_HOST_TAGS),
@@ -56,8 +59,11 @@ fn find(method: Method, path: &[u8]) -> Option<&'static Control> {
 
 /// The route, if it is open.
 fn find_open(method: Method, path: &[u8], settings: &Settings) -> Option<&'static Control> {
-    let closed = |route: &&Control| route.api == API_SOURCEMAP && settings.options.rum.sourcemap.is_none();
-    find(method, path).filter(|route| !closed(route))
+    find(method, path).filter(|route| match route.api {
+        API_SOURCEMAP => settings.options.rum.sourcemap.is_some(),
+        API_DIALTEST => settings.options.dialtesting,
+        _ => true,
+    })
 }
 
 /// Whether there is such a route.
@@ -87,6 +93,7 @@ pub fn route(
         (_, "/v1/workspace") => What::Workspace,
         (_, ENV_VARIABLE) => What::EnvVariable,
         (_, "/v1/lasterror") => What::LastError,
+        (_, DIALTEST) => What::DialTest,
         (_, sourcemap::CHECK_PATH) => What::SourceMap(SourceMap::Check),
         (Method::Delete, sourcemap::PATH) => What::SourceMap(SourceMap::Delete),
         (_, sourcemap::PATH) => What::SourceMap(SourceMap::Put),

@@ -22,6 +22,9 @@ pub mod tags;
 pub mod token;
 pub mod write;
 
+pub use control::DIALTEST;
+pub use ping::go_duration;
+
 use crate::http1::{Head, Method, route};
 use crate::point::Category;
 
