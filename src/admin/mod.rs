@@ -29,6 +29,9 @@ pub enum Question {
     Readyz,
 }
 
+/// The paths of all questions.
+pub const PATHS: [&str; 3] = ["/metrics", "/livez", "/readyz"];
+
 impl Question {
     /// The question at `path`, if there is one.
     pub fn at(path: &str) -> Option<Question> {

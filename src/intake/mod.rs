@@ -16,6 +16,7 @@ pub mod datakit;
 pub mod filters;
 pub mod gojson;
 pub mod influxdb;
+pub mod openapi;
 pub mod otlp;
 pub mod prometheus;
 mod protobuf;
@@ -56,20 +57,34 @@ pub struct Protocol {
     pub name: &'static str,
     /// Paths that others than this machine may always ask for: what is there is there for agents elsewhere.
     pub public: &'static [&'static str],
+    /// The rest of its paths; a segment that varies stands in braces.
+    pub others: &'static [&'static str],
     /// `None`: not a route of this protocol.
     pub route: fn(&Head<'_>, &[u8], &Peer, &Clock, &Settings) -> Option<Action>,
 }
 
 /// The protocols, in the order in which they are asked.
 pub static PROTOCOLS: [Protocol; 7] = [
-    Protocol { name: "datakit", public: &[], route: datakit::route },
-    Protocol { name: "datadog", public: &datadog::PATHS, route: datadog::route },
-    Protocol { name: "skywalking", public: &skywalking::PATHS, route: skywalking::route },
-    Protocol { name: "otlp", public: &otlp::PATHS, route: otlp::route },
-    Protocol { name: "zipkin", public: &zipkin::PATHS, route: zipkin::route },
-    Protocol { name: "prometheus", public: &prometheus::PATHS, route: prometheus::route },
-    Protocol { name: "influxdb", public: &influxdb::PATHS, route: influxdb::route },
+    Protocol { name: "datakit", public: &[], others: &datakit::PATHS, route: datakit::route },
+    Protocol { name: "datadog", public: &datadog::PATHS, others: &[], route: datadog::route },
+    Protocol {
+        name: "skywalking",
+        public: &skywalking::PATHS,
+        others: &[skywalking::INSTANCES_PATH],
+        route: skywalking::route,
+    },
+    Protocol { name: "otlp", public: &otlp::PATHS, others: &[], route: otlp::route },
+    Protocol { name: "zipkin", public: &zipkin::PATHS, others: &[], route: zipkin::route },
+    Protocol { name: "prometheus", public: &prometheus::PATHS, others: &[], route: prometheus::route },
+    Protocol { name: "influxdb", public: &influxdb::PATHS, others: &[], route: influxdb::route },
 ];
+
+/// The paths of all routes, as [`openapi::DOCUMENT`] has them. What is not among them is no route, and a test sees to it that
+/// no path in the sources is forgotten here.
+pub fn paths() -> impl Iterator<Item = &'static str> {
+    let of_protocols = PROTOCOLS.iter().flat_map(|protocol| protocol.public.iter().chain(protocol.others));
+    of_protocols.copied().chain(datakit::control_paths())
+}
 
 /// The refusal of a request by its head alone, before its body is read. For what is too large to be received at all;
 /// everything else has time until [`route`].

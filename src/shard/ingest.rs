@@ -28,7 +28,7 @@ use crate::intake::{self, Ack, Action, Clock, Peer, Reply, datakit};
 use crate::limits::{DIRECT_BODY_BYTES_MAX, DIRECT_CODED_BYTES_MAX};
 use crate::metrics::counters::{DropReason, Refusal, ShardCounters};
 use crate::metrics::names::{
-    API_404, API_CHECK_TOKEN, API_LIVEZ, API_NTP, API_OTHER, API_PING, API_READYZ, API_WRITE,
+    API_404, API_CHECK_TOKEN, API_LIVEZ, API_NTP, API_OPENAPI, API_OTHER, API_PING, API_READYZ, API_WRITE,
     API_WRITE_UNKNOWN,
 };
 use crate::net::{Admission, Answer, Incoming, OwnedBody, Service};
@@ -447,6 +447,7 @@ fn api_of(action: &Action, path: &str) -> usize {
         Action::Reply(reply) => match (path, reply.status) {
             ("/v1/ping", _) => API_PING,
             ("/v1/ntp", _) => API_NTP,
+            (intake::openapi::PATH, _) => API_OPENAPI,
             (path, 200 | 403) if path.starts_with(CHECK_TOKEN_PREFIX) => API_CHECK_TOKEN,
             (path, 400) if path.starts_with("/v1/write/") => API_WRITE_UNKNOWN,
             (_, 404) => API_404,

@@ -18,6 +18,7 @@ mod http_framing;
 mod intakes;
 mod layout;
 mod lifecycle;
+mod openapi;
 mod rum;
 mod smoke;
 mod sourcemap;

@@ -53,6 +53,11 @@ static ROUTES: [Control; 17] = [
     control(Method::Delete, ELECTION_TAGS, Some(240), API_ELECTION_TAGS),
 ];
 
+/// Their paths; one with several methods several times.
+pub fn paths() -> impl Iterator<Item = &'static str> {
+    ROUTES.iter().map(|route| route.path)
+}
+
 fn find(method: Method, path: &[u8]) -> Option<&'static Control> {
     ROUTES.iter().find(|route| route.method == method && route.path.as_bytes() == path)
 }

@@ -8,6 +8,7 @@
 //! - `GET /v1/ping`: [`ping`]; `GET /v1/ntp`: [`ntp`]
 //! - `GET /v1/check/token/:token`, where tokens select workspaces: [`token`]
 //! - `GET /metrics`, and the routes for people and their tools: [`control`], [`tags`]
+//! - `GET /openapi.json`: [`openapi`](super::openapi)
 //! - `OPTIONS` on any path: 204
 //! - everything else: [`page404`]
 
@@ -30,9 +31,26 @@ use crate::point::Category;
 
 use super::access::public::CHECK_TOKEN_PREFIX;
 use super::reply::{Cors, Reply, cors};
-use super::{Action, Clock, Peer, Settings};
+use super::{Action, Clock, Peer, Settings, openapi};
+
+pub use control::paths as control_paths;
 
 const WRITE_PREFIX: &str = "/v1/write/";
+const LOGSTREAMING: &str = "/v1/write/logstreaming";
+const PING: &str = "/v1/ping";
+const NTP: &str = "/v1/ntp";
+
+/// The paths of all routes that are here and not in [`control`].
+pub const PATHS: [&str; 8] = [
+    "/v1/write/{category}",
+    "/v1/write/rum",
+    rum::replay::PATH,
+    LOGSTREAMING,
+    PING,
+    NTP,
+    "/v1/check/token/{token}",
+    openapi::PATH,
+];
 
 /// The routes.
 pub fn route(
@@ -44,10 +62,12 @@ pub fn route(
 ) -> Option<Action> {
     let cors = || cors(head, &settings.options.allowed_cors_origins);
     match (head.method, path) {
-        (Method::Post, b"/v1/write/logstreaming") => Some(match logstreaming::plan(head, cors(), settings) {
-            Ok(plan) => Action::Write(Box::new(plan)),
-            Err(reply) => Action::Reply(*reply),
-        }),
+        (Method::Post, path) if path == LOGSTREAMING.as_bytes() => {
+            Some(match logstreaming::plan(head, cors(), settings) {
+                Ok(plan) => Action::Write(Box::new(plan)),
+                Err(reply) => Action::Reply(*reply),
+            })
+        }
         (Method::Post, path) if route::param(path, WRITE_PREFIX).is_some() => {
             let category = route::param(path, WRITE_PREFIX).unwrap_or_default();
             Some(match write::plan(head, path, category, cors(), peer, settings) {
@@ -61,8 +81,15 @@ pub fn route(
                 Err(reply) => Action::Reply(*reply),
             })
         }
-        (Method::Get, b"/v1/ping") => Some(Action::Reply(ping::reply(clock, settings).with_cors(&cors()))),
-        (Method::Get, b"/v1/ntp") => Some(Action::Reply(ntp::reply(clock).with_cors(&cors()))),
+        (Method::Get, path) if path == PING.as_bytes() => {
+            Some(Action::Reply(ping::reply(clock, settings).with_cors(&cors())))
+        }
+        (Method::Get, path) if path == NTP.as_bytes() => {
+            Some(Action::Reply(ntp::reply(clock).with_cors(&cors())))
+        }
+        (Method::Get, path) if path == openapi::PATH.as_bytes() => {
+            Some(Action::Reply(openapi::reply().with_cors(&cors())))
+        }
         (Method::Get, path) if token_of(path, settings).is_some() => {
             let token = token_of(path, settings).unwrap_or_default();
             Some(Action::Reply(token::check(token, settings).with_cors(&cors())))
@@ -80,7 +107,10 @@ fn is_route(method: Method, path: &[u8], settings: &Settings) -> bool {
         return true;
     }
     match method {
-        Method::Get => matches!(path, b"/v1/ping" | b"/v1/ntp") || token_of(path, settings).is_some(),
+        Method::Get => {
+            [PING, NTP, openapi::PATH].iter().any(|known| known.as_bytes() == path)
+                || token_of(path, settings).is_some()
+        }
         Method::Post => route::param(path, WRITE_PREFIX).is_some() || path == rum::replay::PATH.as_bytes(),
         _ => false,
     }
@@ -101,8 +131,9 @@ pub fn limited(method: Method, path: &[u8]) -> Option<u8> {
             let category = std::str::from_utf8(name).ok().and_then(Category::from_name);
             Some(category.map_or(LIMITED_UNKNOWN, |category| category as u8))
         }
-        (Method::Get, b"/v1/ping") => Some(LIMITED_PING),
-        (Method::Get, b"/v1/ntp") => Some(LIMITED_NTP),
+        (Method::Get, path) if path == PING.as_bytes() => Some(LIMITED_PING),
+        (Method::Get, path) if path == NTP.as_bytes() => Some(LIMITED_NTP),
+        (Method::Get, path) if path == openapi::PATH.as_bytes() => Some(LIMITED_OPENAPI),
         (Method::Get, path) if route::param(path, CHECK_TOKEN_PREFIX).is_some() => Some(LIMITED_CHECK_TOKEN),
         _ => control::limited(method, path),
     }
@@ -113,6 +144,7 @@ const LIMITED_UNKNOWN: u8 = 255;
 const LIMITED_PING: u8 = 254;
 const LIMITED_NTP: u8 = 253;
 const LIMITED_CHECK_TOKEN: u8 = 251;
+const LIMITED_OPENAPI: u8 = 239;
 
 /// To the path without the slash at its end. Recorded: no envelope, and a page only for GET.
 fn redirect(head: &Head<'_>) -> Reply {

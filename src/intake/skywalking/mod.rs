@@ -71,7 +71,7 @@ pub const PATHS: [&str; 9] = [
     "/v3/profiling",
 ];
 
-const INSTANCES_PATH: &[u8] = b"/v3/management/instances";
+pub const INSTANCES_PATH: &str = "/v3/management/instances";
 
 /// What a body holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ pub fn route(
         b"/v3/profiling" => (Content::Snapshots, false),
         b"/v3/management/reportProperties" => (Content::Properties, true),
         b"/v3/management/keepAlive" => (Content::Ping, true),
-        INSTANCES_PATH if head.method == Method::Get => {
+        path if path == INSTANCES_PATH.as_bytes() && head.method == Method::Get => {
             let body = settings.remembered.instances.show(clock.now_ns);
             return Some(Action::Reply(json_reply(200, body).with_cors(&cors)));
         }
