@@ -105,6 +105,7 @@ fn blocks(category: Category, corpus: &Corpus) -> (Vec<Vec<u8>>, u32) {
         now_ns: 1_800_000_000_000_000_000,
         added_tags: None,
         time_correction: false,
+        hook: None,
     };
     let (mut encoder, mut tape) = (Encoder::default(), Tape::default());
     let (mut blocks, mut points) = (Vec::new(), 0);

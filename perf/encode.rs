@@ -70,6 +70,7 @@ fn run(category: Category, corpus: &Corpus) {
         now_ns: 1_800_000_000_000_000_000,
         added_tags: None,
         time_correction: false,
+        hook: None,
     };
     let fed = Rules { added_tags: Some(&host), ..bare };
     let encoded: Vec<Batch> = bodies

@@ -192,6 +192,7 @@ fn run(category: Category, corpus: &Corpus, size: usize, once: Option<&str>) {
         now_ns: 1_800_000_000_000_000_000,
         added_tags: Some(&host),
         time_correction: false,
+        hook: None,
     };
 
     let mut contenders: Vec<Contender<'_>> = Vec::new();

@@ -101,6 +101,7 @@ fn run(category: Category, corpus: &Corpus) {
         now_ns: 1_800_000_000_000_000_000,
         added_tags: None,
         time_correction: false,
+        hook: None,
     };
     let fed = Rules { added_tags: Some(&host), ..bare };
     let lines: Vec<Vec<u8>> = corpus.bodies.iter().map(|body| pad(body.text.clone().into_bytes())).collect();

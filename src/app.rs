@@ -1,11 +1,13 @@
 //! The process: probe the host, bind every address, start one shard a core, and then do what signals and the control
 //! socket say until one of them says stop.
 //!
+//! - [`filters`]: puts the rules in force by which points are dropped
 //! - [`sockets`]: the addresses that are served
 //! - [`reload`]: another configuration, as a whole or not at all
 //! - [`tags`]: tags that requests change
 //! - [`upgrade`]: another process takes over
 
+mod filters;
 mod reload;
 mod sockets;
 mod tags;
@@ -193,6 +195,8 @@ impl Process {
         let orders = Box::new(move |order| asked.send(Event::Tags(order)).is_ok());
         let common = Arc::new(Common::new(live, Registry::new(shards), shards, orders));
         announce(&common, bound);
+        filters::put_in_force(&common, &common.live());
+        filters::start(&common)?;
         let weak = Arc::downgrade(&common);
         sourcemap::Store::keep_looking(&common.desk.sourcemaps, move || {
             let common = weak.upgrade().filter(|common| !common.is_stopping())?;

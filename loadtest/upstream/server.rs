@@ -244,6 +244,9 @@ impl Server {
 
     /// One whole request; false when the connection is gone.
     fn request(&mut self, at: usize, head: &Head, body: &[u8]) -> bool {
+        if head.path == PULL {
+            return self.no_rules(at);
+        }
         self.shared.requests.fetch_add(1, Ordering::Relaxed);
         let ok = self.options.status;
         let mode = self.shared.mode();
@@ -299,6 +302,21 @@ impl Server {
         }
     }
 
+    /// A gateway asks for rules: there are none. That is no package, and counted nowhere.
+    fn no_rules(&mut self, at: usize) -> bool {
+        let Some(Some(conn)) = self.conns.get(at) else { return false };
+        let text = "HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{\"content\":{}}";
+        let gone = match self.shared.mode() {
+            Mode::Silent => false,
+            Mode::Absent => true,
+            _ => send(&conn.stream, text.as_bytes(), SendFlags::NOSIGNAL) != Ok(text.len()),
+        };
+        if gone {
+            self.close(at);
+        }
+        !gone
+    }
+
     /// Notes the package in the account.
     fn take(&mut self, head: &Head, body: &[u8]) {
         self.shared.points.fetch_add(head.points.unwrap_or(0), Ordering::Relaxed);
@@ -349,6 +367,9 @@ impl Server {
         }
     }
 }
+
+/// Where gateways ask for rules.
+const PULL: &str = "/v1/datakit/pull";
 
 /// Parses a head; `Ok(None)` while it is incomplete.
 fn read_head(input: &[u8]) -> Result<Option<(Head, usize)>, String> {

@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::filters;
 use super::sockets::{self, Bound};
 use crate::config::{Listener, Settings};
 use crate::shard::common::Live;
@@ -36,7 +37,11 @@ fn changes(before: &Settings, after: &Settings) -> Vec<&'static str> {
         ("limits", before.limits != after.limits),
         ("global_host_tags", before.global_host_tags != after.global_host_tags),
         ("global_election_tags", before.global_election_tags != after.global_election_tags),
-        ("io", before.auto_timestamp_correction != after.auto_timestamp_correction),
+        (
+            "io",
+            before.auto_timestamp_correction != after.auto_timestamp_correction
+                || before.filters != after.filters,
+        ),
         ("rum", before.rum != after.rum),
         ("intake.datadog", before.datadog != after.datadog),
         ("intake.skywalking", before.skywalking != after.skywalking),
@@ -85,6 +90,11 @@ pub fn apply(
     bound.extend(opened);
     let live = Arc::new(live);
     common.set_live(Arc::clone(&live));
+    if before.settings.filters != live.settings.filters
+        || before.settings.destination != live.settings.destination
+    {
+        filters::put_in_force(common, &live);
+    }
     common.tls.store(live.tls.as_ref().map(|loaded| Arc::clone(&loaded.config)));
     common.desk.sourcemaps.look_again();
     let (done, results) = flume::unbounded::<io::Result<()>>();

@@ -5,4 +5,5 @@ pub mod content_encoding;
 pub mod json;
 pub mod line_protocol;
 pub mod msgpack;
+pub mod multipart;
 pub mod raw_package;

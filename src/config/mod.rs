@@ -30,9 +30,10 @@ pub use dialtesting::DialtestingSettings;
 pub use read::Problem;
 pub use resolve::{Resolved, Surroundings, resolve};
 pub use settings::{
-    Ack, ArchiveSettings, BodyFormat, Compat, Compression, DatawaySettings, Destination, Full, HttpSettings,
-    LISTENERS, LimitSettings, Listener, LogFormat, LogSettings, RUM_MEASUREMENTS, RUM_ORIGIN_IP_HEADER,
-    RateLimit, RumSettings, Settings, ShutdownSettings, SourcemapSettings, SpoolSettings, TlsFiles, UrlsMode,
+    Ack, ArchiveSettings, BodyFormat, Compat, Compression, DatawaySettings, Destination, FilterSettings,
+    Full, HttpSettings, LISTENERS, LimitSettings, Listener, LogFormat, LogSettings, RUM_MEASUREMENTS,
+    RUM_ORIGIN_IP_HEADER, RateLimit, RumSettings, Settings, ShutdownSettings, SourcemapSettings,
+    SpoolSettings, TlsFiles, UrlsMode,
 };
 
 #[cfg(test)]

@@ -65,6 +65,19 @@ const RATE_BURST: u32 = 500;
 const RATE_TTL: Duration = Duration::from_secs(60);
 /// A route is stored with every block: no token is nearly as long.
 const TOKEN_BYTES_MAX: usize = 128;
+/// The categories that filters are written for.
+const FILTERED: [&str; 10] = [
+    "metric",
+    "network",
+    "keyevent",
+    "object",
+    "custom_object",
+    "logging",
+    "tracing",
+    "rum",
+    "security",
+    "profiling",
+];
 /// DataKit's word for "discard", as the first URL.
 const DEV_NULL: &str = "dev_null";
 
@@ -108,6 +121,8 @@ impl Resolver<'_> {
         self.limits(&mut settings);
         self.tags(&mut settings);
         set(&mut settings.auto_timestamp_correction, written.bool("io.auto_timestamp_correction"));
+        set(&mut settings.filters.remote, written.bool("io.remote_filters"));
+        settings.filters.local = self.filters();
         self.spool(&mut settings);
         self.rum(&mut settings);
         set(&mut settings.shutdown.delay, written.time("shutdown.delay"));
@@ -489,6 +504,52 @@ impl Resolver<'_> {
         }
     }
 
+    /// What a variable of DataKit's says; an empty one says nothing.
+    fn variable(&self, name: &str) -> Option<String> {
+        (self.around.var)(name).filter(|value| !value.is_empty())
+    }
+
+    /// Rules by category. One that cannot be read is left out when they are put in force, and told of.
+    fn filters(&mut self) -> Vec<(String, Vec<String>)> {
+        const PATH: &str = "io.filters";
+        const VARIABLE: &str = "ENV_IO_FILTERS";
+        if let Some(text) = self.variable(VARIABLE) {
+            type Filters = std::collections::BTreeMap<String, Vec<String>>;
+            return match serde_json::from_str::<Filters>(&text) {
+                Ok(filters) => filters.into_iter().filter(|(_, rules)| !rules.is_empty()).collect(),
+                Err(error) => {
+                    let text = format!("{VARIABLE} must be categories with lists of rules, as JSON: {error}");
+                    self.problems.push(Problem { line: None, text });
+                    Vec::new()
+                }
+            };
+        }
+        let mut filters = self.written.lists(PATH);
+        for (category, _) in &filters {
+            if !FILTERED.contains(&category.as_str()) {
+                let key = format!("{PATH}.{category}");
+                let (line, known) = (self.written.line_of(&key), FILTERED.join(", "));
+                self.problems.push(Problem { line, text: format!("{key} is no category: {known}") });
+            }
+        }
+        filters.retain(|(_, rules)| !rules.is_empty());
+        filters
+    }
+
+    /// The keys of the sinker, if it is on.
+    fn sinker(&mut self) -> Option<Vec<String>> {
+        let on = self.variable("ENV_DATAWAY_ENABLE_SINKER").is_some()
+            || self.written.bool("dataway.enable_sinker") == Some(true);
+        let keys = match self.variable("ENV_SINKER_GLOBAL_CUSTOMER_KEYS") {
+            Some(list) => list.split(',').map(|key| key.trim().to_owned()).collect(),
+            None => self.written.list("dataway.global_customer_keys").unwrap_or_default(),
+        };
+        if !on && !keys.is_empty() {
+            self.warning("dataway.global_customer_keys", "is not used while dataway.enable_sinker is false");
+        }
+        on.then(|| keys.into_iter().filter(|key| !key.is_empty()).collect())
+    }
+
     fn archive(&mut self, data_dir: &Path) -> Destination {
         let dir = self.written.text("archive.dir").filter(|dir| !dir.is_empty());
         let dir = dir.map_or_else(|| data_dir.join("archive"), PathBuf::from);
@@ -564,6 +625,7 @@ impl Resolver<'_> {
                 "is on: whoever is between can read and change what is sent",
             );
         }
+        dataway.sinker_keys = self.sinker();
         Destination::Dataway(dataway)
     }
 

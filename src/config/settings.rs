@@ -94,6 +94,7 @@ pub struct Settings {
     pub election: bool,
     /// Points more than two hours off are sent with the time of their arrival.
     pub auto_timestamp_correction: bool,
+    pub filters: FilterSettings,
     pub spool: SpoolSettings,
     pub rum: RumSettings,
     pub datadog: DatadogSettings,
@@ -230,6 +231,15 @@ impl SpoolSettings {
     }
 }
 
+/// Which points are dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilterSettings {
+    /// Rules by category, where there are any: then the destination is not asked.
+    pub local: Vec<(String, Vec<String>)>,
+    /// Ask the first destination for rules.
+    pub remote: bool,
+}
+
 /// What browsers and apps send of their users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RumSettings {
@@ -343,6 +353,8 @@ pub struct DatawaySettings {
     pub idle_timeout: Duration,
     /// Certificates are not checked.
     pub tls_insecure: bool,
+    /// The sinker is on: keys by which points are grouped, beside those of the global tags.
+    pub sinker_keys: Option<Vec<String>>,
 }
 
 impl DatawaySettings {
@@ -363,6 +375,7 @@ impl DatawaySettings {
             max_idle_conns_per_host: 64,
             idle_timeout: Duration::from_secs(90),
             tls_insecure: false,
+            sinker_keys: None,
         }
     }
 }
@@ -455,6 +468,7 @@ impl Default for Settings {
             global_election_tags: vec![("host".to_owned(), "localhost".to_owned())],
             election: false,
             auto_timestamp_correction: false,
+            filters: FilterSettings { local: Vec::new(), remote: true },
             spool: SpoolSettings {
                 dir: data_dir.join("spool"),
                 segment_bytes: 32 << 20,

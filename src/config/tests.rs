@@ -489,6 +489,7 @@ fn every_key_is_used() {
     let urls = "dataway.urls = [\"http://h\"]\n";
     let rate = "http_api.request_rate_limit = 10.5\n";
     let election = "election.tags.a = \"b\"\n";
+    let sinker = "dataway.urls = [\"http://h\"]\ndataway.enable_sinker = true\n";
     for table in TABLES.iter().filter(|table| !table.free) {
         for key in table.keys {
             let full = schema::full_name(table.path, key.name);
@@ -518,6 +519,7 @@ fn every_key_is_used() {
             let base = match full.as_str() {
                 "dataway.urls" | "archive.dir" | "archive.rotate_size" => "",
                 "election.enable" => election,
+                "dataway.global_customer_keys" => sinker,
                 "http_api.proxy_protocol" => "http_api.trusted_proxies = [\"192.0.2.0/24\"]\n",
                 "http_api.tls.cert" => "http_api.tls.privkey = \"k\"\n",
                 "http_api.tls.privkey" => "http_api.tls.cert = \"c\"\n",
@@ -630,4 +632,43 @@ fn what_collectors_cannot_be_is_said() {
         let problems = problems(text);
         assert!(problems.iter().any(|it| it.starts_with(problem)), "{text}\n{problems:?}");
     }
+}
+
+#[test]
+fn filters_and_the_sinker_are_configured_as_in_datakit() {
+    let resolved = |text: &str, variables: &[(&str, &str)]| {
+        let var = |name: &str| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        };
+        let problems = |problems: Vec<Problem>| problems.iter().map(Problem::to_string).collect::<Vec<_>>();
+        resolve(text, &Surroundings { var: &var, ..around() })
+            .map(|resolved| resolved.settings)
+            .map_err(problems)
+    };
+    let rule = |text: &str| vec![text.to_owned()];
+    let written = "[io]\nremote_filters = false\n[io.filters]\nlogging = [\"{ a = 1 }\"]\nrum = []\n";
+    let filters = resolved(written, &[]).unwrap().filters;
+    assert_eq!(filters.local, [("logging".to_owned(), rule("{ a = 1 }"))]);
+    assert!(!filters.remote);
+    let json = [("ENV_IO_FILTERS", r#"{"metric":["{}"],"rum":[]}"#)];
+    assert_eq!(resolved(written, &json).unwrap().filters.local, [("metric".to_owned(), rule("{}"))]);
+    assert_eq!(resolved(written, &[("ENV_IO_FILTERS", "")]).unwrap().filters, filters, "empty is unset");
+    assert!(resolved("", &[("ENV_IO_FILTERS", "[]")]).unwrap_err()[0].contains("ENV_IO_FILTERS"));
+    assert!(
+        problem("[io.filters]\nlogs = [\"{}\"]").starts_with("2: io.filters.logs is no category: metric, ")
+    );
+    assert!(problem("[io.filters]\nrum = \"{}\"").contains("a list of texts"));
+
+    let keys = |text: &str, variables: &[(&str, &str)]| {
+        let text = format!("[dataway]\nurls = [\"http://h?token=x\"]\n{text}");
+        match resolved(&text, variables).unwrap().destination {
+            Destination::Dataway(dataway) => dataway.sinker_keys,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(keys("global_customer_keys = [\"a\"]", &[]), None);
+    assert_eq!(keys("enable_sinker = true", &[]), Some(Vec::new()));
+    assert_eq!(keys("enable_sinker = true\nglobal_customer_keys = [\"a\", \"\"]", &[]), Some(rule("a")));
+    let variables = [("ENV_DATAWAY_ENABLE_SINKER", "false"), ("ENV_SINKER_GLOBAL_CUSTOMER_KEYS", " a, b ,,")];
+    assert_eq!(keys("", &variables), Some(vec!["a".to_owned(), "b".to_owned()]), "any value is yes");
 }

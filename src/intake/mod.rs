@@ -13,6 +13,7 @@ pub mod aside;
 pub mod convert;
 pub mod datadog;
 pub mod datakit;
+pub mod filters;
 pub mod gojson;
 pub mod influxdb;
 pub mod otlp;

@@ -9,7 +9,7 @@ use crate::http1::Head;
 use crate::point::{Category, Route};
 
 use super::reply::Reply;
-use super::settings::Ack;
+use super::settings::{Ack, Settings};
 
 /// Headers that are not passed on: those that belong to one connection or to one message's framing (RFC 9110 section 7.6.1),
 /// that which says what answers the client reads, which is ours to say now, and what a package of ours carries itself.
@@ -46,6 +46,18 @@ pub struct RawPlan {
     pub stored: Reply,
     /// The answer to a body that is not what its head says.
     pub refused: Reply,
+    /// The answer to a package that filters drop.
+    pub filtered: Reply,
+    /// Looks at the whole body: whether the package is kept, and where it goes.
+    pub look: fn(&mut RawPlan, &[u8], &Settings) -> Kept,
+}
+
+/// What becomes of a package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    Yes,
+    /// A filter drops it.
+    No,
 }
 
 impl RawPlan {
@@ -148,6 +160,8 @@ mod tests {
             ack: Ack::Disk,
             stored: Reply::empty(200),
             refused: Reply::empty(413),
+            filtered: Reply::empty(202),
+            look: |_, _, _| Kept::Yes,
         }
     }
 

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use crate::config::secret::Secret;
 pub use crate::config::{Ack, Compat};
 use crate::point::GlobalTags;
+use crate::point::sinker::Sinker;
 
 use super::access::{self, PublicApis};
 use super::datadog;
 use super::datakit;
 use super::datakit::rum::{RumOptions, geo::LiveGeo, sources::Sources};
+use super::filters::LiveFilters;
 use super::reply::Envelope;
 use super::skywalking;
 
@@ -114,6 +116,10 @@ pub struct Settings {
     pub envelope: Envelope,
     /// Where clients are: empty until somebody puts databases in.
     pub geo: Arc<LiveGeo>,
+    /// Which points are dropped: none until somebody puts rules in.
+    pub filters: Arc<LiveFilters>,
+    /// What points are grouped by on their way up, if they are.
+    pub sinker: Option<Arc<Sinker>>,
     /// Source maps there are: none until somebody says which.
     pub sources: Arc<Sources>,
     pub public_apis: PublicApis,
@@ -145,6 +151,8 @@ impl Settings {
             options,
             envelope,
             geo: Arc::default(),
+            filters: Arc::default(),
+            sinker: None,
             sources: Arc::default(),
             remembered: Arc::default(),
             public_apis,

@@ -130,7 +130,7 @@ reasons! {
         DiskError => "disk_error",
         /// The ring or the spool was full when their block was to be stored.
         Overload => "overload",
-        /// A collector's settings do not let them pass: a sampler, a closed resource, a trace its sender gave up.
+        /// Filters drop them, or a collector's settings: a sampler, a closed resource, a trace its sender gave up.
         Filtered => "filtered",
     }
 }

@@ -11,6 +11,7 @@ use super::{
         BUCKETS_US, Counter, DropReason, Histogram, Refusal, ShardCounters, TargetCounters, UPLOAD_ANSWERS,
     },
     errors::LastErrors,
+    filters::{FilterStats, PULLS},
     ledger::Account,
     names::{APIS, CATEGORIES, METHODS, METRICS, Metric, STATUSES, TARGETS},
 };
@@ -22,6 +23,7 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 #[derive(Clone, Debug)]
 pub struct Registry {
     shards: Arc<[Arc<ShardCounters>]>,
+    filters: Arc<FilterStats>,
     errors: Arc<LastErrors>,
 }
 
@@ -46,7 +48,12 @@ impl Registry {
     /// Counters for `shards` shards, all zero.
     pub fn new(shards: usize) -> Registry {
         let shards = (0..shards).map(|_| Arc::new(ShardCounters::default())).collect();
-        Registry { shards, errors: Arc::default() }
+        Registry { shards, filters: Arc::default(), errors: Arc::default() }
+    }
+
+    /// What is known of the filters in force.
+    pub fn filters(&self) -> &FilterStats {
+        &self.filters
     }
 
     /// The cells of one shard, for its thread to write.
@@ -245,25 +252,6 @@ pub(super) fn resident(page: &mut Page<'_>) {
     page.value(page.process.resident_bytes);
 }
 
-pub(super) fn last_errors(page: &mut Page<'_>) {
-    for error in page.registry.errors().all() {
-        page.line("", &[&error.input, &error.source, "unknown", &error.text], None, error.at_s);
-    }
-}
-
-pub(super) fn error_total(page: &mut Page<'_>) {
-    let mut counts: Vec<(String, u64)> = Vec::new();
-    for error in page.registry.errors().all() {
-        match counts.iter_mut().find(|(source, _)| *source == error.source) {
-            Some((_, count)) => *count += error.count,
-            None => counts.push((error.source, error.count)),
-        }
-    }
-    for (source, count) in counts {
-        page.line("", &[&source, "unknown"], None, count);
-    }
-}
-
 pub(super) fn open_fds(page: &mut Page<'_>) {
     page.value(page.process.open_fds);
 }
@@ -327,6 +315,24 @@ pub(super) fn points_dropped(page: &mut Page<'_>) {
             let sum = page.sum(|shard| shard.categories[index].dropped(*reason));
             page.line("", &[name, reason.name()], None, sum);
         }
+    }
+}
+
+pub(super) fn filter_rules(page: &mut Page<'_>) {
+    for (index, name) in CATEGORIES.iter().enumerate() {
+        let rules = page.registry.filters.rules[index].get();
+        page.line("", &[name], None, rules);
+    }
+}
+
+pub(super) fn filter_refused_rules(page: &mut Page<'_>) {
+    page.value(page.registry.filters.refused_rules.get());
+}
+
+pub(super) fn filter_pulls(page: &mut Page<'_>) {
+    for (index, name) in PULLS.iter().enumerate() {
+        let pulls = page.registry.filters.pulls[index].get();
+        page.line("", &[name], None, pulls);
     }
 }
 
@@ -503,51 +509,6 @@ pub(super) fn shard_busy(page: &mut Page<'_>) {
     }
 }
 
-pub(super) fn api_total(page: &mut Page<'_>) {
-    page.requests(|page, labels, [count, _, _]| page.line("", labels, None, count));
-}
-
-pub(super) fn api_elapsed(page: &mut Page<'_>) {
-    page.requests(|page, labels, [count, elapsed_ns, _]| {
-        page.line("_sum", labels, None, Seconds(elapsed_ns));
-        page.line("_count", labels, None, count);
-    });
-}
-
-pub(super) fn api_size(page: &mut Page<'_>) {
-    page.requests(|page, labels, [count, _, bytes]| {
-        page.line("_sum", labels, None, bytes);
-        page.line("_count", labels, None, count);
-    });
-}
-
-/// DataKit's `name` is the client's `?input=`; here it is one word, because a label holds nothing a client chose.
-const FEED_NAME: &str = "v1-write";
-
-pub(super) fn feed_total(page: &mut Page<'_>) {
-    for (index, name) in CATEGORIES.iter().enumerate() {
-        let sum = page.sum(|shard| shard.categories[index].requests_in.get());
-        page.line("", &[name, FEED_NAME], None, sum);
-    }
-}
-
-pub(super) fn feed_point(page: &mut Page<'_>) {
-    for (index, name) in CATEGORIES.iter().enumerate() {
-        let points = page.sum(|shard| shard.categories[index].points_in.get());
-        let requests = page.sum(|shard| shard.categories[index].requests_in.get());
-        page.line("_sum", &[name, FEED_NAME], None, points);
-        page.line("_count", &[name, FEED_NAME], None, requests);
-    }
-}
-
-pub(super) fn dataway_points(page: &mut Page<'_>) {
-    for (index, name) in CATEGORIES.iter().enumerate() {
-        let delivered = page.sum(|shard| shard.categories[index].points_delivered.get());
-        let dead = page.sum(|shard| shard.categories[index].points_dead.get());
-        page.line("", &[name, "OK"], None, delivered);
-        page.line("", &[name, "Bad Request"], None, dead);
-    }
-}
-
+pub(super) mod datakit;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ pub mod books;
 pub mod counters;
 pub mod errors;
 pub mod expose;
+pub mod filters;
 pub mod ledger;
 pub mod names;
 

@@ -4,7 +4,7 @@
 //! they mean something here, so that monitors made for it keep working; its summaries come without quantiles.
 //! No label holds what a client chose.
 
-use super::expose::{self, Page};
+use super::expose::{self, Page, datakit};
 
 /// The categories' names, in the order of `point::Category::index()`; a test holds the two together.
 pub const CATEGORIES: [&str; 11] = [
@@ -187,6 +187,10 @@ pub static METRICS: &[Metric] = &[
     row("kitgate_ledger_lane_points", Gauge, &["category", "lane", "state"], "The same for each token that came with points, by a number that stands for it.", expose::ledger_lane_points),
     row("kitgate_points_warned_total", Counter, &["category"], "Points that a check changed.", expose::points_warned),
 
+    row("kitgate_filter_rules", Gauge, &["category"], "Filters in force; what they drop is kitgate_points_dropped_total with the reason filtered.", expose::filter_rules),
+    row("kitgate_filter_refused_rules", Gauge, &[], "Filters that are left out because they cannot be read.", expose::filter_refused_rules),
+    row("kitgate_filter_pulls_total", Counter, &["result"], "How often the destination was asked for filters, by what came of it.", expose::filter_pulls),
+
     row("kitgate_connections_open", Gauge, &[], "Open client connections.", expose::connections_open),
     row("kitgate_connections_total", Counter, &[], "Client connections accepted.", expose::connections_total),
     row("kitgate_received_bytes_total", Counter, &[], "Bytes read from clients.", expose::received_bytes),
@@ -228,14 +232,21 @@ pub static METRICS: &[Metric] = &[
 
     row("kitgate_shard_busy_seconds_total", Counter, &["shard"], "Time a shard worked rather than waited.", expose::shard_busy),
 
-    row("datakit_http_api_total", Counter, &["api", "method", "status"], "API requests.", expose::api_total),
-    row("datakit_http_api_elapsed_seconds", Summary, &["api", "method", "status"], "API request cost.", expose::api_elapsed),
-    row("datakit_http_api_req_size_bytes", Summary, &["api", "method", "status"], "API request body size.", expose::api_size),
-    row("datakit_io_feed_total", Counter, &["category", "name"], "Requests whose points were taken.", expose::feed_total),
-    row("datakit_io_feed_point", Summary, &["category", "name"], "Points of those requests.", expose::feed_point),
-    row("datakit_io_dataway_point_total", Counter, &["category", "status"], "Points uploaded.", expose::dataway_points),
-    row("datakit_last_err", Gauge, &["input", "source", "category", "error"], "What programs last reported of themselves, and when.", expose::last_errors),
-    row("datakit_error_total", Counter, &["source", "category"], "How often they did.", expose::error_total),
+    row("datakit_http_api_total", Counter, &["api", "method", "status"], "API requests.", datakit::api_total),
+    row("datakit_http_api_elapsed_seconds", Summary, &["api", "method", "status"], "API request cost.", datakit::api_elapsed),
+    row("datakit_http_api_req_size_bytes", Summary, &["api", "method", "status"], "API request body size.", datakit::api_size),
+    row("datakit_io_feed_total", Counter, &["category", "name"], "Requests whose points were taken.", datakit::feed_total),
+    row("datakit_io_feed_point", Summary, &["category", "name"], "Points of those requests.", datakit::feed_point),
+    row("datakit_io_dataway_point_total", Counter, &["category", "status"], "Points uploaded.", datakit::dataway_points),
+    row("datakit_io_dataway_http_drop_point_total", Counter, &["category", "error"], "Points that the destination refused for ever.", datakit::dropped_points),
+    row("diskcache_size", Gauge, &["path"], "Bytes that wait on disk.", datakit::disk_bytes),
+    row("diskcache_datafiles", Gauge, &["path"], "Files of them.", datakit::disk_files),
+    row("datakit_io_input_filter_point_total", Counter, &["name"], "Points that filters have dropped.", datakit::filtered_points),
+    row("datakit_filter_update_total", Counter, &[], "How often other filters were put in force.", datakit::filter_updates),
+    row("datakit_filter_last_update_timestamp_seconds", Gauge, &[], "When other filters were last put in force.", datakit::filter_updated),
+    row("datakit_filter_pull_latency_seconds", Summary, &[], "Asking the destination for filters.", datakit::filter_latency),
+    row("datakit_last_err", Gauge, &["input", "source", "category", "error"], "What programs last reported of themselves, and when.", datakit::last_errors),
+    row("datakit_error_total", Counter, &["source", "category"], "How often they did.", datakit::error_total),
     row("datakit_open_files", Gauge, &[], "Open files.", expose::open_fds),
     row("datakit_cpu_cores", Gauge, &[], "CPU cores in use.", expose::shards),
     row("datakit_uptime_seconds", Gauge, &[], "Uptime.", expose::uptime),

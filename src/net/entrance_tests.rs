@@ -148,7 +148,7 @@ fn half_a_pair_is_refused() {
     assert!(server_config(certificate.as_bytes(), key.as_bytes(), None).is_ok());
     let wrong = |certificate: &str, key: &str, ca: Option<&str>| {
         let config = server_config(certificate.as_bytes(), key.as_bytes(), ca.map(str::as_bytes));
-        config.err().expect("it is no good")
+        config.expect_err("it is no good")
     };
     assert!(wrong(&certificate, &other, None).starts_with("tls.cert: "));
     assert!(wrong("", &key, None).starts_with("tls.cert: "));

@@ -5,7 +5,7 @@
 //! and else before the next answer.
 
 use std::cell::RefCell;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::sync::Arc;
 
 use rustls::crypto::ring;
@@ -107,8 +107,8 @@ impl Session {
 
     fn has_plain(&self) -> bool {
         let mut tls = self.tls.borrow_mut();
-        let has = !matches!(io::BufRead::fill_buf(&mut tls.reader()), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
-        has
+        let looked = tls.reader().fill_buf().map(|_| ());
+        !matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Receives without waiting; `WouldBlock` when there is nothing, 0 at the end.

@@ -18,10 +18,11 @@ pub struct GlobalTags {
     tags: Vec<GlobalTag>,
 }
 
-/// One tag: its key, and the whole `PBPoint.fields` entry.
+/// One tag: its key and value, and the whole `PBPoint.fields` entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GlobalTag {
     pub key: Box<[u8]>,
+    pub value: Box<[u8]>,
     pub encoded: Box<[u8]>,
 }
 
@@ -66,7 +67,11 @@ impl GlobalTags {
                 wire::put_uint(out, wire::FIELD_IS_TAG, 1);
             });
             tags.retain(|tag| &*tag.key != key.as_bytes());
-            tags.push(GlobalTag { key: key.as_bytes().into(), encoded: encoded.into_boxed_slice() });
+            tags.push(GlobalTag {
+                key: key.as_bytes().into(),
+                value: value.as_bytes().into(),
+                encoded: encoded.into_boxed_slice(),
+            });
         }
         if tags.len() > most {
             return Err(TooManyGlobalTags { tags: tags.len(), most });

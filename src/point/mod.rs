@@ -3,6 +3,8 @@
 //! - [`Category`], [`Route`]: what keeps points apart; a lane is one of each
 //! - [`rules`]: what each category asks of its points, under both [`Compat`] values, in one table
 //! - [`check`]: the rules, one function each; [`time`]: precision and times; [`GlobalTags`]
+//! - [`filter`]: conditions by which points are dropped
+//! - [`sinker`]: points in groups, by what the destination chooses workspaces by
 //! - [`encode`]: from a tape to protobuf bytes, straight for ordinary points, by way of a [`draft`] for the rest
 //! - [`Batch`]: the bytes; [`pb`] reads them back, [`echo`] writes them as text; [`wire`] has the field numbers
 
@@ -12,11 +14,13 @@ pub mod check;
 pub mod draft;
 pub mod echo;
 pub mod encode;
+pub mod filter;
 mod global_tags;
 pub mod pb;
 mod quote;
 mod route;
 mod rules;
+pub mod sinker;
 pub mod time;
 pub mod wire;
 

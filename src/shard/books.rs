@@ -81,7 +81,7 @@ mod tests {
     fn a_lane_is_a_token_and_does_not_show_it() {
         let route = |token: &str, index: Option<&str>| {
             let token = (!token.is_empty()).then(|| Secret::new(token));
-            Route { storage_index: index.map(Into::into), token }.encode()
+            Route { storage_index: index.map(Into::into), token, ..Route::default() }.encode()
         };
         let lane = |token, index| lane_of(route(token, index).as_bytes());
         assert_eq!(lane("", None), 0);

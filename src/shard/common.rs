@@ -14,6 +14,7 @@ use crate::config::{self, Compat as CompatSetting, Settings};
 use crate::intake::datakit::rum::{RumOptions, sourcemap::FirstToken};
 use crate::intake::{self, access, access::RateLimiter};
 use crate::metrics::Registry;
+use crate::point::sinker::Sinker;
 use crate::point::{Category, Compat, GlobalTags};
 use crate::upload;
 
@@ -37,10 +38,12 @@ impl Live {
     /// outlives a change of settings is taken over from `before`.
     pub fn new(settings: Settings, before: Option<&Live>) -> io::Result<Live> {
         let mut intake = intake::Settings::new(intake_options(&settings)?);
+        intake.sinker = Sinker::of(&settings).map(Arc::new);
         let rate = intake.options.access.rate;
         let mut limiter = None;
         if let Some(before) = before {
             intake.geo = Arc::clone(&before.intake.geo);
+            intake.filters = Arc::clone(&before.intake.filters);
             intake.sources = Arc::clone(&before.intake.sources);
             intake.remembered = Arc::clone(&before.intake.remembered);
             limiter = before.limiter.clone().filter(|_| before.intake.options.access.rate == rate);

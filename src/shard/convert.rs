@@ -19,7 +19,8 @@ use crate::net::OwnedBody;
 use crate::rt::{blocking, time, yield_now};
 
 use super::ingest::{Core, LEFT, RETRY_AFTER_S, wanted};
-use super::slow::{Permit, ROOM_WAIT, Unsent, room, sent};
+use super::sinking;
+use super::slow::{Permit, ROOM_WAIT, Unsent};
 use super::ticket::{Progress, Ticket};
 
 /// An open block takes this much from one body; what has become more goes as blocks of its own.
@@ -83,7 +84,9 @@ impl Core {
         match convert::run(plan, body, time::wall_ns(), &self.common.live().intake, &mut scratch, reach) {
             Err(fault) => Direct::Answer(self.refuse_converted(plan, &fault)),
             Ok(None) => Direct::Keep,
-            Ok(Some((reply, converted))) if converted.bytes() > GROWTH_BYTES_MAX => {
+            Ok(Some((reply, converted)))
+                if converted.bytes() > GROWTH_BYTES_MAX || self.common.live().intake.sinker.is_some() =>
+            {
                 Direct::Converted(reply, converted)
             }
             Ok(Some((reply, converted))) => self.append(plan, reply, converted, &mut scratch),
@@ -255,28 +258,19 @@ pub async fn send(core: Rc<Core>, plan: Arc<ConvertPlan>, reply: Reply, converte
     core.count_converted(&converted);
     let mut tickets = Vec::with_capacity(converted.batches.len());
     for ((category, batch), unsent) in converted.batches.into_iter().zip(&mut unsent) {
-        let Some(lane) = core.lanes.lane(category, &plan.route) else {
-            return core.busy(plan, Refusal::Overload, "too many routes at once");
+        let parts = match sinking::spread(core, category, &plan.route, vec![batch]) {
+            Ok(parts) => parts,
+            Err(reason) => return core.busy(plan, Refusal::Overload, reason),
         };
-        let deadline = time::Instant::now() + ROOM_WAIT;
-        while !lane.has_room() {
-            if !room(core, deadline).await {
-                return core.busy(plan, Refusal::Overload, "the gateway is busy");
+        for part in parts {
+            let deadline = time::Instant::now() + ROOM_WAIT;
+            match sinking::put(core, category, part, plan.ack, unsent, deadline).await {
+                Ok(ticket) => tickets.push(ticket),
+                // What went before stays: the sender sends all of it again.
+                Err(reason) => return core.busy(plan, Refusal::Overload, reason),
             }
+            yield_now().await;
         }
-        let ticket = Ticket::new();
-        if plan.ack == Ack::Upstream {
-            ticket.want_delivery();
-        }
-        unsent.points = 0;
-        let sealed = core.lanes.send(&lane, &batch, &ticket);
-        drop(batch);
-        if !sent(core, &lane, sealed, deadline).await {
-            // What went before stays: the sender sends all of it again.
-            return core.busy(plan, Refusal::Overload, "the gateway is busy");
-        }
-        tickets.push(ticket);
-        yield_now().await;
     }
     let mut worst = wanted(plan.ack);
     for ticket in &tickets {

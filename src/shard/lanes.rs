@@ -368,7 +368,7 @@ mod tests {
     use super::*;
 
     fn route(n: usize) -> Route {
-        Route { storage_index: Some(n.to_string().into()), token: None }
+        Route { storage_index: Some(n.to_string().into()), ..Route::default() }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! - [`ingest`]: the path of one request
 //! - [`slow`]: the same for large bodies and full lanes; [`raw`]: for requests that are kept as they came; [`convert`]: for
 //!   bodies of other protocols; [`aside`]: for what another thread answers
+//! - [`sinking`]: to which lanes points go
 //! - [`geo`]: watches the databases that say where clients are; [`tls`]: certificates
 //! - [`lanes`], [`seal`], [`ticket`]: open blocks, and how requests hear of them
 //! - [`dedup`]: packages that come again
@@ -31,6 +32,7 @@ pub mod policy;
 pub mod raw;
 pub mod seal;
 pub mod side;
+pub mod sinking;
 pub mod slow;
 pub mod ticket;
 pub mod tls;

@@ -8,9 +8,9 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use crate::intake::datakit::error::ApiError;
-use crate::intake::raw::RawPlan;
+use crate::intake::raw::{Kept, RawPlan};
 use crate::intake::{Ack, Reply};
-use crate::metrics::counters::Refusal;
+use crate::metrics::counters::{DropReason, Refusal};
 use crate::net::OwnedBody;
 use crate::rt::{time, yield_now};
 
@@ -23,9 +23,18 @@ const SLICE_BYTES: usize = 256 << 10;
 
 /// Handles one request whose body is kept.
 pub async fn store(core: Rc<Core>, plan: Box<RawPlan>, body: OwnedBody) -> Reply {
+    let mut plan = plan;
     if !plan.is_whole(&body.padded()) {
         core.counters.refuse(Refusal::Points);
         return plan.refused;
+    }
+    let look = plan.look;
+    let kept = look(&mut plan, &body.padded(), &core.common.live().intake);
+    if kept == Kept::No {
+        let counters = &core.counters.categories[plan.category.index()];
+        counters.points_in.add(1);
+        counters.drop_points(DropReason::Filtered, 1);
+        return plan.filtered;
     }
     // A browser shows a script nothing of an answer without these headers, not even its status.
     let cors = plan.stored.cors.clone();

@@ -19,8 +19,9 @@ use crate::rt::{blocking, time, yield_now};
 
 use super::common::{Common, Live};
 use super::exchange::Sealed;
-use super::ingest::{Core, Read, is_direct, wanted};
+use super::ingest::{Core, Read, wanted};
 use super::lanes::{Lane, Lanes};
+use super::sinking;
 use super::ticket::{Progress, Ticket};
 
 /// How long a request waits for room in the rings before its sender is told to come again.
@@ -56,7 +57,7 @@ pub async fn write(core: Rc<Core>, mut plan: Box<WritePlan>, body: OwnedBody) ->
                 return core.refuse(Refusal::Overload, "the gateway is busy");
             }
         }
-        if !is_direct(&plan, body.padded().len()) {
+        if !core.is_direct(&plan, body.padded().len()) {
             break;
         }
         match core.decode(&plan, body.padded(), &lane) {
@@ -76,33 +77,37 @@ pub async fn write(core: Rc<Core>, mut plan: Box<WritePlan>, body: OwnedBody) ->
         Ok(decoded) => decoded,
         Err(reply) => return reply,
     };
-    if plan.dry || written.points == 0 {
+    let parts = match dry_or_empty(&plan, &written) {
+        true => Vec::new(),
+        false => match sinking::spread(&core, plan.category, &plan.route, batches) {
+            Ok(parts) => parts,
+            Err(reason) => return core.refuse(Refusal::Overload, reason),
+        },
+    };
+    core.accepted(&plan, &written);
+    if dry_or_empty(&plan, &written) {
         return plan.reply(written);
     }
-    core.accepted(&plan, written.points);
     let mut unsent =
         Unsent { lanes: &core.lanes, category: plan.category, points: u64::from(written.points) };
-    let mut tickets = Vec::with_capacity(batches.len());
-    for batch in batches {
-        let ticket = Ticket::new();
-        if wanted(plan.ack) == Progress::Delivered {
-            ticket.want_delivery();
-        }
+    let mut tickets = Vec::with_capacity(parts.len());
+    for part in parts {
         // Decoding took its time, and each block sent is progress: the wait begins anew.
         let deadline = time::Instant::now() + ROOM_WAIT;
-        unsent.points -= u64::from(batch.points);
-        let sealed = core.lanes.send(&lane, &batch, &ticket);
-        drop(batch);
-        if !sent(&core, &lane, sealed, deadline).await {
+        match sinking::put(&core, plan.category, part, plan.ack, &mut unsent, deadline).await {
+            Ok(ticket) => tickets.push(ticket),
             // What went before stays: the sender, told 503, sends all of it again.
-            return core.refuse(Refusal::Overload, "the gateway is busy");
+            Err(reason) => return core.refuse(Refusal::Overload, reason),
         }
-        tickets.push(ticket);
         yield_now().await;
     }
     // All of the body is sent: nothing of it is held here any more.
     drop(permit);
     finish(&core, &plan, written, &tickets).await
+}
+
+fn dry_or_empty(plan: &WritePlan, written: &Written) -> bool {
+    plan.dry || written.points == 0
 }
 
 /// Has the errors of a body resolved, as far as that is done in time: what is not, goes without.

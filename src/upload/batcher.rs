@@ -194,7 +194,7 @@ mod tests {
             packages.iter().map(|package| package.frames.iter().map(|frame| frame.seq).collect()).collect();
         assert_eq!(seqs, [vec![0, 2], vec![1, 4], vec![3]]);
         assert_eq!(packages[0].points(), 22);
-        assert_eq!(packages[1].route, Some(Route { storage_index: Some("b".into()), token: None }));
+        assert_eq!(packages[1].route, Some(Route { storage_index: Some("b".into()), ..Route::default() }));
         let ids: Vec<&str> = packages.iter().map(|package| package.id.as_str()).collect();
         let again: Vec<String> =
             super::packages(&window, &source).into_iter().map(|package| package.id).collect();

@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod dedup;
 mod entrance;
+mod filters;
 mod golden_document;
 mod golden_gateway;
 mod golden_live;

@@ -20,6 +20,7 @@ use crate::codec::line_protocol::{self, Tape};
 use crate::config::Settings;
 use crate::limits::DECODED_BODY_BYTES_MAX_DEFAULT;
 use crate::point::encode::{Encoder, JsonAt, Rules, Stretch};
+use crate::point::sinker::VALUE_BYTES_MAX;
 use crate::point::time::Precision;
 use crate::point::{Batch as Points, Category, Route, pb, rules};
 use crate::spool::Block;
@@ -89,12 +90,14 @@ impl Converter<'_> {
                 .filter(|name| category == Category::Logging && !name.is_empty())
                 .map(Into::into),
             token: package.token(),
+            global_tags: package.header("X-Global-Tags").map(Into::into),
         };
         let long = |text: Option<usize>| text.is_some_and(|len| len > ROUTE_TEXT_BYTES_MAX);
         if long(route.storage_index.as_ref().map(|index| index.len()))
+            || route.global_tags.as_ref().is_some_and(|tags| tags.len() > VALUE_BYTES_MAX)
             || long(route.token.as_ref().map(|token| token.expose().len()))
         {
-            return Err("a token or an index that is too long".to_owned());
+            return Err("a token, an index or global tags that are too long".to_owned());
         }
         let mut body = self.unpacked(package.payload)?;
         let kind = package.payload_type()?;
@@ -143,6 +146,7 @@ impl Converter<'_> {
             now_ns: i64::try_from(seconds).unwrap_or(0).saturating_mul(1_000_000_000),
             added_tags: None,
             time_correction: false,
+            hook: None,
         };
         let mut points = Points::with_capacity(body.len() + PADDING);
         let body = Padded::pad(body);

@@ -8,6 +8,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::config::secret::Endpoint;
 use crate::config::{DatawaySettings, Destination, Settings};
+use crate::point::sinker;
 use crate::sink::Target;
 use crate::sink::dataway::user_agent;
 
@@ -76,7 +77,8 @@ impl Forward {
         let agent = self.agent(settings, dataway, endpoint);
         let target = Target::new(endpoint.clone());
         let timeout = left.min(dataway.timeout).min(CALL_TIMEOUT_MAX);
-        ask(&agent, endpoint, call, timeout).map_err(|error| failure(&error, &target))
+        let tags = sinker::static_header(settings);
+        ask(&agent, endpoint, call, tags.as_deref(), timeout).map_err(|error| failure(&error, &target))
     }
 
     fn agent(&self, settings: &Settings, dataway: &DatawaySettings, endpoint: &Endpoint) -> Agent {
@@ -130,6 +132,7 @@ fn ask(
     agent: &Agent,
     endpoint: &Endpoint,
     call: &Call<'_>,
+    tags: Option<&str>,
     timeout: Duration,
 ) -> Result<Answer, ureq::Error> {
     let scheme = if endpoint.tls { "https" } else { "http" };
@@ -142,21 +145,30 @@ fn ask(
     }
     let mut response = match (call.method, call.body) {
         ("DELETE", Some(body)) => {
-            let request = agent.delete(&url).header("Referer", "DataKit").force_send_body();
+            let request = with_headers(agent.delete(&url), tags).force_send_body();
             request.config().timeout_global(Some(timeout)).build().send(body)?
         }
         (_, Some(body)) => {
-            let request = agent.post(&url).header("Referer", "DataKit");
+            let request = with_headers(agent.post(&url), tags);
             request.config().timeout_global(Some(timeout)).build().send(body)?
         }
         (_, None) => {
-            let request = agent.get(&url).header("Referer", "DataKit");
+            let request = with_headers(agent.get(&url), tags);
             request.config().timeout_global(Some(timeout)).build().call()?
         }
     };
     let status = response.status().as_u16();
     let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?;
     Ok(Answer { status, body })
+}
+
+/// What every call says; `tags` where the sinker is on.
+fn with_headers<B>(request: ureq::RequestBuilder<B>, tags: Option<&str>) -> ureq::RequestBuilder<B> {
+    let request = request.header("Referer", "DataKit");
+    match tags {
+        Some(tags) => request.header("X-Global-Tags", tags.as_bytes()),
+        None => request,
+    }
 }
 
 fn failure(error: &ureq::Error, target: &Target) -> Failure {

@@ -12,12 +12,13 @@ use crate::intake::datakit::error::ApiError;
 
 /// Public whatever is configured: the time, the version, what collectors register in DataKit, and what says to a
 /// scheduler how this process is.
-const ALWAYS: [&str; 9] = [
+const ALWAYS: [&str; 10] = [
     "/v1/ping",
     "/v1/ntp",
     "/v1/write/rum",
     "/v1/write/rum/replay",
     "/v1/write/logstreaming",
+    "/v1/env_variable",
     "/v1/sourcemap",
     "/v1/sourcemap/check",
     "/livez",

@@ -153,6 +153,7 @@ mod tests {
             now_ns: 7,
             added_tags: None,
             time_correction: false,
+            hook: None,
         };
         encoder.encode(body, tape, &rules, &mut batch);
         let mut out = Vec::new();

@@ -9,12 +9,14 @@
 mod builder;
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::buf::Padded;
 use crate::codec::content_encoding::{self, DecodeError, Encoding, Limits, RATIO_MAX};
 use crate::codec::line_protocol::{self, Tape};
 use crate::http1::Head;
-use crate::point::encode::{Encoder, Rules};
+use crate::point::encode::{Encoder, Hook, Rules};
+use crate::point::filter::{FilterSet, Filtering};
 use crate::point::{Batch, Category, GlobalTags, Precision, Route, rules};
 
 use super::datakit::token::{self, Sender};
@@ -122,7 +124,7 @@ pub fn route_and_ack(head: &Head<'_>, settings: &Settings) -> Result<(Route, Ack
     let token = token::of_write(head.query, Sender::Agent, settings).map_err(|error| error.reply())?;
     let ack = crate::http1::query::first(head.query, "ack");
     let ack = ack.and_then(|name| super::settings::ack_from_name(&name)).unwrap_or(settings.options.ack);
-    Ok((Route { storage_index: None, token }, ack))
+    Ok((Route { token, ..Route::default() }, ack))
 }
 
 /// A batch is given out when it has grown to this, well before the size of a commit (1 MiB).
@@ -143,7 +145,7 @@ const POINTS_GROWTH_MAX: usize = 2;
 pub struct Converted {
     /// In order; no batch is empty.
     pub batches: Vec<(Category, Batch)>,
-    /// Points that the configuration does not let pass.
+    /// Points that the configuration or filters do not let pass.
     pub filtered: Vec<(Category, u64)>,
 }
 
@@ -193,6 +195,8 @@ pub struct Conversion<'a> {
     encoder: &'a mut Encoder,
     spare: &'a mut Vec<Batch>,
     out: &'a mut Converted,
+    /// Where any category has rules: for the whole body the same.
+    filters: Option<Arc<FilterSet>>,
     bytes: usize,
     reach: Reach,
     /// What came out is more than one call takes on.
@@ -210,12 +214,16 @@ impl Conversion<'_> {
     ) -> Result<(), Fault> {
         self.tape.seal();
         let options = &self.settings.options;
+        let filters = self.filters.clone();
+        let of_category = filters.as_ref().map_or(&[][..], |filters| filters.of(category));
+        let filtering = Filtering::new(of_category, category);
         let rules = Rules {
             category: rules(category, options.compat),
             precision,
             now_ns: self.now_ns,
             added_tags: Some(tags),
             time_correction: options.time_correction,
+            hook: (!of_category.is_empty()).then_some(&filtering as &dyn Hook),
         };
         for first in (0..self.tape.points.len()).step_by(RUN_POINTS) {
             let run = first..self.tape.points.len().min(first + RUN_POINTS);
@@ -225,6 +233,9 @@ impl Conversion<'_> {
             self.bytes += batch.bytes.len() - before;
         }
         self.tape.clear();
+        if filtering.dropped() > 0 {
+            self.filtered(category, u64::from(filtering.dropped()));
+        }
         let most = options.body_bytes_max.saturating_mul(POINTS_GROWTH_MAX);
         self.is_out_of_reach = self.bytes > self.reach.points_bytes_max;
         if self.bytes > most || self.is_out_of_reach { Err(Fault::TooLarge(most)) } else { Ok(()) }
@@ -310,6 +321,7 @@ pub fn run(
                 encoder: &mut scratch.encoder,
                 spare: &mut scratch.spare,
                 out: &mut out,
+                filters: settings.filters.any(),
                 bytes: 0,
                 reach,
                 is_out_of_reach: false,

@@ -152,7 +152,7 @@ pub(super) fn plan_of(
     let storage_index = params.storage_index.filter(|_| category == Category::Logging);
     Ok(WritePlan {
         category,
-        route: Route { storage_index: storage_index.as_deref().map(label), token },
+        route: Route { storage_index: storage_index.as_deref().map(label), token, ..Route::default() },
         precision: Precision::from_param(params.precision.as_deref().unwrap_or("")),
         encoding: content_encoding(head, params.encoding.as_deref()),
         format: body_format(head),
@@ -213,8 +213,10 @@ pub(super) fn label(text: &str) -> Box<str> {
 /// What became of a body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// How many points the body held; in the batch unless the request was dry.
+    /// How many points of the body are in the batch; of a dry request: would be.
     pub points: u32,
+    /// How many more it held, which filters have dropped. Of a dry request they are asked of none.
+    pub filtered: u32,
     /// The points as they were understood, if that was asked for.
     pub echo: Option<Vec<u8>>,
 }

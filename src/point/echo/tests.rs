@@ -137,6 +137,7 @@ fn encode(text: &[u8]) -> Vec<u8> {
         now_ns: 1,
         added_tags: None,
         time_correction: false,
+        hook: None,
     };
     let mut batch = Batch::default();
     Encoder::default().encode(body, &tape, &rules, &mut batch);

@@ -1,4 +1,4 @@
-//! The fast path: ordinary points, straight from the tape.
+//! The fast path: ordinary points, straight from the tape. Every point is written: what meets a hook does not come here.
 //!
 //! Nothing is looked at twice. While a key is copied it is compared with the bytes no key may have, and six bits of it
 //! are looked up in a filter of the keys that mean something (required, refused, global tags); what was found is
@@ -51,8 +51,8 @@ impl Kernel for Points<'_, '_> {
                 }
                 Outcome::Unusual => {
                     writer.rewind(start);
-                    let warn = writer.with_vec(|out| general::encode(&body, tape, point, rules, out));
-                    first_warn = first_warn.or(warn);
+                    let written = writer.with_vec(|out| general::encode(&body, tape, point, rules, out));
+                    first_warn = first_warn.or(written.warn);
                 }
             }
         }

@@ -14,16 +14,24 @@ use crate::point::rules::LIMITS_ONLY;
 use crate::point::time::{CORRECTION_NS, Resolved, resolve};
 use crate::point::{check, wire};
 
-use super::{ORIGINAL_TIME_KEY, Rules};
+use super::{ORIGINAL_TIME_KEY, Rules, Verdict};
 
-/// Appends one point to `out`. The result is its first warning, be it on the point or not.
+/// What was made of a point.
+pub(super) struct Written {
+    /// Its first warning, be it on the point or not.
+    pub warn: Option<Warn>,
+    /// How many points were written: none where a hook has dropped it.
+    pub points: u32,
+}
+
+/// Appends one point to `out`.
 pub(super) fn encode(
     body: &[u8],
     tape: &Tape,
     point: &PointSpan,
     rules: &Rules<'_>,
     out: &mut Vec<u8>,
-) -> Option<Warn> {
+) -> Written {
     let mut draft = draft(body, tape, point);
     let mut silent = Vec::new();
     check::check(&mut draft, &LIMITS_ONLY, &mut silent);
@@ -50,26 +58,35 @@ pub(super) fn time_warn(what: &str, timestamp: Option<i64>) -> Warn {
     Warn::new("invalid_time", format!("time {} {what}, use now", timestamp.unwrap_or_default()))
 }
 
-/// Adds what is added after the checks, and writes the point. The result is its first warning: of `silent`, which the
-/// point does not carry, or of its own.
-pub(super) fn write(
-    draft: Draft<'_>,
-    silent: Vec<Warn>,
-    rules: &Rules<'_>,
-    out: &mut Vec<u8>,
-) -> Option<Warn> {
+/// Adds what is added after the checks, and writes the point. Its first warning is one of `silent`, which the point does
+/// not carry, or of its own.
+pub(super) fn write(draft: Draft<'_>, silent: Vec<Warn>, rules: &Rules<'_>, out: &mut Vec<u8>) -> Written {
     write_with(draft, silent, |_| (), rules, out)
 }
 
 /// As [`write`]; `brought` writes the warnings and debugs that the point came with, which stand before those of the
 /// draft.
 pub(super) fn write_with(
-    mut draft: Draft<'_>,
+    draft: Draft<'_>,
     silent: Vec<Warn>,
     brought: impl FnOnce(&mut Vec<u8>),
     rules: &Rules<'_>,
     out: &mut Vec<u8>,
-) -> Option<Warn> {
+) -> Written {
+    let mut draft = draft;
+    let mut added_tags = rules.added_tags();
+    if let Some(hook) = rules.hook {
+        // It is to see them, and may change them.
+        for tag in added_tags {
+            if !draft.kvs.iter().any(|kv| *kv.key == *tag.key) {
+                draft.kvs.push(DraftKv::tag(&*tag.key, &*tag.value));
+            }
+        }
+        added_tags = &[];
+        if hook.meet(&mut draft) == Verdict::Drop {
+            return Written { warn: None, points: 0 };
+        }
+    }
     if rules.time_correction && draft.time.abs_diff(rules.now_ns) > CORRECTION_NS {
         let original = std::mem::replace(&mut draft.time, rules.now_ns);
         if !draft.kvs.iter().any(|kv| &*kv.key == ORIGINAL_TIME_KEY.as_bytes()) {
@@ -81,7 +98,7 @@ pub(super) fn write_with(
         for kv in &draft.kvs {
             kv.encode(out);
         }
-        for tag in rules.added_tags() {
+        for tag in added_tags {
             if !draft.kvs.iter().any(|kv| *kv.key == *tag.key) {
                 out.extend_from_slice(&tag.encoded);
             }
@@ -95,7 +112,7 @@ pub(super) fn write_with(
             wire::put_message(out, wire::POINT_DEBUG, |out| wire::put_bytes(out, wire::DEBUG_INFO, info));
         }
     });
-    silent.into_iter().chain(draft.warns).next()
+    Written { warn: silent.into_iter().chain(draft.warns).next(), points: 1 }
 }
 
 /// The point in owned small form. Fields come before tags, as they do in the reference.

@@ -3,7 +3,7 @@
 //! `fast` writes ordinary points straight from the tape. A point is ordinary when no rule of [`super::check`] would
 //! change it, save that its category's required key may be missing. What it cannot tell cheaply, and whatever is
 //! unusual, it hands to `general`, point by point: the owned form, all rules in order, plain encoding. Both give points
-//! of equal meaning; the tests compare them. `special` is what every fast path asks of a point while it is written.
+//! of equal meaning; the tests compare them. Where points meet a [`Hook`] all of them go that way. `special` is what every fast path asks of a point while it is written.
 //! [`protobuf`] does the same for bodies that are protobuf already.
 
 mod fast;
@@ -24,7 +24,7 @@ pub use json::fuzz_differential as fuzz_json_differential;
 pub use json::{BadJson, JsonAt, explain as explain_json};
 pub use protobuf::{ProtobufError, explain as explain_protobuf};
 
-use super::draft::{DraftKv, Value, Warn};
+use super::draft::{Draft, DraftKv, Value, Warn};
 use super::global_tags::GlobalTag;
 use super::rules::{CategoryRules, RequiredKey};
 use super::time::Precision;
@@ -45,10 +45,26 @@ pub struct Rules<'a> {
     pub added_tags: Option<&'a GlobalTags>,
     /// Move points that are more than two hours off to now: only when they are fed.
     pub time_correction: bool,
+    /// What points meet on their way; only when they are fed. Without it nothing is paid for it.
+    pub hook: Option<&'a dyn Hook>,
 }
 
-impl Rules<'_> {
-    fn added_tags(&self) -> &[GlobalTag] {
+/// What looks at points one by one: behind their checks, with all their tags, before their times are corrected.
+pub trait Hook: std::fmt::Debug {
+    /// May change the point, and says what becomes of it.
+    fn meet(&self, point: &mut Draft<'_>) -> Verdict;
+}
+
+/// What becomes of a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Keep,
+    /// It goes no further; whoever says so counts it.
+    Drop,
+}
+
+impl<'a> Rules<'a> {
+    fn added_tags(&self) -> &'a [GlobalTag] {
         self.added_tags.map(GlobalTags::as_slice).unwrap_or_default()
     }
 }
@@ -114,6 +130,9 @@ impl Encoder {
         rules: &Rules<'_>,
         batch: &mut Batch,
     ) -> Option<Warn> {
+        if rules.hook.is_some() {
+            return self.encode_general(body, tape, points, rules, batch);
+        }
         let arena_len = tape.arena.len().saturating_sub(PADDING);
         let Some(arena) = Padded::new(&tape.arena, arena_len) else {
             // A tape without padding behind its arena was not made by the parser.
@@ -135,9 +154,9 @@ impl Encoder {
     ) -> Option<Warn> {
         let mut first_warn = None;
         for point in &tape.points[points] {
-            let warn = general::encode(&body, tape, point, rules, &mut batch.bytes);
-            first_warn = first_warn.or(warn);
-            batch.points += 1;
+            let written = general::encode(&body, tape, point, rules, &mut batch.bytes);
+            first_warn = first_warn.or(written.warn);
+            batch.points += written.points;
         }
         first_warn
     }

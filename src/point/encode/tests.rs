@@ -1,5 +1,7 @@
 //! The fast path against the general one, over generated bodies.
 
+use std::cell::RefCell;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -126,9 +128,99 @@ proptest! {
             now_ns: NOW,
             added_tags: feed.then_some(&tags),
             time_correction,
+            hook: None,
         };
         let (fast, general) = encode_both(&lines.join("\n"), &rules);
-        prop_assert_eq!(fast, general);
+        prop_assert_eq!(&fast, &general);
+        // A hook that keeps everything changes nothing.
+        let keeper = Watcher::default();
+        let (met, _) = encode_both(&lines.join("\n"), &Rules { hook: Some(&keeper), ..rules });
+        prop_assert_eq!(met, general);
+    }
+}
+
+/// Drops points with the key `drop`, and notes what it met.
+#[derive(Debug, Default)]
+struct Watcher(RefCell<Vec<String>>);
+
+impl Hook for Watcher {
+    fn meet(&self, point: &mut Draft<'_>) -> Verdict {
+        let mut keys: Vec<String> =
+            point.kvs.iter().map(|kv| String::from_utf8_lossy(&kv.key).into_owned()).collect();
+        keys.sort();
+        self.0.borrow_mut().push(format!("{} at {}", keys.join(" "), point.time));
+        if keys.contains(&"drop".to_owned()) { Verdict::Drop } else { Verdict::Keep }
+    }
+}
+
+#[test]
+fn a_hook_meets_every_point_of_every_format_whole_and_at_its_own_time() {
+    let tags = GlobalTags::new([("host", "gateway"), ("zone", "z")]).unwrap();
+    let old = NOW - 3 * 3_600_000_000_000;
+    let lines = format!("a,host=own f=1i {old}\na drop=1i {NOW}\na,k=v f=1i {NOW}\n");
+    let simple = format!(
+        "[{{\"measurement\":\"a\",\"tags\":{{\"host\":\"own\"}},\"fields\":{{\"f\":1}},\"time\":{old}}},\
+         {{\"measurement\":\"a\",\"fields\":{{\"drop\":1}},\"time\":{NOW}}},\
+         {{\"name\":\"a\",\"fields\":[{{\"key\":\"k\",\"s\":\"v\",\"is_tag\":true}},{{\"key\":\"f\",\"i\":1}}],\"time\":{NOW}}}]"
+    );
+    let mut protobuf = Vec::new();
+    for (kvs, time) in [
+        (vec![DraftKv::tag(&b"host"[..], &b"own"[..]), DraftKv::field(&b"f"[..], Value::Int(1))], old),
+        (vec![DraftKv::field(&b"drop"[..], Value::Int(1))], NOW),
+        (vec![DraftKv::tag(&b"k"[..], &b"v"[..]), DraftKv::field(&b"f"[..], Value::Int(1))], NOW),
+    ] {
+        crate::point::wire::put_message(&mut protobuf, crate::point::wire::POINTS_POINT, |out| {
+            crate::point::wire::put_bytes(out, crate::point::wire::POINT_NAME, b"a");
+            kvs.iter().for_each(|kv| kv.encode(out));
+            crate::point::wire::put_uint(out, crate::point::wire::POINT_TIME, time as u64);
+        });
+    }
+    for (format, body) in
+        [("lines", lines.into_bytes()), ("JSON", simple.into_bytes()), ("protobuf", protobuf)]
+    {
+        let watcher = Watcher::default();
+        let rules = Rules {
+            added_tags: Some(&tags),
+            time_correction: true,
+            hook: Some(&watcher),
+            ..recorded(Category::Logging)
+        };
+        let mut bytes = body;
+        let body = Padded::pad(&mut bytes);
+        let (mut encoder, mut batch) = (Encoder::default(), Batch::default());
+        match format {
+            "lines" => {
+                let mut tape = Tape::default();
+                crate::codec::line_protocol::parse(body, &mut tape).unwrap();
+                encoder.encode(body, &tape, &rules, &mut batch);
+            }
+            "JSON" => {
+                let mut at = JsonAt::default();
+                encoder.encode_json(body, &mut at, Stretch::WHOLE, &rules, &mut batch).unwrap();
+                assert!(at.is_done());
+            }
+            _ => {
+                let mut at = 0;
+                encoder.encode_protobuf(body, &mut at, Stretch::WHOLE, &rules, &mut batch).unwrap();
+                assert_eq!(at, body.len());
+            }
+        }
+        let expected = [
+            format!("f host status zone at {old}"),
+            format!("drop host status zone at {NOW}"),
+            format!("f host k status zone at {NOW}"),
+        ];
+        assert_eq!(*watcher.0.borrow(), expected, "{format}");
+        let written = meaning(&batch);
+        assert_eq!(written.len(), 2, "{format}");
+        assert_eq!(written[0].time, NOW, "{format}: corrected afterwards");
+        assert!(
+            written[0]
+                .fields
+                .iter()
+                .any(|field| field.contains("__orig_time") || field.contains("95, 95, 111"))
+        );
+        assert_eq!((written[0].fields.len(), written[1].fields.len()), (5, 5), "{format}");
     }
 }
 
@@ -140,6 +232,7 @@ fn recorded(category: Category) -> Rules<'static> {
         now_ns: NOW,
         added_tags: None,
         time_correction: false,
+        hook: None,
     }
 }
 

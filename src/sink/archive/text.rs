@@ -100,7 +100,7 @@ mod tests {
             "# dk_0a1b2c3d4e5f6g7h8i9j points=2 received=2026-01-31T08:15:30.120Z bytes=52 crc32c=01f2e3d4\n"
         );
         let token = Some(Secret::new("tkn_0123456789abcdef0123456789abcdef"));
-        let route = Route { storage_index: Some("a b\n#".into()), token };
+        let route = Route { storage_index: Some("a b\n#".into()), token, ..Route::default() };
         assert_eq!(
             String::from_utf8(line(&route, 2, 52)).unwrap(),
             "# dk_0a1b2c3d4e5f6g7h8i9j points=2 received=2026-01-31T08:15:30.120Z bytes=52 crc32c=01f2e3d4 route=storage_index=a%20b%0A%23&token=tkn_***\n"

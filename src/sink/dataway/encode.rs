@@ -10,6 +10,7 @@
 //!     X-Pkg-Id: dk_0a1b2c3d4e5f6g7h8i9j
 //!     X-Points: 300
 //!     X-Storage-Index-Name: audit                                only for routes that have one
+//!     X-Global-Tags: host=web-1                                  only where the sinker is on; it may be empty
 //!
 //! A raw package goes to its own path under its own headers, and gets those that belong to this connection and to us:
 //!
@@ -17,6 +18,7 @@
 //!     Host, User-Agent (where the client sent none), Content-Length
 //!     Content-Type: multipart/form-data; boundary=…              and whatever else the client sent
 //!     X-Pkg-Id: dk_0a1b2c3d4e5f6g7h8i9j
+//!     X-Global-Tags: app_id=a                                    as above
 //!
 //! A route that has a token of its own is sent with that one in place of the configured one.
 //!
@@ -30,6 +32,7 @@ use crate::codec::raw_package::RawPackage;
 use crate::config::secret::Secret;
 use crate::sink::{Accepts, Format, Parcel, Target};
 
+const GLOBAL_TAGS: &str = "X-Global-Tags";
 const PROTOBUF: &str = "application/protobuf; proto=com.guance.Point";
 const LINE_PROTOCOL: &str = "application/line-protocol";
 
@@ -80,7 +83,15 @@ pub fn head(
     if let Some(index) = &parcel.route.storage_index {
         header("X-Storage-Index-Name", index.as_bytes(), out);
     }
+    sinker(parcel, out);
     out.extend_from_slice(b"\r\n");
+}
+
+/// The header by which the destination chooses among workspaces.
+fn sinker(parcel: &Parcel<'_>, out: &mut Vec<u8>) {
+    if let Some(tags) = &parcel.route.global_tags {
+        header(GLOBAL_TAGS, tags.as_bytes(), out);
+    }
 }
 
 /// The same for a request that goes out as it came.
@@ -99,10 +110,12 @@ fn raw_head(
         header("User-Agent", agent, out);
     }
     header("Content-Length", itoa::Buffer::new().format(body_bytes), out);
-    for (name, value) in raw.headers() {
+    let sunk = parcel.route.global_tags.is_some();
+    for (name, value) in raw.headers().filter(|(name, _)| !(sunk && name.eq_ignore_ascii_case(GLOBAL_TAGS))) {
         header(name, value, out);
     }
     header("X-Pkg-Id", parcel.package_id, out);
+    sinker(parcel, out);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -184,7 +197,7 @@ mod tests {
 
     #[test]
     fn the_whole_head_is_exact() {
-        let route = Route { storage_index: Some("audit".into()), token: None };
+        let route = Route { storage_index: Some("audit".into()), ..Route::default() };
         assert_eq!(
             text("http://127.0.0.1:9528/x?token=tkn_1&a=2", &route, Coding::Gzip, Format::Protobuf),
             "POST /v1/write/logging?a=2&token=tkn_1 HTTP/1.1\r\n\
@@ -223,9 +236,28 @@ mod tests {
     }
 
     #[test]
+    fn the_sinkers_value_is_sent_also_where_it_is_empty() {
+        for (tags, line) in [
+            (Some("host=web-1,a=日志"), Some("X-Global-Tags: host=web-1,a=日志\r\n")),
+            (Some("a=\r\nX-Evil: 1"), Some("X-Global-Tags: a=%0D%0AX-Evil: 1\r\n")),
+            (Some(""), Some("X-Global-Tags: \r\n")),
+            (None, None),
+        ] {
+            let route = Route { global_tags: tags.map(Into::into), ..Route::default() };
+            let head = text("http://h", &route, Coding::Gzip, Format::Protobuf);
+            match line {
+                Some(line) => assert!(head.ends_with(&format!("{line}\r\n")), "{head}"),
+                None => assert!(!head.contains("X-Global-Tags"), "{head}"),
+            }
+        }
+    }
+
+    #[test]
     fn a_storage_index_cannot_add_headers() {
-        let route =
-            Route { token: None, storage_index: Some("a\r\nX-Evil: 1\r\n\r\nPOST /\0\x7f日志".into()) };
+        let route = Route {
+            storage_index: Some("a\r\nX-Evil: 1\r\n\r\nPOST /\0\x7f日志".into()),
+            ..Route::default()
+        };
         let head = text("http://h", &route, Coding::Gzip, Format::Protobuf);
         assert!(
             head.ends_with("X-Storage-Index-Name: a%0D%0AX-Evil: 1%0D%0A%0D%0APOST /%00%7F日志\r\n\r\n"),
@@ -272,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_token_of_the_route_takes_the_place_of_the_configured_one() {
-        let route = Route { storage_index: None, token: Some(Secret::new("tkn_2&x=1 é")) };
+        let route = Route { token: Some(Secret::new("tkn_2&x=1 é")), ..Route::default() };
         let target = |url| {
             let head = text(url, &route, Coding::Gzip, Format::Protobuf);
             head.split(' ').nth(1).unwrap_or_default().to_owned()

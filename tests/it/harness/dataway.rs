@@ -55,8 +55,18 @@ pub struct Dataway {
     state: Arc<Mutex<State>>,
 }
 
+/// A call that brought no package: somebody asked for rules.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub target: String,
+    pub headers: BTreeMap<String, String>,
+}
+
 #[derive(Default)]
 struct State {
+    asked: Vec<Asked>,
+    /// What it answers then.
+    rules: Option<(u16, String)>,
     packages: Vec<Package>,
     /// For the next packages; then `always`.
     script: VecDeque<Step>,
@@ -113,6 +123,21 @@ impl Dataway {
     /// What to do with every package from now on.
     pub fn always(&self, step: Step) {
         self.state().always = Some(step);
+    }
+
+    /// What it answers from now on when it is asked for rules; before that: none.
+    pub fn answer_rules(&self, status: u16, body: &str) {
+        self.state().rules = Some((status, body.to_owned()));
+    }
+
+    /// The calls that asked for rules.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.state().asked.clone()
+    }
+
+    /// Waits until it was asked that often.
+    pub fn await_asked(&self, enough: usize) -> Vec<Asked> {
+        self.wait_for(|| self.asked(), |asked| asked.len() >= enough)
     }
 
     /// Everything that came, also what was not taken.
@@ -199,7 +224,27 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 fn serve(stream: TcpStream, state: &Mutex<State>) {
     let mut reader = BufReader::new(stream);
-    while let Some((mut package, expects_more)) = read_package(&mut reader) {
+    while let Some((request, expects_more)) = read_request(&mut reader) {
+        let mut package = match request {
+            Came::Package(package) => *package,
+            Came::Asked(asked) => {
+                let (status, body) = {
+                    let mut state = lock(state);
+                    if state.always == Some(Step::Close) {
+                        drop(state);
+                        let _ = reader.get_ref().shutdown(Shutdown::Both);
+                        return;
+                    }
+                    state.asked.push(asked);
+                    state.rules.clone().unwrap_or_else(|| (200, "{\"content\":{}}".to_owned()))
+                };
+                let head = format!("HTTP/1.1 {status} Told\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                if reader.get_mut().write_all(head.as_bytes()).is_err() || !expects_more {
+                    return;
+                }
+                continue;
+            }
+        };
         let step = {
             let mut state = lock(state);
             let always = state.always.unwrap_or(Step::Take);
@@ -228,11 +273,17 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
     }
 }
 
-fn read_package(reader: &mut BufReader<TcpStream>) -> Option<(Package, bool)> {
+/// What has come.
+enum Came {
+    Package(Box<Package>),
+    Asked(Asked),
+}
+
+fn read_request(reader: &mut BufReader<TcpStream>) -> Option<(Came, bool)> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
     let mut words = line.split(' ');
-    assert_eq!(words.next(), Some("POST"), "{line}");
+    let method = words.next().map(str::to_owned);
     let target = words.next().expect("a target").to_owned();
     let mut headers = BTreeMap::new();
     loop {
@@ -245,6 +296,12 @@ fn read_package(reader: &mut BufReader<TcpStream>) -> Option<(Package, bool)> {
         let (name, value) = line.split_once(':').expect("a header");
         assert!(headers.insert(name.to_ascii_lowercase(), value.trim().to_owned()).is_none(), "{name} twice");
     }
+    let close = headers.get("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+    if method.as_deref() == Some("GET") {
+        assert!(target.starts_with("/v1/datakit/pull?"), "{target}");
+        return Some((Came::Asked(Asked { target, headers }), !close));
+    }
+    assert_eq!(method.as_deref(), Some("POST"), "{line}");
     let mut body = vec![0; headers["content-length"].parse().expect("a length")];
     reader.read_exact(&mut body).ok()?;
     let raw = match headers.get("content-encoding").map(String::as_str) {
@@ -267,7 +324,6 @@ fn read_package(reader: &mut BufReader<TcpStream>) -> Option<(Package, bool)> {
         None => Vec::new(),
     };
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    let close = headers.get("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
     let package = Package {
         path: path.to_owned(),
         query: query.to_owned(),
@@ -278,5 +334,5 @@ fn read_package(reader: &mut BufReader<TcpStream>) -> Option<(Package, bool)> {
         headers,
         answered: Step::Take,
     };
-    Some((package, !close))
+    Some((Came::Package(Box::new(package)), !close))
 }

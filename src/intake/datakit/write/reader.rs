@@ -3,6 +3,8 @@
 //! Up to two passes go over each stretch. One looks at the points as the client wrote them, for strict requests and for
 //! echoes; the other encodes what is fed, with global tags and corrected times.
 
+use std::sync::Arc;
+
 use crate::buf::Padded;
 use crate::codec::content_encoding;
 use crate::codec::line_protocol::{self, Tape};
@@ -10,7 +12,8 @@ use crate::intake::Settings;
 use crate::intake::datakit::rum;
 use crate::intake::datakit::rum::sources::{Asked, Question};
 use crate::point::draft::Warn;
-use crate::point::encode::{BadJson, Encoder, JsonAt, Rules, Stretch};
+use crate::point::encode::{BadJson, Encoder, GENERAL_COST, Hook, JsonAt, Rules, Stretch};
+use crate::point::filter::{FilterSet, Filtering};
 use crate::point::{Batch, Category, Compat, GlobalTags, Mark, echo, rules};
 
 use super::super::logstreaming;
@@ -117,12 +120,15 @@ pub(super) struct Reader {
     at: At,
     now_ns: i64,
     points: u32,
+    filtered: u32,
     lost_points: u32,
     lost_values: u32,
     /// The first warning, for strict requests.
     warn: Option<Warn>,
     /// The request's own tags and the global ones, where there are both.
     joined_tags: Option<GlobalTags>,
+    /// The rules of the category, where it has any: those of the body's beginning hold to its end.
+    filters: Option<Arc<FilterSet>>,
     /// Errors whose original source is not known.
     asked: Asked,
 }
@@ -136,6 +142,7 @@ impl Reader {
             at: At::start(plan.format),
             now_ns,
             points: 0,
+            filtered: 0,
             lost_points: 0,
             lost_values: 0,
             warn: None,
@@ -144,6 +151,7 @@ impl Reader {
                 Some(global_tags) if !plan.own_tags.is_empty() => Some(plan.own_tags.joined(global_tags)),
                 _ => None,
             },
+            filters: if plan.dry { None } else { settings.filters.of(plan.category) },
         }
     }
 
@@ -199,19 +207,24 @@ impl Reader {
     ) -> Result<bool, Stop> {
         let encoder = &mut scratch.encoder;
         let mut at = from;
+        let is_looked_at = self.is_looked_at(plan);
         if !plan.dry {
             let (batch, growth) = fed.batch().ok_or(Stop::TooMuch)?;
             let before = batch.mark();
             let stretch = Stretch { budget, growth, ..Stretch::WHOLE };
-            let rules = self.feed_rules(plan, settings);
+            let filtering = self.filtering(plan);
+            let hook = filtering.as_ref().map(|filtering| filtering as &dyn Hook);
+            let rules = Rules { hook, ..self.feed_rules(plan, settings) };
             at.encode(encoder, body, stretch, &rules, batch)?;
-            if !plan.is_looked_at() {
+            if !is_looked_at {
                 check(plan, batch.since(before), settings)?;
             }
-            self.points += batch.points - before.points();
+            let filtered = filtering.map_or(0, |filtering| filtering.dropped());
+            self.filtered += filtered;
+            self.points += batch.points - before.points() + filtered;
             resolve(&mut self.asked, plan, settings, batch, before, self.now_ns);
         }
-        if plan.dry || plan.is_looked_at() {
+        if plan.dry || is_looked_at {
             // The same points again, or as many as a step should.
             let stretch = match plan.dry {
                 true => Stretch { budget, growth: LOOK_GROWTH_BYTES, ..Stretch::WHOLE },
@@ -245,6 +258,8 @@ impl Reader {
         budget: usize,
     ) -> Result<bool, Stop> {
         let Scratch { tape, encoder, .. } = scratch;
+        // A step is to take as long as ever.
+        let budget = if self.filters.is_some() { (budget / GENERAL_COST).max(1) } else { budget };
         let next = match &plan.stream {
             Some(stream) if plan.format != BodyFormat::LineProtocol => {
                 logstreaming::read_some(plan.format, stream, body, from, budget, tape)
@@ -256,7 +271,8 @@ impl Reader {
         self.points += tape.points.len() as u32;
         self.lost_points += tape.lost_points;
         self.lost_values += tape.lost_values;
-        if plan.is_looked_at() {
+        let is_looked_at = self.is_looked_at(plan);
+        if is_looked_at {
             let before = echo.mark();
             let warn = encoder.encode(body, tape, &self.look_rules(plan, settings), echo);
             check(plan, echo.since(before), settings)?;
@@ -265,17 +281,20 @@ impl Reader {
         }
         if !plan.dry {
             let mut asked = std::mem::take(&mut self.asked);
-            let rules = self.feed_rules(plan, settings);
+            let filtering = self.filtering(plan);
+            let hook = filtering.as_ref().map(|filtering| filtering as &dyn Hook);
+            let rules = Rules { hook, ..self.feed_rules(plan, settings) };
             for first in (0..tape.points.len()).step_by(RUN_POINTS) {
                 let run = first..tape.points.len().min(first + RUN_POINTS);
                 let (batch, _) = fed.batch().ok_or(Stop::TooMuch)?;
                 let before = batch.mark();
                 encoder.encode_range(body, tape, run, &rules, batch);
-                if !plan.is_looked_at() {
+                if !is_looked_at {
                     check(plan, batch.since(before), settings)?;
                 }
                 resolve(&mut asked, plan, settings, batch, before, self.now_ns);
             }
+            self.filtered += filtering.map_or(0, |filtering| filtering.dropped());
             self.asked = asked;
         }
         Ok(next >= body.len())
@@ -292,7 +311,7 @@ impl Reader {
             return Err(Stop::Unresolved(questions));
         }
         let echo = plan.echo.map(|format| write_echo(format, &echo.bytes, settings));
-        Ok(Written { points: self.points, echo })
+        Ok(Written { points: self.points - self.filtered, filtered: self.filtered, echo })
     }
 
     /// What the parser left out. DataKit drops a point whose value cannot be decoded and says nothing as long as another
@@ -318,6 +337,18 @@ impl Reader {
         Ok(())
     }
 
+    /// What the points meet that are fed.
+    fn filtering(&self, plan: &WritePlan) -> Option<Filtering<'_>> {
+        self.filters.as_ref().map(|filters| Filtering::new(filters.of(plan.category), plan.category))
+    }
+
+    /// Whether the points are needed as the client wrote them.
+    fn is_looked_at(&self, plan: &WritePlan) -> bool {
+        let is_rum = plan.category == Category::Rum;
+        // Where nothing is fed, or not all of it, what must be checked is looked at.
+        plan.strict || plan.echo.is_some() || (is_rum && (plan.dry || self.filters.is_some()))
+    }
+
     /// For points that are looked at.
     fn look_rules<'a>(&self, plan: &'a WritePlan, settings: &Settings) -> Rules<'a> {
         Rules {
@@ -326,6 +357,7 @@ impl Reader {
             now_ns: self.now_ns,
             added_tags: Some(&plan.own_tags),
             time_correction: false,
+            hook: None,
         }
     }
 
@@ -340,6 +372,7 @@ impl Reader {
                 false => Some(&plan.own_tags),
             }),
             time_correction: settings.options.time_correction,
+            hook: None,
         }
     }
 }
@@ -375,12 +408,6 @@ fn check(plan: &WritePlan, points: &[u8], settings: &Settings) -> Result<(), Sto
 }
 
 impl WritePlan {
-    /// Whether the points are needed as the client wrote them.
-    fn is_looked_at(&self) -> bool {
-        // Where nothing is fed, what must be checked is looked at.
-        self.strict || self.echo.is_some() || (self.dry && self.category == Category::Rum)
-    }
-
     fn global_tags<'a>(&self, settings: &'a Settings) -> Option<&'a GlobalTags> {
         match self.tags {
             TagSet::Host => Some(&settings.options.host_tags),

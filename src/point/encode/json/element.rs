@@ -3,7 +3,7 @@
 use crate::codec::json::{DEPTH_MAX, Simd, Tape};
 use crate::point::draft::Warn;
 use crate::point::encode::Rules;
-use crate::point::encode::general::{time_warn, write};
+use crate::point::encode::general::{Written, time_warn, write};
 use crate::point::rules::LIMITS_ONLY;
 use crate::point::time::{Resolved, resolve};
 use crate::point::{Batch, check};
@@ -46,15 +46,16 @@ pub(super) fn encode(
             (end, finish(sent, rules, out))
         }
     };
-    batch.points += 1;
-    Ok(done)
+    let (end, written) = done;
+    batch.points += written.points;
+    Ok((end, written.warn))
 }
 
 /// Checks a point and writes it.
 ///
 /// DataKit checks twice: with the limits alone while it decodes, and then with the category's rules. Other than with line
 /// protocol the warnings of both stay. Those that a point brings with it take the place of the first ones.
-fn finish(sent: Sent<'_>, rules: &Rules<'_>, out: &mut Vec<u8>) -> Option<Warn> {
+fn finish(sent: Sent<'_>, rules: &Rules<'_>, out: &mut Vec<u8>) -> Written {
     let Sent { mut draft, time } = sent;
     let brought = std::mem::take(&mut draft.warns);
     let mut warns = Vec::new();

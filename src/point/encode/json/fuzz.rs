@@ -41,6 +41,7 @@ pub fn fuzz_differential(data: &[u8]) -> bool {
             now_ns: NOW_NS,
             added_tags: feed.then_some(&tags),
             time_correction: feed,
+            hook: None,
         };
         let mut read = |reader, budget, round: usize| {
             // All paddings in turn, without the product of everything.

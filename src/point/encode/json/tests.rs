@@ -15,6 +15,7 @@ fn recorded(category: Category) -> Rules<'static> {
         now_ns: NOW,
         added_tags: None,
         time_correction: false,
+        hook: None,
     }
 }
 

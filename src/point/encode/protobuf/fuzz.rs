@@ -36,6 +36,7 @@ pub fn fuzz_differential(data: &[u8]) -> bool {
             now_ns: NOW_NS,
             added_tags: (i != 2).then_some(&tags),
             time_correction: i == 0,
+            hook: None,
         };
         buffer[data.len()..].fill(PADDINGS[(data.len() + i) % PADDINGS.len()]);
         let Some(body) = Padded::new(&buffer, data.len()) else { unreachable!("BUG: padded above") };

@@ -24,7 +24,7 @@ use crate::point::time::{Resolved, resolve_signed};
 use crate::point::{Batch, quote, wire};
 use crate::simd::wire as simd_wire;
 
-use super::general::{time_warn, write_with};
+use super::general::{Written, time_warn, write_with};
 use super::{Encoder, GENERAL_COST, Rules, Stretch};
 
 /// A point costs as much as this many bytes at least, however small it is: it grows by tags, defaults and a time.
@@ -73,6 +73,9 @@ impl Encoder {
         rules: &Rules<'_>,
         batch: &mut Batch,
     ) -> Result<Option<Warn>, ProtobufError> {
+        if rules.hook.is_some() {
+            return self.encode_protobuf_plain(body, at, stretch, rules, batch);
+        }
         // Two fields of the encoder, borrowed apart.
         let mut keys = self.keys.take().unwrap_or_default();
         let walk = Walk { at, stretch, spent: 0, first_warn: None };
@@ -125,16 +128,18 @@ impl Walk<'_> {
     }
 
     /// The next field of the body, whatever it is: a point by the plain way, or one to be skipped. The result is how
-    /// many points that were.
+    /// many points were written.
     fn any(&mut self, body: &[u8], rules: &Rules<'_>, out: &mut Vec<u8>) -> Result<u32, ProtobufError> {
         let rest = body.get(*self.at..).unwrap_or_default();
         let (point, bytes) = pb::first(rest)?;
+        let mut points = 0;
         if let Some(point) = point {
-            let warn = plain(point, rules, out)?;
-            self.first_warn = self.first_warn.take().or(warn);
+            let written = plain(point, rules, out)?;
+            self.first_warn = self.first_warn.take().or(written.warn);
+            points = written.points;
         }
         self.pass(bytes, GENERAL_COST);
-        Ok(u32::from(point.is_some()))
+        Ok(points)
     }
 }
 
@@ -160,8 +165,8 @@ fn read_through(mut body: &[u8]) -> Result<(), ProtobufError> {
     Ok(())
 }
 
-/// Appends one point to `out`, whatever it is made of. The result is its first warning.
-fn plain(bytes: &[u8], rules: &Rules<'_>, out: &mut Vec<u8>) -> Result<Option<Warn>, ProtobufError> {
+/// Appends one point to `out`, whatever it is made of.
+fn plain(bytes: &[u8], rules: &Rules<'_>, out: &mut Vec<u8>) -> Result<Written, ProtobufError> {
     let mut draft = Draft::default();
     let mut time = 0;
     let mut brought = None;
@@ -201,8 +206,8 @@ fn plain(bytes: &[u8], rules: &Rules<'_>, out: &mut Vec<u8>) -> Result<Option<Wa
     draft.warns = warns;
     // Read once more rather than kept: a body may be made of warnings.
     let copy = |out: &mut Vec<u8>| pb::parts(bytes).flatten().for_each(|part| put_brought(part, out));
-    let warn = write_with(draft, Vec::new(), copy, rules, out);
-    Ok(brought.map(as_warn).or(warn))
+    let written = write_with(draft, Vec::new(), copy, rules, out);
+    Ok(Written { warn: brought.map(as_warn).or(written.warn), ..written })
 }
 
 fn key_value<'a>(field: PbField<'a>) -> Result<DraftKv<'a>, ProtobufError> {

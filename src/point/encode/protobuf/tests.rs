@@ -15,6 +15,7 @@ fn recorded(category: Category) -> Rules<'static> {
         now_ns: NOW,
         added_tags: None,
         time_correction: false,
+        hook: None,
     }
 }
 
@@ -235,6 +236,7 @@ proptest! {
             now_ns: NOW,
             added_tags: feed.then_some(&tags),
             time_correction,
+            hook: None,
         };
         prop_assert_eq!(self::points(&points.concat(), &rules).len(), points.len());
     }

@@ -19,6 +19,7 @@ fn plain_rules(category: Category) -> Rules<'static> {
         now_ns: NOW,
         added_tags: None,
         time_correction: false,
+        hook: None,
     }
 }
 
