@@ -24,6 +24,9 @@
 //! **Every other protocol becomes the same tape.** Traces, OTLP, Prometheus and the like are read in place into what the
 //! lines' parser gives, whole bodies at a time, and answered in their own words ([`intake::convert`]).
 //!
+//! **What takes long is done aside.** Questions to the destination, source maps, dial tests and `/metrics` cross to threads of
+//! their own ([`aside`]), bounded in number; a shard never waits for anybody.
+//!
 //! **Blocks form by themselves.** While one commit is on its way to the disk the next block fills. A block is sealed
 //! when it is full, when a commit has ended, or when the sockets have nothing more to give. There is no timer.
 //!
@@ -34,7 +37,7 @@
 //!
 //! | # | stage | starts in | gets | gives | may refuse with |
 //! |---|---|---|---|---|---|
-//! | 1 | accept | [`net::accept`] | a socket | a connection | 503, too many connections |
+//! | 1 | accept | [`net::accept`], [`net::transport`] | a socket | a connection, its client known, TLS agreed | 503, too many connections; without a word where it does not come to a request |
 //! | 2 | parse request | [`net::conn`], [`http1::head`], [`http1::body`] | bytes | a head, a whole body | 400, 408, 413, 414, 417, 431, 501, 505, and the connection ends |
 //! | 3 | admit, route | [`intake::access`], [`intake::route`] | a head | what is to be done | 403, 429, 503 before the body is read; the protocol's own answer |
 //! | 4 | decode | [`codec::content_encoding`], [`codec::line_protocol`], [`codec::json`], [`intake::convert`] | a body | lines, or what another protocol brings: a tape of views into it | 413 for a bomb; 400, every bad line named |
@@ -54,10 +57,10 @@
 //! # Invariants
 //!
 //! - *Data moves down the list of stages, imports down the tiers, neither turns back.* Five tiers: `main`, `app` and
-//!   `shard` join; `net`, `spool`, `upload` and `admin` run; `intake` and `sink` translate; `http1`, `codec`, `point`
+//!   `shard` join; `net`, `spool`, `upload`, `admin` and `aside` run; `intake` and `sink` translate; `http1`, `codec`, `point`
 //!   and `ring` represent; `buf`, `simd`, `limits`, `metrics`, `config` and `rt` are what all stand on. A folder imports
 //!   from tiers below its own (`upload` also reads from `spool`). A test reads the sources and says so.
-//! - The three lower tiers, [`rt`] aside, have no sockets, files, clocks or threads: `now` is an argument.
+//! - The three lower tiers, [`rt`] apart, have no sockets, files, clocks or threads: `now` is an argument.
 //! - Only [`rt`] names the executor. Only the two upper tiers use `rt`.
 //! - The spool knows frames and not points, the front of a connection knows HTTP and no protocol, an intake knows
 //!   neither rings nor disks, a sink neither sockets nor clocks.

@@ -4,12 +4,41 @@ use ipnet::IpNet;
 
 use super::read::Written;
 use super::resolve::parse_network;
+use super::schema::{Kind, Table, key, table};
 use super::settings::Compat;
 
 /// DataKit's names. What the file says counts before them.
 pub const ENABLE_VAR: &str = "ENV_INPUT_DIALTESTING_ENABLE_DEBUG_API";
 pub const INTERNAL_VAR: &str = "ENV_INPUT_DIALTESTING_DISABLE_INTERNAL_NETWORK_TASK";
 pub const NETWORKS_VAR: &str = "ENV_INPUT_DIALTESTING_DISABLED_INTERNAL_NETWORK_CIDR_LIST";
+
+/// The keys.
+pub(super) const TABLE: Table = table(
+    "dialtesting",
+    "Dial tests: POST /v1/dialtesting/debug connects to whatever a task names, for whoever may ask, so that there is\n\
+         no such route unless it is wanted. ENV_INPUT_DIALTESTING_<KEY> says the same where a key is not written.",
+    &[
+        key(
+            "enable_debug_api",
+            Kind::Bool,
+            "false",
+            "Whether tests are run. Then the route is a public one.",
+        ),
+        key(
+            "disable_internal_network_task",
+            Kind::Bool,
+            "true",
+            "Refuse tests of internal addresses: this machine's, private, link-local, shared and reserved ones.\n\
+                 The default is false under compat = \"datakit-1.84\".",
+        ),
+        key(
+            "disabled_internal_network_cidr_list",
+            Kind::TextList,
+            "[]",
+            "The networks that are internal, as \"10.0.0.0/8\", in place of those.",
+        ),
+    ],
+);
 
 /// Tests that are run for whoever asks.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -63,7 +63,7 @@ pub struct Table {
     pub lists: bool,
 }
 
-const fn key(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Key {
+pub(super) const fn key(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Key {
     Key { name, kind, default, example: false, help }
 }
 
@@ -71,7 +71,7 @@ const fn example(name: &'static str, kind: Kind, example: &'static str, help: &'
     Key { name, kind, default: example, example: true, help }
 }
 
-const fn table(path: &'static str, help: &'static str, keys: &'static [Key]) -> Table {
+pub(super) const fn table(path: &'static str, help: &'static str, keys: &'static [Key]) -> Table {
     Table { path, help, keys, free: false, lists: false }
 }
 
@@ -550,32 +550,7 @@ pub static TABLES: &[Table] = &[
         keys: &[example("team", Kind::Text, "\"core\"", "")],
         help: "Tags of every point.",
     },
-    table(
-        "dialtesting",
-        "Dial tests: POST /v1/dialtesting/debug connects to whatever a task names, for whoever may ask, so that there is\n\
-         no such route unless it is wanted. ENV_INPUT_DIALTESTING_<KEY> says the same where a key is not written.",
-        &[
-            key(
-                "enable_debug_api",
-                Kind::Bool,
-                "false",
-                "Whether tests are run. Then the route is a public one.",
-            ),
-            key(
-                "disable_internal_network_task",
-                Kind::Bool,
-                "true",
-                "Refuse tests of internal addresses: this machine's, private, link-local, shared and reserved ones.\n\
-                 The default is false under compat = \"datakit-1.84\".",
-            ),
-            key(
-                "disabled_internal_network_cidr_list",
-                Kind::TextList,
-                "[]",
-                "The networks that are internal, as \"10.0.0.0/8\", in place of those.",
-            ),
-        ],
-    ),
+    super::dialtesting::TABLE,
     table(
         "limits",
         "Bounds against senders that are too many, too large or too slow.",

@@ -5,6 +5,7 @@ mod access;
 mod captured;
 mod cli;
 mod config;
+mod control;
 mod dedup;
 mod entrance;
 mod filters;

@@ -102,7 +102,7 @@ impl Echoes {
             .within(timeout)
             .addresses_for(&task.host)
             .map_err(|error| format!("ping failed: error resolving address: {error}"))?;
-        let address = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
+        let address = addresses.iter().find(|address| address.is_ipv4()).or_else(|| addresses.first());
         let address =
             *address.ok_or("ping failed: error resolving address: unable to find ip; no fallback")?;
         self.address = Some(address);

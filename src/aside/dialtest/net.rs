@@ -148,6 +148,7 @@ pub fn words(error: &io::Error) -> String {
 }
 
 /// The addresses of a host, as the machine knows them.
+#[expect(clippy::disallowed_methods, reason = "it runs on a thread of its own, which is the place for it")]
 fn look_up(host: &str, deadline: Instant) -> Result<Vec<IpAddr>, String> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![address]);

@@ -148,7 +148,8 @@ impl Filler {
 fn split_action(text: &str) -> Result<(&str, &str), String> {
     if text.starts_with("/*") {
         let end = text.find("*/").ok_or("unclosed comment")? + 2;
-        let behind = text[end..].strip_prefix(" -").unwrap_or(&text[end..]);
+        let behind = &text[end..];
+        let behind = behind.strip_prefix(" -").unwrap_or(behind);
         let behind = behind.strip_prefix("}}").ok_or("comment ends before closing delimiter")?;
         return Ok((&text[..text.len() - behind.len() - 2], behind));
     }

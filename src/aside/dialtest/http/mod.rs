@@ -303,10 +303,8 @@ impl Exchange {
         let mut reader = Reader::new(link);
         let head = reader.head(false, || ())?;
         if head.status != 200 {
-            return Err(head
-                .status_text
-                .split_once(' ')
-                .map_or(head.status_text.clone(), |(_, text)| text.to_owned()));
+            let status = head.status_text.as_str();
+            return Err(status.split_once(' ').map_or(status, |(_, words)| words).to_owned());
         }
         let (link, ahead) = reader.into_parts();
         if !ahead.is_empty() {

@@ -24,6 +24,7 @@ fn echo<S: std::io::Read + std::io::Write>(mut socket: WebSocket<S>) {
     }
 }
 
+#[expect(clippy::result_large_err, reason = "the library's type of callback")]
 fn server() -> Server {
     Server::start(|socket: TcpStream, heard| {
         let callback = |request: &Request, mut response: Response| {
