@@ -14,7 +14,7 @@
 //!  56  8  id of the oldest segment            200  4  how many spans
 //!         that counts                         204  4  how many lanes: the known ones, other, unknown
 //!  64  8  bytes before it                     208  8  the log's own time when the newest frame came, ms
-//!  72  4  zero                                252  4  CRC32C of 0..252 and of 256..
+//!  72  4  zero                                252  4  CRC32C of 0..76, 80..252 and 256..
 //!  76  4  CRC32C of 0..76                     256 32  each span: end seq, points before it, bytes before it, state
 //!                                                 72  each lane: key, committed, gone as above
 //! ```
@@ -27,6 +27,10 @@
 //! Version 1 had four slots of one sector, no sums, the number of spans at 72, the spans at 80, and the CRC at 76 over
 //! both. It is read, and replaced as a whole by the next write. What its spans say is done was counted nowhere: the sums
 //! begin behind it. Version 1 in turn finds the CRC at 76 to be right, the version to be later, and lets it be.
+//!
+//! Version 2 had the CRC at 252 over all of 0..252. With the CRC of 0..76 inside, that said nothing about those 76 bytes:
+//! the CRC of a text and its own CRC is the same whatever the text is, and a slot that was torn right behind them passed
+//! with the head of one state and the body of another. It is read, and later states take its slots in turn.
 
 use super::account::{Account, FATES, LANES_MAX, LaneKey, Lanes};
 use super::file::{Disk, SegmentFile, read_sector};
@@ -39,7 +43,7 @@ pub(super) const NAME: &str = "cursor";
 pub(super) const NAME_NEW: &str = "cursor.new";
 
 /// The version this code writes, and the newest it reads.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 const MAGIC: [u8; 8] = *b"KITGCUR\n";
 const SPAN_BYTES: usize = 32;
 const CRC_AT: usize = 76;
@@ -203,13 +207,17 @@ impl Cursor {
             out.put(&account.gone);
         }
         let end = out.at;
-        let crc = Self::body_crc(slot, end);
+        let crc = Self::body_crc(slot, end, VERSION);
         put(slot, BODY_CRC_AT, &crc.to_le_bytes());
         end.next_multiple_of(SECTOR_BYTES)
     }
 
-    fn body_crc(slot: &[u8], end: usize) -> u32 {
-        crc32c::crc32c_append(crc32c::crc32c(&slot[..BODY_CRC_AT]), &slot[BODY_AT..end])
+    fn body_crc(slot: &[u8], end: usize, version: u32) -> u32 {
+        let before = match version {
+            ..=2 => crc32c::crc32c(&slot[..BODY_CRC_AT]),
+            _ => crc32c::crc32c_append(crc32c::crc32c(&slot[..CRC_AT]), &slot[CRC_AT + 4..BODY_CRC_AT]),
+        };
+        crc32c::crc32c_append(before, &slot[BODY_AT..end])
     }
 
     /// Reads a slot. Windows that were out wait to go out again.
@@ -232,7 +240,7 @@ impl Cursor {
         if spans > SPANS_MAX || !(2..=LANES_MAX + 2).contains(&lanes) || end > slot.len() {
             return Err(SlotError::Unreadable);
         }
-        if Self::body_crc(slot, end) != u32_at(slot, BODY_CRC_AT) {
+        if Self::body_crc(slot, end, version) != u32_at(slot, BODY_CRC_AT) {
             return Err(SlotError::Unreadable);
         }
         let (log_id, mut fields) = Self::log_id(slot)?;

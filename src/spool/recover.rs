@@ -181,6 +181,10 @@ pub(super) async fn recover<D: Disk>(
             (cursor, sums) = (None, None);
         }
     }
+    if cursor.is_some() && !old.is_empty() {
+        // They go by its word, which a power cut could still take back: a kill leaves a cursor that was never synced.
+        disk.open(super::cursor::NAME).await?.sync().await?;
+    }
     for candidate in old {
         // What a cursor says that is not of this history is not taken for a reason to delete.
         if cursor.is_some() { pool.discard(candidate.name) } else { report.ignored.push(candidate.name) }
@@ -232,6 +236,8 @@ pub(super) async fn recover<D: Disk>(
         disk.sync_dir().await?;
     }
     let segment_id_max = segment_id_max.max(sums.segment_id_max).max(floor.saturating_sub(1));
+    // No segment to come may have a smaller one: what a cursor says of the last would be taken for one before it.
+    pool.note_id(segment_id_max);
     let ledger = Ledger {
         segments,
         active: false,

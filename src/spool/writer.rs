@@ -223,6 +223,12 @@ impl<D: Disk> Log<D> {
                 index: Vec::new(),
             });
             ledger.active = true;
+            assert!(
+                active.id > ledger.segment_id_max,
+                "BUG: segment {} behind {}",
+                active.id,
+                ledger.segment_id_max
+            );
             ledger.segment_id_max = active.id;
             // Soon in the cursor: what a restart has to read for the sums of the lanes is what came behind that.
             ledger.version += 1;

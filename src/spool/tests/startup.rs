@@ -255,14 +255,14 @@ fn a_later_versions_cursor_is_refused_and_untouched() {
     commit_each(&open(&disk).0, 0..2, 100);
     disk.tamper("cursor", |bytes| {
         for slot in bytes.chunks_exact_mut(3 * 4096) {
-            slot[8..12].copy_from_slice(&3u32.to_le_bytes());
+            slot[8..12].copy_from_slice(&4u32.to_le_bytes());
             let crc = crc32c::crc32c(&slot[..76]);
             slot[76..80].copy_from_slice(&crc.to_le_bytes());
         }
     });
     let before = (disk.names(), disk.contents("cursor"));
     let refused = block_on(Log::open(disk.clone(), CATEGORY, ID, small())).err().unwrap();
-    assert!(matches!(refused, OpenError::Newer { version: 3, .. }), "{refused}");
+    assert!(matches!(refused, OpenError::Newer { version: 4, .. }), "{refused}");
     assert_eq!((disk.names(), disk.contents("cursor")), before);
 }
 
