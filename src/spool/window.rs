@@ -376,7 +376,9 @@ impl<D: Disk> Log<D> {
                 run.lose(Some(open.id), goal);
                 break;
             };
-            if header.place.seq >= segment_end.seq || !segment_end.follows(header.end()) {
+            let ends = header.end();
+            let fits = segment_end.follows(ends) && (ends.seq != segment_end.seq || ends == segment_end);
+            if header.place.seq >= segment_end.seq || !fits {
                 // Of a commit that failed here and was done again elsewhere.
                 open.scan.consume(&header);
                 continue;
