@@ -258,7 +258,23 @@ pub(super) async fn recover<D: Disk>(
         pool.note_id(id);
         if bytes == config.segment_bytes && pool.spares.len() < config.spares_max {
             match disk.open(&name).await {
-                Ok(file) => pool.add_spare(name, file),
+                Ok(file) => {
+                    // It may hold a segment whose name a power cut took back. Were its number given again, to this file,
+                    // what is in it would pass for what was to be written.
+                    match read_sector(&file, 0).await {
+                        Ok(sector) if sector.is_empty() => {}
+                        Ok(sector) => {
+                            if let Ok(header) = SegmentHeader::decode(&sector) {
+                                pool.note_id(header.segment_id);
+                            }
+                        }
+                        Err(_) => {
+                            pool.discard(name);
+                            continue;
+                        }
+                    }
+                    pool.add_spare(name, file);
+                }
                 Err(_) => pool.discard(name),
             }
         } else {
