@@ -18,6 +18,7 @@ pub mod gojson;
 pub mod influxdb;
 pub mod openapi;
 pub mod otlp;
+pub mod profiling;
 pub mod prometheus;
 mod protobuf;
 pub mod raw;

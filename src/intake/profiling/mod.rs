@@ -1,0 +1,3 @@
+//! Profiles: what profilers send.
+
+pub mod metrics;
