@@ -6,9 +6,12 @@
 //! - Python's profilers compress with zstd since ddtrace 3; that is read as well as gzip and LZ4.
 //! - `prof_go_num_goroutine` counts samples of the type `goroutine` too, which is what Go itself calls it.
 //! - `prof_go_cpu_cores_gc_overhead` is a number of cores, not nanoseconds over seconds.
+//! - `prof_jvm_class_loads_per_sec` counts classes that were loaded; DataKit counts class loaders.
+//! - What Datadog's profiler has not recorded of a JVM is taken from the JDK's own events.
 //! - Where a profile has no length there are no rates, rather than infinite ones.
 
 mod go;
+mod java;
 mod python;
 #[cfg(test)]
 mod tests;
@@ -50,12 +53,14 @@ pub enum Value {
 /// Fields by name, in the order of their documentation.
 pub type Metrics = Vec<(&'static str, Value)>;
 
-/// What can be said of a profile of so many nanoseconds. `language` is `python` or `golang`; of others nothing is known. An error says what was wrong with the files, and is nobody's business but an operator's.
+/// What can be said of a profile of so many nanoseconds. `language` is one of `python`, `golang` and `java`; of
+/// others nothing is known. An error says what was wrong with the files, and is nobody's business but an operator's.
 pub fn of(language: &str, files: &[ProfileFile<'_>], duration_ns: i64) -> Result<Metrics, String> {
     let span = Span { ns: duration_ns };
     match language {
         "python" => python::metrics(files, span),
         "golang" | "go" => go::metrics(files, span),
+        "java" => java::metrics(files, span),
         _ => Ok(Metrics::new()),
     }
 }

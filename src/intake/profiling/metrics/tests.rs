@@ -224,3 +224,99 @@ fn files_are_unpacked_by_their_first_bytes() {
 }
 
 const TOO_LARGE_TEXT: &str = "more than may be unpacked";
+
+/// A recording that is on disk, under the name that Datadog's agent gives it.
+fn recording(name: &str) -> Vec<(String, Vec<u8>)> {
+    let path = format!("{}/tests/golden/profiles/{name}.jfr.zst", env!("CARGO_MANIFEST_DIR"));
+    vec![("event".to_owned(), b"{}".to_vec()), ("main".to_owned(), std::fs::read(path).unwrap())]
+}
+
+#[test]
+fn java_is_counted_from_what_the_jdk_records() {
+    let metrics = look("java", &recording("openjdk-17"), 2 * SECOND).unwrap();
+    let value = |name: &str| get(&metrics, &format!("prof_jvm_{name}"));
+    // What `jfr print` and `jfr summary` say of the same recording.
+    assert_eq!(value("throws_total"), 29.0);
+    assert_eq!(value("throws_per_sec"), 14.5);
+    assert_eq!(value("threads_created_per_sec"), 3.0);
+    assert_eq!(value("locks_per_sec"), 0.5);
+    assert_eq!(value("file_io_write_bytes"), 262_169.0);
+    assert_eq!(value("file_io_max_write_bytes"), 65_536.0);
+    assert_eq!(value("socket_io_read_bytes"), 1_400.0);
+    assert_eq!(value("socket_io_max_write_bytes"), 700.0);
+    assert_eq!(value("gc_pauses_per_sec"), 326.0);
+    assert_eq!(value("threads_deadlocked"), 0.0);
+    assert!((20e6..200e6).contains(&value("locks_max_wait_time")));
+    assert!((30e6..200e6).contains(&value("socket_io_max_read_time")), "the other side slept for 40 ms");
+    assert!((0.1..2.0).contains(&value("cpu_cores")));
+    assert!((2e9..5e9).contains(&value("uptime_nanoseconds")));
+    assert!(value("alloc_bytes_total") > 100e6);
+    assert_eq!(value("class_loads_per_sec"), 0.0, "all 1,636 before the first count");
+    assert!((100e3..64e6).contains(&value("lifetime_heap_bytes")));
+    assert!(value("compilation_time") > 1e6 && value("context_switches_per_sec") > 1.0);
+    assert!(value("max_gc_pause_time") <= value("gc_pause_time"));
+    assert_eq!(value("file_io_time"), value("file_io_read_time") + value("file_io_write_time"));
+    assert!(!names(&metrics).contains(&"prof_jvm_allocs_per_sec"), "samples do not say how often");
+}
+
+#[test]
+fn java_is_counted_from_what_datadog_records() {
+    let metrics = look("java", &recording("datadog-names"), 10 * SECOND).unwrap();
+    let value = |name: &str| get(&metrics, &format!("prof_jvm_{name}"));
+    // 50 samples of weights 1, 2, 3 in turn, every 20 ms; ten of 1,000 bytes and more, for 2.5 each.
+    assert_eq!(value("cpu_cores"), 99.0 * 0.02 / 10.0);
+    assert_eq!(value("alloc_bytes_total"), 2.5 * 10_045.0);
+    assert_eq!(value("allocs_per_sec"), 2.5);
+    assert_eq!(value("direct_alloc_bytes_per_sec"), 4.0 * 1_048_576.0 / 10.0);
+    assert_eq!(value("throws_total"), 5.0);
+    assert_eq!(value("lifetime_heap_bytes"), 33_000_000.0);
+    assert_eq!(value("lifetime_heap_objects"), 7.0);
+    assert_eq!(value("threads_deadlocked"), 2.0);
+    assert_eq!((value("gc_pause_time"), value("avg_gc_pause_time")), (0.0, 0.0));
+    let mut expected: Vec<String> = JVM.iter().map(|name| format!("prof_jvm_{name}")).collect();
+    for (io, behind) in [("file_io", JVM.len() - 11), ("socket_io", 0)] {
+        for direction in ["read", "write"] {
+            for (kind, what) in [("max_", "bytes"), ("", "bytes"), ("max_", "time"), ("", "time")] {
+                let at = expected.len() - behind;
+                expected.insert(at, format!("prof_jvm_{io}_{kind}{direction}_{what}"));
+            }
+        }
+    }
+    assert_eq!(names(&metrics), expected);
+    assert_eq!(metrics.len(), 38);
+}
+
+/// All fields but those of files and sockets: eleven, the former, the rest, the latter.
+const JVM: [&str; 22] = [
+    "cpu_cores",
+    "uptime_nanoseconds",
+    "alloc_bytes_total",
+    "alloc_bytes_per_sec",
+    "allocs_per_sec",
+    "direct_alloc_bytes_per_sec",
+    "class_loads_per_sec",
+    "compilation_time",
+    "context_switches_per_sec",
+    "throws_total",
+    "throws_per_sec",
+    "file_io_time",
+    "avg_gc_pause_time",
+    "max_gc_pause_time",
+    "gc_pause_time",
+    "gc_pauses_per_sec",
+    "lifetime_heap_bytes",
+    "lifetime_heap_objects",
+    "locks_max_wait_time",
+    "locks_per_sec",
+    "threads_created_per_sec",
+    "threads_deadlocked",
+];
+
+#[test]
+fn java_without_a_recording_is_an_error() {
+    let none = vec![("main".to_owned(), Vec::new()), ("x.pprof".to_owned(), b"y".to_vec())];
+    assert_eq!(look("java", &none, SECOND).unwrap_err(), "there is no jfr file");
+    let text = vec![("rec.jfr".to_owned(), vec![b'x'; 99])];
+    let error = look("java", &text, SECOND).unwrap_err();
+    assert_eq!(error, "rec.jfr: no flight recording: a chunk does not begin as one");
+}
