@@ -100,6 +100,17 @@ const RUM_KEYS: [(&str, &[&str], &[&str]); 6] = [
     ("telemetry", &["service"], &["type"]),
 ];
 
+/// Tags that Datadog's SDK leaves to whoever reads the browser's name, and what only some of its requests have.
+const NOT_FROM_DATADOG: [&str; 7] = [
+    "tag os",
+    "tag browser",
+    "tag browser_version",
+    "tag screen_size",
+    "tag time_zone",
+    "tag device",
+    "tag resource_method",
+];
+
 /// Of the three traces of this request, which are alike, one is in the recorded points; of its repetitions all are.
 const PARTLY_RECORDED: [&str; 1] = ["ddtrace-py-1.20.19/001"];
 
@@ -350,6 +361,42 @@ fn browser_points(path: &str, sent: &Sent, have: Vec<Shown>) -> Vec<String> {
     failures
 }
 
+/// Compares what was made of events that Datadog's SDK sent through a proxy with the events, one a line.
+fn proxied_points(sent: &Sent, have: &[Shown]) -> Vec<String> {
+    let text = String::from_utf8_lossy(&sent.body);
+    let is_events = sent.method == "POST" && sent.target.contains("ddforward=%2Fapi%2Fv2%2Frum%3F");
+    let events: Vec<Value> = match is_events {
+        true => text.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
+        false => Vec::new(),
+    };
+    if have.len() != events.len() {
+        return vec![format!("{} points, not {}", have.len(), events.len())];
+    }
+    let mut failures = Vec::new();
+    for (point, event) in have.iter().zip(&events) {
+        let kind = event["type"].as_str().unwrap();
+        let key = format!("{kind}_id");
+        let own_id = point.tags.get(&key).or_else(|| point.fields.get(&key));
+        let id = if kind == "view" { &event["view"]["id"] } else { &event[kind]["id"] };
+        let time_ns = event["date"].as_i64().unwrap() * 1_000_000;
+        if (&*point.name, point.time_ns) != (kind, time_ns) || own_id.unwrap_or(&Value::Null) != id {
+            failures.push(format!("\n    want {event}\n    got  {point:?}"));
+        }
+        for (tag, name) in [("app_id", "application"), ("session_id", "session"), ("view_id", "view")] {
+            if point.tags.get(tag).unwrap_or(&Value::Null) != &event[name]["id"] {
+                failures.push(format!("{tag} of {point:?}"));
+            }
+        }
+        let missing = missing_keys(point, "/rumproxy");
+        let missing: Vec<&String> =
+            missing.iter().filter(|key| !NOT_FROM_DATADOG.contains(&&***key)).collect();
+        if !missing.is_empty() {
+            failures.push(format!("{kind} without {missing:?}"));
+        }
+    }
+    failures
+}
+
 /// How many points a request without recorded ones brings, by category.
 fn expected_counts(path: &str, body: &[u8]) -> Option<(Category, usize)> {
     let lines = || body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
@@ -407,6 +454,11 @@ fn replay(gateways: &mut Gateways, case: &Value, tally: &mut Tally) {
     tally.points += have.len();
     if is_browsers {
         let failures = browser_points(path, &sent, have);
+        tally.failures.extend(failures.into_iter().map(|failure| format!("{name} {path}: {failure}")));
+        return;
+    }
+    if path == "/rumproxy" {
+        let failures = proxied_points(&sent, &have);
         tally.failures.extend(failures.into_iter().map(|failure| format!("{name} {path}: {failure}")));
         return;
     }

@@ -25,9 +25,9 @@ use crate::point::{Category, GlobalTags, Precision};
 
 pub const PATH: &str = "/rumproxy";
 
-/// The target at home.
+/// The target at home, and what it is for events, without its slash: it is no path of ours.
 const FORWARD: &str = "ddforward";
-const EVENTS: &str = "/api/v2/rum";
+const EVENTS: &str = "api/v2/rum";
 
 /// The SDK compresses nothing else, and says so nowhere else.
 const DEFLATED: &str = "dd-evp-encoding=deflate";
@@ -53,7 +53,7 @@ pub fn route(head: &Head<'_>, peer: &Peer, settings: &Settings) -> Option<Action
     };
     let forward = forward.unwrap_or_default();
     let (target, forwarded) = forward.split_once('?').unwrap_or((&forward, ""));
-    if target != EVENTS {
+    if target.strip_prefix('/') != Some(EVENTS) {
         return Some(Action::Reply(Reply::empty(TAKEN).with_cors(&cors)));
     }
     let (route, ack) = match route_and_ack(head, settings) {
