@@ -119,7 +119,7 @@ def ddtrace1_v04(case):
     return python(case, "ddtrace1", "v0.4", DD_TRACE_COMPUTE_STATS="true")
 
 
-def profiles(case, tap, service, types, function):
+def profiles(case, tap, service, language, types, function):
     """Every profile that was sent has arrived once, with the same files, and says what ran."""
     sent = [(asked, wire.form(asked.header("content-type"), asked.body)) for asked in tap.requests(PROFILES)]
     true(f"{len(sent)} profiles", sent)
@@ -145,11 +145,36 @@ def profiles(case, tap, service, types, function):
         mine, theirs = tags(parts), tags(known[tuple(times(parts))])
         same("tags that the client gave", {key: mine.get(key) for key in theirs}, theirs)
         same("host", mine.get("host"), theirs.get("host", "gateway-1"))
-    read = [wire.pprof(part.data) for _, parts in found for part in parts if part.name.endswith(("pprof", "auto"))]
+    read = [wire.pprof(part.data) for _, parts in found for part in parts if is_pprof(part)]
     seen = {name for profile in read for name, total in profile.sums.items() if total > 0}
     true(f"types {sorted(seen)} without {sorted(types - seen)}", types <= seen)
     true(f"{function} is in no profile", any(function in profile.texts for profile in read))
+    if language == "python":
+        numbers(case, service, [parts for _, parts in found])
     return len(found), sum(len(part.data) for _, parts in found for part in parts)
+
+
+# What of a profile is a number of its point, as it is.
+SUMS = {"prof_python_wall_time": "wall-time", "prof_python_alloc_bytes_total": "alloc-space",
+        "prof_python_lock_acquisition_time": "lock-acquire-wait", "prof_python_exceptions_total": "exception-samples"}
+
+
+def numbers(case, service, forms):
+    """Every profile is also a point with its sums."""
+    profiles = [wire.pprof(part.data) for parts in forms for part in parts if is_pprof(part)]
+    wanted = sorted([profile.sums.get(kind) for kind in SUMS.values()] for profile in profiles)
+
+    def check(points):
+        same("profiling_metrics", sorted([point.fields.get(key) for key in SUMS] for point in points), wanted)
+        for point in points:
+            true(f"cores {point}", 0 <= point.fields["prof_python_cpu_cores"] < 8)
+            same("tags", (point.tags["language"], point.tags["env"]), ("python", "test"))
+
+    case.expect(lambda point: point.name == "profiling_metrics" and point.tags.get("service") == service, check)
+
+
+def is_pprof(part):
+    return part.filename.endswith(".pprof")
 
 
 def event(parts):
@@ -173,7 +198,7 @@ def profiled(case, venv, types):
     tap, env = tracer(case, DD_SERVICE=service, DD_PROFILING_ENABLED="true", DD_PROFILING_UPLOAD_INTERVAL="2",
                       DD_PROFILING_MEMORY_ENABLED="true", DD_PROFILING_LOCK_ENABLED="true")
     case.python(venv, "ddtrace_burn.py", env, wrapper=["ddtrace-run"])
-    count, size = profiles(case, tap, service, types, "kitgate_burn")
+    count, size = profiles(case, tap, service, "python", types, "kitgate_burn")
     true(f"{count} profiles", count >= 2)
     case.answered_well()
     return f"{count} profiles, {size} bytes"
@@ -226,5 +251,5 @@ def node_profiles(case):
     sent = tap.requests(PROFILES)
     true("no request is chunked", sent and all(
         asked.header("transfer-encoding") == "chunked" and not asked.header("content-length") for asked in sent))
-    count, size = profiles(case, tap, case.home.name, {"wall", "inuse_space"}, "kitgateBurn")
+    count, size = profiles(case, tap, case.home.name, "nodejs", {"wall", "inuse_space"}, "kitgateBurn")
     return f"{count} profiles, {size} bytes; {what}"

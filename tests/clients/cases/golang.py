@@ -104,11 +104,21 @@ def pulled(case):
             if answer is not None:
                 answers[asked.path.removeprefix(PREFIX)].append(answer.body)
                 true(f"{asked.first}", asked.path != PREFIX + "profile" or asked.query == "seconds=10")
-        problem = check(files(), answers, function)
+        what = check(files(), answers, function)
+        fields = {"prof_go_cpu_cores", "prof_go_num_goroutine", "prof_go_lifetime_heap_bytes"}
+
+        def numbers(points):
+            found = {key for point in points for key in point.fields}
+            true(f"profiling_metrics have {sorted(found)}", fields <= found)
+            same("languages", {point.tags["language"] for point in points}, {"golang"})
+
+        inner.expect(lambda point: point.name == "profiling_metrics", numbers)
         inner.answered_well()
         for form in bench.destination.forms():
             bench.claim(form)
-        return f"{problem}; {'a program' if function else 'recorded answers'}"
+        problem = bench.gateway.stop()
+        true(problem, problem is None)
+        return f"{what}; {'a program' if function else 'recorded answers'}"
 
 
 def check(files, answers, function):

@@ -22,6 +22,6 @@ def outage(case):
     bench.gateway.start()
     bench.destination.away = False
     count = datadog.traces(inner, made)
-    profiles, _ = datadog.profiles(inner, tap, "killed", {"wall-time"}, "many")
+    profiles, _ = datadog.profiles(inner, tap, "killed", "python", {"wall-time"}, "many")
     what = bench.close_books()
     return f"{count} spans and {profiles} profiles; {what}"
