@@ -11,6 +11,7 @@
 //! | POST `/telemetry/proxy/…` | 200: what a Java tracer says of itself becomes an object ([`telemetry`]), the rest is let go |
 //! | POST `/v0.7/config` | 200 `{}`: no configuration for you |
 //! | PUT, POST `/v0.6/stats`, POST `/dogstatsd/v2/proxy` | 200: numbers that follow from the traces, let go |
+//! | GET, POST `/rumproxy?ddforward=…` | 202: events of Datadog's SDK for browsers ([`rum`]) |
 //!
 //! What a tracer sends that cannot be read is 400, what is too large 413, and what cannot be stored now 503: tracers
 //! that try again do so for that.
@@ -19,6 +20,7 @@ mod collector;
 mod convert;
 mod json;
 mod read;
+mod rum;
 mod spans;
 pub mod telemetry;
 
@@ -63,7 +65,7 @@ enum Version {
 }
 
 /// All paths.
-pub const PATHS: [&str; 10] = [
+pub const PATHS: [&str; 11] = [
     "/v0.1/spans",
     "/v0.2/traces",
     "/v0.3/traces",
@@ -74,6 +76,7 @@ pub const PATHS: [&str; 10] = [
     "/v0.7/config",
     "/dogstatsd/v2/proxy",
     "/telemetry/proxy/api/v2/apmtelemetry",
+    rum::PATH,
 ];
 
 const TELEMETRY_PATH: &[u8] = b"/telemetry/proxy/api/v2/apmtelemetry";
@@ -93,6 +96,7 @@ pub fn route(
         b"/v0.3/traces" => Version::V03,
         b"/v0.4/traces" => Version::V04,
         b"/v0.5/traces" => Version::V05,
+        path if path == rum::PATH.as_bytes() => return rum::route(head, peer, settings),
         _ => return other(head, path, sends, settings),
     };
     sends.then(|| traces(head, version, peer, settings))
