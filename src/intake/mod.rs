@@ -92,9 +92,9 @@ pub fn refuse_early(head: &Head<'_>, settings: &Settings) -> Option<Reply> {
     datakit::refuse_early(head, settings)
 }
 
-/// How large a body may be as it comes: what is configured, but for archives, which have a bound of their own.
+/// How large a body may be as it comes: what is configured for writes, but for what has a bound of its own.
 pub fn body_bytes_max(head: &Head<'_>, configured: usize) -> usize {
-    datakit::body_bytes_max(head).map_or(configured, |own| own.max(configured))
+    datakit::body_bytes_max(head).unwrap_or(configured)
 }
 
 /// What is to be done about a request. `head.path` must be a valid escaped path, as `http1::parse_head` guarantees.
