@@ -459,6 +459,8 @@ impl Resolver<'_> {
         let mut report = |key: &str, text: String| problems.push((key.to_owned(), text));
         settings.datadog = collectors::datadog(&written, &mut report);
         settings.skywalking = collectors::skywalking(&written, &mut report);
+        settings.otlp = collectors::otlp(&written, &mut report);
+        settings.zipkin = collectors::zipkin(&written, &mut report);
         for (key, text) in problems {
             // Names in a free table, and tables themselves, are not in the schema.
             let line = written.line_of(&key);

@@ -8,7 +8,7 @@ use std::{fmt, net::Ipv4Addr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 
 use super::address::Address;
-use super::collectors::{DatadogSettings, SkywalkingSettings};
+use super::collectors::{DatadogSettings, SkywalkingSettings, SpanSettings};
 use super::dialtesting::DialtestingSettings;
 use super::secret::{Endpoint, Secret};
 use crate::limits;
@@ -99,6 +99,8 @@ pub struct Settings {
     pub rum: RumSettings,
     pub datadog: DatadogSettings,
     pub skywalking: SkywalkingSettings,
+    pub otlp: SpanSettings,
+    pub zipkin: SpanSettings,
     pub dialtesting: DialtestingSettings,
     pub destination: Destination,
     pub shutdown: ShutdownSettings,
@@ -492,6 +494,8 @@ impl Default for Settings {
             },
             datadog: DatadogSettings::default(),
             skywalking: SkywalkingSettings::default(),
+            otlp: SpanSettings::default(),
+            zipkin: SpanSettings::default(),
             dialtesting: DialtestingSettings::default(),
             destination: Destination::Archive(ArchiveSettings {
                 dir: data_dir.join("archive"),

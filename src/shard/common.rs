@@ -252,6 +252,8 @@ fn intake_options(settings: &Settings) -> io::Result<intake::Options> {
         },
         datadog: settings.datadog.clone(),
         skywalking: settings.skywalking.clone(),
+        otlp: settings.otlp.clone(),
+        zipkin: settings.zipkin.clone(),
         dialtesting: settings.dialtesting.enabled,
         hostname: settings.hostname.clone(),
         ..intake::Options::default()

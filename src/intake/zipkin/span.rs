@@ -22,6 +22,9 @@ pub struct Span {
     pub tags: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
+/// As DataKit has it.
+const UNKNOWN_SERVICE: &[u8] = b"zipkin_v2_unknow_service";
+
 /// Tags of a span: more than a point takes.
 const TAGS_MAX: usize = 1024;
 
@@ -219,6 +222,20 @@ impl Span {
             return Err(Fault::malformed("a span without an id, or without that of its trace"));
         }
         Ok(self)
+    }
+
+    /// Whose it is.
+    pub fn service(&self) -> &[u8] {
+        if self.service.is_empty() { UNKNOWN_SERVICE } else { &self.service }
+    }
+
+    /// What it is of: what version 1 calls a resource, if it does.
+    pub fn resource(&self) -> &[u8] {
+        self.tag("path.http").unwrap_or(&self.name)
+    }
+
+    pub fn is_error(&self) -> bool {
+        self.tag("error").is_some()
     }
 
     pub fn tag(&self, wanted: &str) -> Option<&[u8]> {

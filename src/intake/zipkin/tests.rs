@@ -139,3 +139,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_configuration_says_what_passes_and_which_tags_there_are() {
+    let mut body = spans();
+    body.as_array_mut()
+        .unwrap()
+        .push(json!({ "traceId": "1", "id": "1", "name": "/health", "timestamp": 1 }));
+    let zipkin = crate::intake::tracing::collector::Options {
+        customer_tags: vec!["team".to_owned()],
+        filters: crate::intake::tracing::FilterOptions {
+            close_resource: vec![("*".to_owned(), vec!["^/health$".to_owned()])],
+            ..Default::default()
+        },
+        del_message: true,
+        tags: vec![("site".to_owned(), "s1".to_owned())],
+        ..Default::default()
+    };
+    let options = crate::intake::Options { zipkin, time_correction: false, ..Default::default() };
+    let mut server = crate::intake::testing::Server::new(options);
+    let got = server.post("/api/v2/spans", JSON, body.to_string().as_bytes());
+    assert_eq!((got.points.len(), &got.filtered[..]), (4, &[(Category::Tracing, 1)][..]));
+    let point = &got.points[0];
+    assert_eq!([point.tag("team"), point.tag("site"), point.field("message")], ["core", "s1", "-"]);
+}
