@@ -77,7 +77,7 @@ pub fn convert<'a>(
     }
     for (key, value) in members.take(MEMBERS_MAX) {
         let key = key.decode();
-        let name = underscored(&key);
+        let name = snake_case(&key);
         match value.view() {
             View::Text(text) if *key == *b"time" => {
                 // Numbers of 64 bits are also written as texts.
@@ -113,7 +113,7 @@ pub fn convert<'a>(
 }
 
 /// A name in camel case with underscores.
-fn underscored(key: &[u8]) -> Vec<u8> {
+fn snake_case(key: &[u8]) -> Vec<u8> {
     let mut name = Vec::with_capacity(key.len() + 4);
     for &byte in key {
         if byte.is_ascii_uppercase() && !name.is_empty() {

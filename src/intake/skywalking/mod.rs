@@ -20,8 +20,6 @@ mod logs;
 mod messages;
 mod segment;
 
-use std::borrow::Cow;
-
 use regex::bytes::Regex;
 
 use crate::buf::Padded;
@@ -275,14 +273,6 @@ fn pair(bytes: &[u8]) -> Result<(&[u8], &[u8]), PbError> {
         }
     }
     Ok((key, value))
-}
-
-/// A key as a tag has it.
-fn underscored(key: &[u8]) -> Cow<'_, [u8]> {
-    match memchr::memchr(b'.', key) {
-        None => Cow::Borrowed(key),
-        Some(_) => key.iter().map(|&byte| if byte == b'.' { b'_' } else { byte }).collect::<Vec<u8>>().into(),
-    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
-//! Zipkin: `POST /api/v2/spans` in JSON and protobuf, `POST /api/v1/spans` in JSON.
+//! Zipkin: `POST /api/v2/spans` in JSON and protobuf, `POST /api/v1/spans` in JSON and Thrift.
 //!
 //! Spans become tracing points as DataKit makes them: measurement `zipkin`, `error` among the tags says that a span
 //! failed, `message` is the span in JSON, as it came where it came so. Of the tags of a span those that the platform knows
-//! become tags. Thrift, which version 1 also had, is refused.
+//! become tags.
 //!
 //! 202 is the answer to what was taken, as Zipkin's own; reporters look at nothing but its class.
 
 mod span;
+mod thrift;
 
 use crate::buf::Padded;
 use crate::codec::json::{Elements, Tape as JsonTape};
@@ -64,6 +65,7 @@ enum Form {
     V1,
     V2,
     Protobuf,
+    Thrift,
     Unknown,
 }
 
@@ -94,6 +96,7 @@ pub fn route(
         b"" | b"application/json" if is_second => Form::V2,
         b"" | b"application/json" => Form::V1,
         b"application/x-protobuf" if is_second => Form::Protobuf,
+        b"application/x-thrift" if !is_second => Form::Thrift,
         _ => Form::Unknown,
     };
     let job = Job { form, remote_ip: peer.text(), compat: settings.options.compat };
@@ -150,6 +153,9 @@ impl Job {
                 }
             }
             return Ok(());
+        }
+        if self.form == Form::Thrift {
+            return thrift::each(body, &mut |span| take(span, None));
         }
         let mut elements =
             Elements::new(body).ok_or_else(|| Fault::malformed("the body is no JSON array"))?;
@@ -273,7 +279,8 @@ impl Job {
 impl Convert for Job {
     fn convert(&self, body: Padded<'_>, cx: &mut Conversion<'_>) -> Result<Reply, Fault> {
         if self.form == Form::Unknown {
-            let text = "the Content-Type must be application/json, or application/x-protobuf for version 2";
+            let text = "the Content-Type must be application/json, or application/x-protobuf for version 2, or \
+                        application/x-thrift for version 1";
             return Err(Fault::Unsupported(text.to_owned()));
         }
         self.read(body, cx)?;
