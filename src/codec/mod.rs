@@ -6,4 +6,6 @@ pub mod json;
 pub mod line_protocol;
 pub mod msgpack;
 pub mod multipart;
+pub mod pprof;
+pub mod protobuf;
 pub mod raw_package;
