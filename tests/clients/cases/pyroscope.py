@@ -20,6 +20,7 @@ def agent(case, venv):
 
 def delivered(case, service, count):
     """So many forms of this service, claimed."""
+
     def arrived():
         found = []
         for package in case.destination.forms():

@@ -1,5 +1,5 @@
-"""Runs cases side by side against one gateway and one destination, and at the end holds the books against each other: what
-was expected is there and nothing besides, and the gateway's own account says the same."""
+"""Runs cases side by side against one gateway and one destination, and at the end holds the books against each other:
+what was expected is there and nothing besides, and the gateway's own account says the same."""
 
 import collections
 import concurrent.futures
@@ -34,9 +34,11 @@ class Failed(Exception):
 
 def case(name, first=False):
     """Declares one. Long ones are begun first."""
+
     def declare(body):
         CASES.insert(0, (name, body)) if first else CASES.append((name, body))
         return body
+
     return declare
 
 
@@ -45,8 +47,11 @@ def same(what, got, wanted):
     if got == wanted:
         return
     if isinstance(wanted, dict) and isinstance(got, dict):
-        parts = [f"{key}: {got.get(key)!r} instead of {wanted.get(key)!r}"
-                 for key in {**wanted, **got} if got.get(key) != wanted.get(key)]
+        parts = [
+            f"{key}: {got.get(key)!r} instead of {wanted.get(key)!r}"
+            for key in {**wanted, **got}
+            if got.get(key) != wanted.get(key)
+        ]
         raise Failed(f"{what}: " + "; ".join(parts[:5])[:1500])
     raise Failed(f"{what}: {str(got)[:700]} instead of {str(wanted)[:700]}")
 
@@ -132,7 +137,12 @@ class Bench:
         for name, value in metrics.items():
             if found := re.fullmatch(r'kitgate_points_delivered_total\{category="(\w+)"\}', name):
                 told[found[1]] = int(value)
-            if re.fullmatch(r'kitgate_ledger_points\{category="\w+",state="(spooled|dead|evicted|expired|lost|dropped)"\}', name) and value:
+            if (
+                re.fullmatch(
+                    r'kitgate_ledger_points\{category="\w+",state="(spooled|dead|evicted|expired|lost|dropped)"\}', name
+                )
+                and value
+            ):
                 problems.append(f"{name} is {value}")
         told = {category: told.get(category) for category in counted}
         if told != counted:
@@ -202,8 +212,14 @@ class Case:
         """The last line of its output is JSON. It must end well and complain of nothing."""
         plain = {"PATH": os.environ["PATH"], "HOME": str(self.home), "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(
-            [str(part) for part in command], cwd=self.home, env={**plain, **env}, capture_output=True, text=True,
-            timeout=seconds, stdin=subprocess.DEVNULL)
+            [str(part) for part in command],
+            cwd=self.home,
+            env={**plain, **env},
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            stdin=subprocess.DEVNULL,
+        )
         said = f"{done.stdout[-500:]}\n{done.stderr[-3000:]}"
         true(f"{command[-1]} ended with {done.returncode}: {said}", done.returncode == 0)
         true(f"the client complains: {said}", not complaints(done.stderr))

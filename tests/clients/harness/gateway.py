@@ -17,10 +17,9 @@ class Gateway:
             f'data_dir = "{self.home}/data"\nshards = 1\nhostname = "gateway-1"\n'
             '[http_api]\nlisten = "127.0.0.1:0"\n'
             f'[dataway]\nurls = ["{destination.url}"]\nretry_delay = "200ms"\nretry_delay_max = "1s"\n'
-            '[io]\nremote_filters = false\n'
+            "[io]\nremote_filters = false\n"
             '[intake.datadog]\nlisten = "127.0.0.1:0"\ncustomer_tags = ["shop.order"]\n'
-            '[intake.skywalking]\nlisten = "127.0.0.1:0"\n'
-            + more
+            '[intake.skywalking]\nlisten = "127.0.0.1:0"\n' + more
         )
         self.start()
 

@@ -95,7 +95,7 @@ def messages(stream, asked=None):
             message.body, at = chunked(stream, at)
         elif message.header("content-length"):
             length = int(message.header("content-length"))
-            message.body, at = stream[at:at + length], at + length
+            message.body, at = stream[at : at + length], at + length
             if len(message.body) < length:
                 break
         elif asked is not None:
@@ -116,7 +116,7 @@ def chunked(stream, at):
         at = end + 2
         if length == 0:
             return bytes(body), stream.index(b"\r\n", at) + 2
-        body += stream[at:at + length]
+        body += stream[at : at + length]
         at += length + 2
 
 
@@ -170,14 +170,14 @@ def fields(data):
             case 0:
                 value, at = varint(data, at)
             case 1:
-                value, at = data[at:at + 8], at + 8
+                value, at = data[at : at + 8], at + 8
             case 2:
                 length, at = varint(data, at)
-                value, at = data[at:at + length], at + length
+                value, at = data[at : at + length], at + length
                 if len(value) < length:
                     raise ValueError("a field goes past the end")
             case 5:
-                value, at = data[at:at + 4], at + 4
+                value, at = data[at : at + 4], at + 4
             case other:
                 raise ValueError(f"wire type {other}")
         yield key >> 3, value

@@ -1,5 +1,5 @@
-// Traces of the kinds that the tracer for Node makes; prints every span that it handed to its exporter. With a profiler, a
-// busy loop besides.
+// Traces of the kinds that the tracer for Node makes; prints every span that it handed to its exporter. With a
+// profiler, a busy loop besides.
 'use strict'
 
 const tracer = require('dd-trace').init({ flushInterval: 500 })
