@@ -80,7 +80,7 @@ class Bench:
     def run(self, wanted, more=""):
         """Whether all is well."""
         self.gateway = Gateway(self.binary, self.home / "gateway", self.destination, more)
-        chosen = [(name, body) for name, body in CASES if not wanted or any(part in name for part in wanted)]
+        chosen = [(name, body) for name, body in CASES if not wanted or any(part.lower() in name.lower() for part in wanted)]
         if not chosen:
             print(f"there is no case named {wanted}")
             return False
