@@ -45,6 +45,7 @@ fn changes(before: &Settings, after: &Settings) -> Vec<&'static str> {
         ("rum", before.rum != after.rum),
         ("intake.datadog", before.datadog != after.datadog),
         ("intake.skywalking", before.skywalking != after.skywalking),
+        ("intake.profiling", before.profiling != after.profiling),
         ("dialtesting", before.dialtesting != after.dialtesting),
         ("destination", before.destination != after.destination),
         ("shutdown", before.shutdown != after.shutdown),

@@ -2,8 +2,11 @@
 
 pub mod compress;
 pub mod content_encoding;
+pub mod jfr;
 pub mod json;
 pub mod line_protocol;
 pub mod msgpack;
 pub mod multipart;
+pub mod pprof;
+pub mod protobuf;
 pub mod raw_package;

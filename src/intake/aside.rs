@@ -5,8 +5,8 @@
 
 use super::reply::Cors;
 
-/// Bodies of these requests, unless [`AsidePlan::body_bytes_max`] says otherwise: queries, labels and tasks are written by
-/// people or by small programs.
+/// Bodies of these requests, but for archives of source maps: queries, labels and tasks are written by people or by small
+/// programs.
 pub const BODY_BYTES_MAX: usize = 8 << 20;
 
 /// What is asked.
@@ -67,5 +67,4 @@ pub struct AsidePlan {
     pub cors: Cors,
     /// The label in metrics.
     pub api: usize,
-    pub body_bytes_max: usize,
 }

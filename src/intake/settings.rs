@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::config::ProfilingSettings;
 use crate::config::secret::Secret;
 pub use crate::config::{Ack, Compat};
 use crate::point::GlobalTags;
@@ -57,6 +58,7 @@ pub struct Options {
     pub rum: RumOptions,
     pub datadog: datadog::Options,
     pub skywalking: skywalking::Options,
+    pub profiling: ProfilingSettings,
     /// Whether dial tests are run.
     pub dialtesting: bool,
     pub hostname: String,
@@ -86,6 +88,7 @@ impl Default for Options {
             rum: RumOptions::default(),
             datadog: datadog::Options::default(),
             skywalking: skywalking::Options::default(),
+            profiling: ProfilingSettings::default(),
             dialtesting: false,
             hostname: "localhost".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

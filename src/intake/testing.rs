@@ -84,7 +84,9 @@ impl Server {
                 let body = Padded::pad(&mut body);
                 (convert::run(&plan, body, NOW_NS, &self.settings, &mut self.scratch, Reach::WHOLE), plan)
             }
-            Action::Write(_) | Action::Raw(_) | Action::Aside(_) => panic!("another protocol's"),
+            Action::Write(_) | Action::Raw(_) | Action::Profile(_) | Action::Aside(_) => {
+                panic!("another protocol's")
+            }
         };
         match done {
             Ok(Some((reply, converted))) => {

@@ -1,4 +1,4 @@
-//! `PBPoints` on the wire: field numbers, and a plain writer into a `Vec`.
+//! `PBPoints` on the wire: field numbers.
 //!
 //! ```text
 //! PBPoints { 1: repeated PBPoint }
@@ -12,19 +12,10 @@
 //!
 //! A member of a `oneof` is written even where it is zero or empty.
 
-/// Wire types.
-pub const VARINT: u32 = 0;
-pub const FIXED64: u32 = 1;
-pub const LEN: u32 = 2;
-pub const START_GROUP: u32 = 3;
-pub const END_GROUP: u32 = 4;
-pub const FIXED32: u32 = 5;
-
-/// The first byte of a field: number and wire type, both small.
-pub const fn tag(number: u32, wire: u32) -> u8 {
-    assert!(number < 16);
-    (number << 3 | wire) as u8
-}
+pub use crate::codec::protobuf::{
+    END_GROUP, FIXED32, FIXED64, LEN, START_GROUP, VARINT, put_bytes, put_double, put_message, put_uint,
+    put_varint, tag, varint_len,
+};
 
 pub const POINTS_POINT: u8 = tag(1, LEN);
 pub const POINT_NAME: u8 = tag(1, LEN);
@@ -63,79 +54,3 @@ pub const BASIC_STR: u8 = tag(6, LEN);
 pub const ARRAY_TYPE_URL: &str = "type.googleapis.com/point.Array";
 /// The type URL of a map value: accepted, and left out of the line protocol and simple JSON echoes.
 pub const MAP_TYPE_URL: &str = "type.googleapis.com/point.Map";
-
-/// How many bytes a varint takes.
-pub const fn varint_len(value: u64) -> usize {
-    (70 - (value | 1).leading_zeros() as usize) / 7
-}
-
-/// Appends a varint.
-pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-/// Appends a length-delimited field.
-pub fn put_bytes(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
-    out.push(tag);
-    put_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-/// Appends a varint field.
-pub fn put_uint(out: &mut Vec<u8>, tag: u8, value: u64) {
-    out.push(tag);
-    put_varint(out, value);
-}
-
-/// Appends a double.
-pub fn put_double(out: &mut Vec<u8>, tag: u8, bits: u64) {
-    out.push(tag);
-    out.extend_from_slice(&bits.to_le_bytes());
-}
-
-/// Appends a message whose length is known only once `write` has written it.
-pub fn put_message(out: &mut Vec<u8>, tag: u8, write: impl FnOnce(&mut Vec<u8>)) {
-    out.push(tag);
-    let start = out.len();
-    write(out);
-    let len = out.len() - start;
-    let width = varint_len(len as u64);
-    out.resize(start + len + width, 0);
-    out.copy_within(start..start + len, start + width);
-    let mut rest = len as u64;
-    for (index, slot) in out[start..start + width].iter_mut().enumerate() {
-        *slot = rest as u8 & 0x7f | if index + 1 < width { 0x80 } else { 0 };
-        rest >>= 7;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn varint_len_matches_what_is_written() {
-        for shift in 0..64 {
-            for value in [(1u64 << shift) - 1, 1 << shift, (1 << shift) + 1, u64::MAX >> shift] {
-                let mut out = Vec::new();
-                put_varint(&mut out, value);
-                assert_eq!(out.len(), varint_len(value), "{value}");
-            }
-        }
-    }
-
-    #[test]
-    fn messages_of_every_length_class_are_framed() {
-        for len in [0usize, 1, 127, 128, 16_383, 16_384, 100_000] {
-            let mut out = vec![9];
-            put_message(&mut out, POINT_FIELD, |out| out.extend(std::iter::repeat_n(7u8, len)));
-            let mut expected = vec![9];
-            put_bytes(&mut expected, POINT_FIELD, &vec![7u8; len]);
-            assert_eq!(out, expected);
-        }
-    }
-}

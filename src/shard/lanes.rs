@@ -36,7 +36,7 @@ const LANES_MAX: usize = 1024;
 
 /// One open block and what is ahead of it.
 pub struct Lane {
-    category: Category,
+    pub category: Category,
     route: Bytes,
     open: RefCell<Batch>,
     ticket: RefCell<Rc<Ticket>>,
@@ -152,7 +152,8 @@ impl Lanes {
             return Some(Rc::clone(lane));
         }
         if routed.len() >= LANES_MAX {
-            routed.retain(|_, lane| !lane.is_idle());
+            // One that somebody holds is about to be written to, and would be sealed by nobody.
+            routed.retain(|_, lane| !lane.is_idle() || Rc::strong_count(lane) > 1);
         }
         if routed.len() >= LANES_MAX {
             return None;
@@ -374,7 +375,7 @@ mod tests {
     #[test]
     fn lanes_are_bounded_and_an_idle_one_makes_room() {
         let (lanes, _) = testing::lanes();
-        let held: Vec<Rc<Lane>> = (0..LANES_MAX)
+        let mut held: Vec<Rc<Lane>> = (0..LANES_MAX)
             .map(|n| {
                 let lane = lanes.lane(Category::Metric, &route(n)).unwrap();
                 lane.open().points = 1;
@@ -385,6 +386,9 @@ mod tests {
         assert!(lanes.lane(Category::Metric, &route(7)).is_some(), "those in use go on");
         assert!(lanes.lane(Category::Metric, &Route::default()).is_some(), "and so does the default one");
         held[3].open().points = 0;
+        // Whoever holds it may be about to write to it: what it writes must be sealed.
+        assert!(lanes.lane(Category::Logging, &route(3)).is_none(), "an idle one that is held stays");
+        drop(held.remove(3));
         lanes.lane(Category::Logging, &route(3)).unwrap().open().points = 1;
         assert!(lanes.lane(Category::Logging, &route(4)).is_none());
     }

@@ -20,25 +20,22 @@ use crate::harness::points::{self, Point};
 
 /// The recorded clients, and how many of their requests are replayed.
 const CLIENTS: [(&str, usize); 12] = [
-    ("dd-trace-js-5.132.0", 24),
-    ("ddtrace-py-1.20.19", 12),
-    ("ddtrace-py-4.16.0", 52),
+    ("dd-trace-js-5.132.0", 29),
+    ("ddtrace-py-1.20.19", 14),
+    ("ddtrace-py-4.16.0", 54),
     ("skywalking-py-1.2.0", 27),
     ("otlp-py-1.45.2", 5),
     ("influxdb-py-5.3.2", 4),
     ("influxdb-client-py-1.50.0", 10),
     ("go-pprof-1.24", 0),
-    ("pyroscope-py-0.8.11", 0),
-    ("pyroscope-py-1.4.0", 0),
+    ("pyroscope-py-0.8.11", 3),
+    ("pyroscope-py-1.4.0", 2),
     ("dd-browser-rum-7.16.2", 4),
     ("guance-browser-rum-3.2.27", 16),
 ];
 
 /// What other suites replay, or none yet: by the beginning of the path.
-const LEFT_OUT: [(&str, &str); 5] = [
-    ("/profiling/", "profiles"),
-    ("/ingest", "profiles"),
-    ("/push.v1.", "profiles"),
+const LEFT_OUT: [(&str, &str); 2] = [
     ("/debug/pprof/", "profiles that are fetched"),
     ("/api/data", "a page's own request, to the server that it came from"),
 ];
@@ -230,6 +227,10 @@ fn wrong_answer(sent: &Sent, got: &Got) -> Option<String> {
         "/v1/write/rum" | REPLAY | "/v1/write/logging" => {
             got.status == 200 && body.is_empty() && names_origin(sent, got)
         }
+        "/profiling/v1/input" | "/ingest" => got.status == 200 && body.is_empty(),
+        "/push.v1.PusherService/Push" => {
+            got.status == 200 && body.is_empty() && header("content-type") == Some("application/proto")
+        }
         // Of what nobody has thought about: a client may be told that it is not there, and never that we are at fault.
         _ => got.status < 500,
     };
@@ -397,6 +398,35 @@ fn proxied_points(sent: &Sent, have: &[Shown]) -> Vec<String> {
     failures
 }
 
+/// What is wrong with the profiles that a request brings: each is passed on with the bytes it came in.
+fn wrong_profile(sent: &Sent, got: &Got) -> Option<String> {
+    let is_of_profiles =
+        ["/profiling/", "/ingest", "/push.v1."].iter().any(|path| sent.target.starts_with(path));
+    if !is_of_profiles {
+        return (!got.profiles.is_empty()).then(|| "a profile out of nothing".to_owned());
+    }
+    let [profile] = &*got.profiles else { return Some(format!("{} profiles", got.profiles.len())) };
+    let metadata = &profile.metadata;
+    let mut wrong = Vec::new();
+    if metadata.tag("service").is_none_or(str::is_empty) {
+        wrong.push("no service".to_owned());
+    }
+    if !["python", "nodejs"].contains(&metadata.language()) {
+        wrong.push(format!("a program in {}", metadata.language()));
+    }
+    if metadata.span_ns().is_none_or(|(start, end)| !(1..=120).contains(&((end - start) / 1_000_000_000))) {
+        wrong.push(format!("{:?} is no time", metadata.span_ns()));
+    }
+    // The push is compressed as a whole; what is in it is not.
+    let was_sent = |file: &[u8]| memchr::memmem::find(&sent.body, file).is_some();
+    if !sent.target.starts_with("/push")
+        && !profile.files().all(|(_, file)| !file.is_empty() && was_sent(file))
+    {
+        wrong.push("its files are not those that came".to_owned());
+    }
+    (!wrong.is_empty()).then(|| wrong.join(", "))
+}
+
 /// How many points a request without recorded ones brings, by category.
 fn expected_counts(path: &str, body: &[u8]) -> Option<(Category, usize)> {
     let lines = || body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
@@ -447,6 +477,9 @@ fn replay(gateways: &mut Gateways, case: &Value, tally: &mut Tally) {
     let gateway =
         if is_browsers || path == REPLAY { &mut gateways.documented } else { &mut gateways.recorded };
     let got = gateway.send(&sent);
+    if let Some(wrong) = wrong_profile(&sent, &got) {
+        tally.failures.push(format!("{name} {path}: {wrong}"));
+    }
     if let Some(wrong) = wrong_answer(&sent, &got) {
         tally.failures.push(format!("{name} {path}: {wrong}"));
     }

@@ -155,3 +155,29 @@ fn questions_to_a_silent_destination_hold_up_nobody() {
     assert!(statuses.iter().all(|status| matches!(status, 408 | 500 | 503)), "{statuses:?}");
     assert!(statuses.contains(&503) && statuses.iter().any(|status| *status != 503), "{statuses:?}");
 }
+
+/// A question is a small thing, whatever writes may be.
+#[test]
+fn a_question_has_a_bound_of_its_own() {
+    let gateway = Gateway::start("", "");
+    let mut client = gateway.client();
+    let large =
+        format!("POST /v1/query/raw HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", (8 << 20) + 1);
+    client.send(large.as_bytes());
+    let answer = client.receive(false);
+    let error = object(&answer.text());
+    assert_eq!((answer.status, &error["error_code"]), (413, &json!("kitgate.bodyTooLarge")), "{error}");
+    // Without a length, too.
+    let mut client = gateway.client();
+    client.send(b"POST /v1/lasterror HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let chunk = [b"100000\r\n".as_slice(), &vec![b' '; 1 << 20], b"\r\n"].concat();
+    for _ in 0..9 {
+        if !client.try_send(&chunk) {
+            break;
+        }
+    }
+    assert_eq!(client.receive(false).status, 413);
+    // As large as a question may be, it is one.
+    let padded = format!("{{\"queries\":[]{}}}", " ".repeat((8 << 20) - 14));
+    assert_eq!(gateway.post("/v1/query/raw", padded.as_bytes()).status, 500);
+}

@@ -57,14 +57,8 @@ fn asked(settings: &Settings, what: What, query: &str, body: &str, timeout: Dura
     let orders: Orders = Box::new(|_| false);
     let sourcemaps = crate::aside::sourcemap::Store::new("nowhere".as_ref(), Default::default());
     let desk = Desk::new(orders, Registry::new(1), std::sync::Arc::new(sourcemaps));
-    let plan = AsidePlan {
-        what,
-        query: query.to_owned(),
-        content_type: String::new(),
-        cors: Cors::Any,
-        api: 0,
-        body_bytes_max: 0,
-    };
+    let plan =
+        AsidePlan { what, query: query.to_owned(), content_type: String::new(), cors: Cors::Any, api: 0 };
     let intake = intake::Settings::new(intake::Options::default());
     let deadline = Instant::now() + timeout;
     desk.answer(&Request { plan: &plan, body: body.as_bytes(), settings, intake: &intake, deadline, timeout })

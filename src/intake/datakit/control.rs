@@ -76,6 +76,12 @@ pub fn is_route(method: Method, path: &[u8], settings: &Settings) -> bool {
     find_open(method, path, settings).is_some()
 }
 
+/// How large the body of a request on one of them may be, whatever is configured for writes.
+pub fn body_bytes_max(method: Method, path: &[u8]) -> Option<usize> {
+    let route = find(method, path)?;
+    Some(if route.api == API_SOURCEMAP { sourcemap::BODY_BYTES_MAX } else { BODY_BYTES_MAX })
+}
+
 /// See [`super::limited`].
 pub fn limited(method: Method, path: &[u8]) -> Option<u8> {
     find(method, path)?.limited
@@ -118,7 +124,6 @@ pub fn route(
         content_type,
         cors,
         api: control.api,
-        body_bytes_max: if control.api == API_SOURCEMAP { sourcemap::BODY_BYTES_MAX } else { BODY_BYTES_MAX },
     })))
 }
 

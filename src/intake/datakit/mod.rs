@@ -26,7 +26,7 @@ pub mod write;
 pub use control::DIALTEST;
 pub use ping::go_duration;
 
-use crate::http1::{Head, Method, route};
+use crate::http1::{Framing, Head, Method, route};
 use crate::point::Category;
 
 use super::access::public::CHECK_TOKEN_PREFIX;
@@ -177,13 +177,19 @@ pub fn refuse_early(head: &Head<'_>, settings: &Settings) -> Option<Reply> {
     if replay {
         return rum::replay::too_large(head, &cors_of(head, settings));
     }
-    rum::sourcemap::refuse_early(head, || cors_of(head, settings), settings)
+    // Archives are refused in words of their own.
+    let refused = rum::sourcemap::refuse_early(head, || cors_of(head, settings), settings);
+    refused.or_else(|| {
+        let most = body_bytes_max(head)?;
+        let too_large = matches!(head.framing, Framing::Length(bytes) if bytes > most as u64);
+        let error = error::ApiError::body_too_large(most);
+        too_large.then(|| error.reply().with_cors(&cors_of(head, settings)))
+    })
 }
 
 /// See [`super::body_bytes_max`].
 pub fn body_bytes_max(head: &Head<'_>) -> Option<usize> {
-    let is_archive = head.method == Method::Put && head.path == rum::sourcemap::PATH;
-    is_archive.then_some(rum::sourcemap::BODY_BYTES_MAX)
+    control::body_bytes_max(head.method, head.path.as_bytes())
 }
 
 /// The answer to `OPTIONS`, on any path, known or not.
