@@ -12,6 +12,8 @@ QUIET = {
     "DD_TRACE_STARTUP_LOGS": "false",
     "DD_RUNTIME_METRICS_ENABLED": "false",
     "DD_REMOTE_CONFIGURATION_ENABLED": "false",
+    # Patience for a machine that does much at once: otherwise a tracer comes again after two seconds.
+    "DD_TRACE_AGENT_TIMEOUT_SECONDS": "20",
 }
 PROFILES = "/profiling/v1/input"
 
@@ -26,20 +28,21 @@ def traces(case, made, measurement="ddtrace"):
     """The points of these spans and no others, each with what is known of its span."""
     wanted = {span["span_id"]: shown(span) for span in made["spans"]}
     same("span ids are unique", len(wanted), len(made["spans"]))
-    wanted_ids = collections.Counter(wanted.keys())
     ids = {span["trace_id"] for span in made["spans"] + made["rejected"]}
 
     def select(point):
         return point.name == measurement and point.fields.get("trace_id") in ids
 
+    # The tracer for Node has no patience to be set.
+    again = case.sent_again()
+
     def check(points):
         got = collections.Counter(point.fields["span_id"] for point in points)
-        more = [seen(point) for point in points if got[point.fields["span_id"]] > wanted_ids[point.fields["span_id"]]]
-        less = [wanted[lost] for lost in wanted_ids - got]
-        true(
-            f"{len(points)} points instead of {len(wanted)}; too many: {more[:3]}; missing: {less[:3]}",
-            got == wanted_ids,
-        )
+        more = [point for point in points if not 0 < got[point.fields["span_id"]] <= 1 + again]
+        more += [point for point in points if point.fields["span_id"] not in wanted]
+        less = [span for key, span in wanted.items() if key not in got]
+        told = f"too many: {[seen(point) for point in more[:3]]}; missing: {less[:3]}"
+        true(f"{len(points)} points instead of {len(wanted)}; {told}", not more and not less)
         same("spans", {point.fields["span_id"]: seen(point) for point in points}, wanted)
 
     case.expect(select, check)
@@ -247,7 +250,7 @@ def node(case, listener="datakit", **env):
     same("requests handled", len(handlers), 5)
     true(
         "a trace of more than 1000 spans",
-        collections.Counter(span["trace_id"] for span in made["spans"]).most_common(1)[0][1] >= 3500,
+        collections.Counter(span["trace_id"] for span in made["spans"]).most_common(1)[0][1] >= 2200,
     )
     return tap, f"{count} spans"
 

@@ -72,7 +72,7 @@ def target(home):
 
 @contextlib.contextmanager
 def replayed():
-    with zstandard.open(RECORDED) as lines:
+    with zstandard.open(RECORDED, "rt", encoding="utf-8") as lines:
         answers = {entry["path"]: entry["response"] for entry in map(json.loads, lines)}
 
     class Handler(http.server.BaseHTTPRequestHandler):

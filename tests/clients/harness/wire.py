@@ -253,21 +253,19 @@ class Profile:
 
 
 def pprof(data):
-    types, sums, texts, samples = [], [], [], 0
+    # In whatever order they come: names may stand behind what they name.
+    found = {1: [], 2: [], 6: []}
     for number, value in fields(uncompressed(data)):
-        match number:
-            case 1:
-                types.append(dict(fields(value)).get(1, 0))
-                sums.append(0)
-            case 2:
-                samples += 1
-                for number, packed in fields(value):
-                    if number == 2:
-                        for index, sum_ in enumerate(integers(packed)):
-                            sums[index] += sum_
-            case 6:
-                texts.append(value.decode())
-    return Profile({texts[name]: sum_ for name, sum_ in zip(types, sums)}, samples, set(texts))
+        if number in found:
+            found[number].append(value)
+    texts = [text.decode() for text in found[6]]
+    types = [texts[dict(fields(value)).get(1, 0)] for value in found[1]]
+    sums = [0] * len(types)
+    for sample in found[2]:
+        values = [integers(value) for number, value in fields(sample) if number == 2]
+        for index, value in enumerate(value for several in values for value in several):
+            sums[index] += value
+    return Profile(dict(zip(types, sums)), len(found[2]), set(texts))
 
 
 def integers(packed):

@@ -85,7 +85,7 @@ async function main () {
   await requests(5)
   fails()
   refused()
-  many(3500)
+  many(2200)
   if (process.env.DD_PROFILING_ENABLED) {
     for (const end = Date.now() + 5000; Date.now() < end;) {
       kitgateBurn(Date.now() + 50)
