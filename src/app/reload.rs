@@ -46,6 +46,8 @@ fn changes(before: &Settings, after: &Settings) -> Vec<&'static str> {
         ("intake.datadog", before.datadog != after.datadog),
         ("intake.skywalking", before.skywalking != after.skywalking),
         ("intake.profiling", before.profiling != after.profiling),
+        ("intake.otlp", before.otlp != after.otlp),
+        ("intake.zipkin", before.zipkin != after.zipkin),
         ("dialtesting", before.dialtesting != after.dialtesting),
         ("destination", before.destination != after.destination),
         ("shutdown", before.shutdown != after.shutdown),

@@ -24,8 +24,8 @@ pub mod units;
 
 pub use address::Address;
 pub use collectors::{
-    CUSTOMER_TAGS_MAX, DatadogSettings, PATTERN_PREFIX, SkywalkingSettings, TAGS_MAX as COLLECTOR_TAGS_MAX,
-    TraceFilters,
+    CUSTOMER_TAGS_MAX, DatadogSettings, PATTERN_PREFIX, SkywalkingSettings, SpanSettings,
+    TAGS_MAX as COLLECTOR_TAGS_MAX, TraceFilters, TraceMetrics,
 };
 pub use dialtesting::DialtestingSettings;
 pub use profiling::ProfilingSettings;

@@ -461,6 +461,8 @@ impl Resolver<'_> {
         settings.datadog = collectors::datadog(&written, &mut report);
         settings.skywalking = collectors::skywalking(&written, &mut report);
         settings.profiling = profiling::profiling(&written, &mut settings.spool, &mut report);
+        settings.otlp = collectors::otlp(&written, &mut report);
+        settings.zipkin = collectors::zipkin(&written, &mut report);
         for (key, text) in problems {
             // Names in a free table, and tables themselves, are not in the schema.
             let line = written.line_of(&key);

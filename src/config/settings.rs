@@ -8,7 +8,7 @@ use std::{fmt, net::Ipv4Addr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 
 use super::address::Address;
-use super::collectors::{DatadogSettings, SkywalkingSettings};
+use super::collectors::{DatadogSettings, SkywalkingSettings, SpanSettings};
 use super::dialtesting::DialtestingSettings;
 use super::profiling::ProfilingSettings;
 use super::secret::{Endpoint, Secret};
@@ -101,6 +101,8 @@ pub struct Settings {
     pub datadog: DatadogSettings,
     pub skywalking: SkywalkingSettings,
     pub profiling: ProfilingSettings,
+    pub otlp: SpanSettings,
+    pub zipkin: SpanSettings,
     pub dialtesting: DialtestingSettings,
     pub destination: Destination,
     pub shutdown: ShutdownSettings,
@@ -514,6 +516,8 @@ impl Default for Settings {
             datadog: DatadogSettings::default(),
             skywalking: SkywalkingSettings::default(),
             profiling: ProfilingSettings::default(),
+            otlp: SpanSettings::default(),
+            zipkin: SpanSettings::default(),
             dialtesting: DialtestingSettings::default(),
             destination: Destination::Archive(ArchiveSettings {
                 dir: data_dir.join("archive"),

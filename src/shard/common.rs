@@ -260,6 +260,8 @@ fn intake_options(settings: &Settings) -> io::Result<intake::Options> {
         datadog: settings.datadog.clone(),
         skywalking: settings.skywalking.clone(),
         profiling: settings.profiling.clone(),
+        otlp: settings.otlp.clone(),
+        zipkin: settings.zipkin.clone(),
         dialtesting: settings.dialtesting.enabled,
         hostname: settings.hostname.clone(),
         ..intake::Options::default()

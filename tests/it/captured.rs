@@ -222,19 +222,48 @@ fn wrong_answer(sent: &Sent, got: &Got) -> Option<String> {
         "/write" | "/api/v2/write" => got.status == 204 && body.is_empty(),
         "/ping" => got.status == 204 && header("x-influxdb-version").is_some(),
         "/health" => got.status == 200 && body.contains("\"status\":\"pass\""),
+        "/profiling/v1/input" | "/ingest" => got.status == 200 && body.is_empty(),
+        "/push.v1.PusherService/Push" => {
+            got.status == 200 && body.is_empty() && header("content-type") == Some("application/proto")
+        }
         // A browser's page gets no answer to read that does not name its origin, and comes again after some statuses.
         "/rumproxy" => got.status == 202 && body.is_empty() && names_origin(sent, got),
         "/v1/write/rum" | REPLAY | "/v1/write/logging" => {
             got.status == 200 && body.is_empty() && names_origin(sent, got)
         }
-        "/profiling/v1/input" | "/ingest" => got.status == 200 && body.is_empty(),
-        "/push.v1.PusherService/Push" => {
-            got.status == 200 && body.is_empty() && header("content-type") == Some("application/proto")
-        }
         // Of what nobody has thought about: a client may be told that it is not there, and never that we are at fault.
         _ => got.status < 500,
     };
     (!right).then(|| format!("{} {:?} {body:.200}", got.status, got.headers))
+}
+
+/// What is wrong with the profiles that a request brings: each is passed on with the bytes it came in.
+fn wrong_profile(sent: &Sent, got: &Got) -> Option<String> {
+    let is_of_profiles =
+        ["/profiling/", "/ingest", "/push.v1."].iter().any(|path| sent.target.starts_with(path));
+    if !is_of_profiles {
+        return (!got.profiles.is_empty()).then(|| "a profile out of nothing".to_owned());
+    }
+    let [profile] = &*got.profiles else { return Some(format!("{} profiles", got.profiles.len())) };
+    let metadata = &profile.metadata;
+    let mut wrong = Vec::new();
+    if metadata.tag("service").is_none_or(str::is_empty) {
+        wrong.push("no service".to_owned());
+    }
+    if !["python", "nodejs"].contains(&metadata.language()) {
+        wrong.push(format!("a program in {}", metadata.language()));
+    }
+    if metadata.span_ns().is_none_or(|(start, end)| !(1..=120).contains(&((end - start) / 1_000_000_000))) {
+        wrong.push(format!("{:?} is no time", metadata.span_ns()));
+    }
+    // The push is compressed as a whole; what is in it is not.
+    let was_sent = |file: &[u8]| memchr::memmem::find(&sent.body, file).is_some();
+    if !sent.target.starts_with("/push")
+        && !profile.files().all(|(_, file)| !file.is_empty() && was_sent(file))
+    {
+        wrong.push("its files are not those that came".to_owned());
+    }
+    (!wrong.is_empty()).then(|| wrong.join(", "))
 }
 
 /// Whether the page that sent a request may see the answer.
@@ -396,35 +425,6 @@ fn proxied_points(sent: &Sent, have: &[Shown]) -> Vec<String> {
         }
     }
     failures
-}
-
-/// What is wrong with the profiles that a request brings: each is passed on with the bytes it came in.
-fn wrong_profile(sent: &Sent, got: &Got) -> Option<String> {
-    let is_of_profiles =
-        ["/profiling/", "/ingest", "/push.v1."].iter().any(|path| sent.target.starts_with(path));
-    if !is_of_profiles {
-        return (!got.profiles.is_empty()).then(|| "a profile out of nothing".to_owned());
-    }
-    let [profile] = &*got.profiles else { return Some(format!("{} profiles", got.profiles.len())) };
-    let metadata = &profile.metadata;
-    let mut wrong = Vec::new();
-    if metadata.tag("service").is_none_or(str::is_empty) {
-        wrong.push("no service".to_owned());
-    }
-    if !["python", "nodejs"].contains(&metadata.language()) {
-        wrong.push(format!("a program in {}", metadata.language()));
-    }
-    if metadata.span_ns().is_none_or(|(start, end)| !(1..=120).contains(&((end - start) / 1_000_000_000))) {
-        wrong.push(format!("{:?} is no time", metadata.span_ns()));
-    }
-    // The push is compressed as a whole; what is in it is not.
-    let was_sent = |file: &[u8]| memchr::memmem::find(&sent.body, file).is_some();
-    if !sent.target.starts_with("/push")
-        && !profile.files().all(|(_, file)| !file.is_empty() && was_sent(file))
-    {
-        wrong.push("its files are not those that came".to_owned());
-    }
-    (!wrong.is_empty()).then(|| wrong.join(", "))
 }
 
 /// How many points a request without recorded ones brings, by category.

@@ -36,7 +36,7 @@ use super::convert::{BodyEncoding, Conversion, Convert, ConvertPlan, Fault, rout
 use super::reply::{ContentType, cors};
 use super::{Action, Clock, Peer, Reply, Settings};
 
-pub use collector::{Collector, Options};
+pub use collector::{Collector, Options, TraceTags};
 
 use convert::{ChunkScratch, Request};
 use read::{JsonTraces, Traces};
@@ -246,10 +246,12 @@ impl TraceJob {
         cx: &mut Conversion<'_>,
     ) -> Result<(), Fault> {
         let settings = cx.settings;
+        let trace_tags = settings.remembered.trace_tags.load();
         let request = Request {
             collector: &settings.datadog,
             remote_ip: &self.remote_ip,
             seen: &settings.remembered.resources,
+            trace_tags: &trace_tags,
         };
         let cuts = self.compat == Compat::Documented;
         let Scratch { spans, strings, chunk, json } = scratch;
@@ -271,6 +273,10 @@ impl TraceJob {
             (Version::V05, _) => {
                 read::dictionary(&body, strings, spans)?;
                 convert(spans, cx)?;
+            }
+            // Which of the two it is said to be is not looked at by DataKit: recorded.
+            (Version::V01, Form::Msgpack) if self.compat == Compat::Documented => {
+                return Err(Fault::Unsupported("v0.1 takes JSON".to_owned()));
             }
             (Version::V01, _) => {
                 let mut elements = JsonTraces::new(&body)?;
