@@ -108,8 +108,8 @@ def pulled(case):
             case.home / "gateway",
             bench.destination,
             (
-                f'[[intake.profiling.go]]\nurl = "{tap.url}"\ninterval = "10s"\nservice = "go-shop"\nenv = "test"\n'
-                f'version = "1.2.3"\nenabled_types = {json.dumps(TYPES)}\n[intake.profiling.go.tags]\nteam = "core"\n'
+                f'[intake.profiling.go.shop]\nurl = "{tap.url}"\ninterval = "10s"\nservice = "go-shop"\nenv = "test"\n'
+                f'version = "1.2.3"\nenabled_types = {json.dumps(TYPES)}\n[intake.profiling.go.shop.tags]\nteam = "core"\n'
             ),
         )
         inner = Case(bench, "pulled")
