@@ -227,6 +227,9 @@ fn the_queue_has_a_folder_of_its_own_and_can_be_cleared() {
     assert_eq!(send(&gateway, "shop", b"1").status, 200);
     assert!(fs::read_dir(folder.path().join("profiling")).unwrap().count() > 0);
     assert!(!gateway.data_dir().join("spool/profiling").exists());
+    // Another gateway may not have it too.
+    let second = std::panic::catch_unwind(|| Gateway::start("", &tables(false)));
+    assert!(second.is_err(), "two owners of one queue");
     let (code, listed) = gateway.tool(&["spool", "ls"]);
     assert!(code == 0 && listed.contains("profiling"), "{listed}");
     gateway.stop();

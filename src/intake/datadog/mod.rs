@@ -132,7 +132,7 @@ fn info(settings: &Settings) -> Reply {
     json_reply(
         format!(
             "{{\"version\":\"{version}\",\"endpoints\":[\"/v0.3/traces\",\"/v0.4/traces\",\"/v0.5/traces\",\
-             \"/telemetry/proxy/\"],\"client_drop_p0s\":false}}"
+             \"/profiling/v1/input\",\"/telemetry/proxy/\"],\"client_drop_p0s\":false}}"
         )
         .into_bytes(),
     )
