@@ -105,8 +105,9 @@ class Bench:
         for name, problem in failed.items():
             print(f"\n== {name}\n{problem}")
         if failed:
-            print("\n== the gateway's last words")
-            print(self.gateway.log.read_text()[-3000:])
+            for gateway in Gateway.started:
+                print(f"\n== last words of {gateway.home.relative_to(self.home)}")
+                print(gateway.log.read_text()[-3000:])
         print(f"\n{len(results) - len(failed)} of {len(results)} passed")
         return not failed
 
