@@ -16,7 +16,7 @@ class Gateway:
         self.binary, self.home = binary, pathlib.Path(home)
         self.home.mkdir()
         self.log = self.home / "log"
-        # Two numbers of a meta key become a tag, so that configuration is seen to work too.
+        # A meta key becomes a tag: configuration is seen to work too.
         (self.home / "gateway.toml").write_text(
             f'data_dir = "{self.home}/data"\nshards = 1\nhostname = "gateway-1"\n'
             '[http_api]\nlisten = "127.0.0.1:0"\n'
