@@ -2,6 +2,7 @@
 
 pub mod compress;
 pub mod content_encoding;
+pub mod jfr;
 pub mod json;
 pub mod line_protocol;
 pub mod msgpack;

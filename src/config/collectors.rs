@@ -96,9 +96,9 @@ pub const METRIC_TAGS_MAX: usize = 32;
 pub const PATTERN_PREFIX: &str = "reg:";
 
 /// A problem: the key, and what is wrong with it.
-type Report<'a> = &'a mut dyn FnMut(&str, String);
+pub(super) type Report<'a> = &'a mut dyn FnMut(&str, String);
 
-fn set<T>(slot: &mut T, value: Option<T>) {
+pub(super) fn set<T>(slot: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *slot = value;
     }
@@ -205,7 +205,7 @@ fn filters(table: &str, written: &Written, report: Report<'_>) -> TraceFilters {
     filters
 }
 
-fn tags(table: &str, written: &Written, report: Report<'_>) -> Vec<(String, String)> {
+pub(super) fn tags(table: &str, written: &Written, report: Report<'_>) -> Vec<(String, String)> {
     let tags = written.tags(table);
     if tags.iter().any(|(key, _)| key.is_empty()) {
         report(table, "holds a tag without a name".to_owned());

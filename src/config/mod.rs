@@ -14,6 +14,7 @@ pub mod doc;
 pub mod edit;
 mod env;
 pub mod pattern;
+mod profiling;
 mod read;
 mod resolve;
 mod schema;
@@ -27,6 +28,7 @@ pub use collectors::{
     TAGS_MAX as COLLECTOR_TAGS_MAX, TraceFilters, TraceMetrics,
 };
 pub use dialtesting::DialtestingSettings;
+pub use profiling::ProfilingSettings;
 pub use read::Problem;
 pub use resolve::{Resolved, Surroundings, resolve};
 pub use settings::{

@@ -67,7 +67,12 @@ pub(super) const fn key(name: &'static str, kind: Kind, default: &'static str, h
     Key { name, kind, default, example: false, help }
 }
 
-const fn example(name: &'static str, kind: Kind, example: &'static str, help: &'static str) -> Key {
+pub(super) const fn example(
+    name: &'static str,
+    kind: Kind,
+    example: &'static str,
+    help: &'static str,
+) -> Key {
     Key { name, kind, default: example, example: true, help }
 }
 
@@ -81,14 +86,14 @@ const fn size(min: u64) -> Kind {
 }
 
 /// A bound a process on one machine can have; what is above is a slip of the pen.
-const COUNT_MAX: i64 = 1_000_000;
+pub(super) const COUNT_MAX: i64 = 1_000_000;
 /// Segments smaller than this would be mostly headers and file names, larger ones are recycled too seldom.
 pub const SEGMENT_BYTES: Kind = Kind::Size { min: 1 << 20, max: 1 << 30 };
 /// A body held in memory by one connection.
 const BODY_BYTES: Kind = Kind::Size { min: 1 << 10, max: 4 << 30 };
 const CAPACITY_BYTES: Kind = size(4 << 20);
 const PRIORITY: Kind = Kind::Integer { min: 0, max: 9 };
-const TIME: Kind = Kind::Time { zero: false };
+pub(super) const TIME: Kind = Kind::Time { zero: false };
 
 /// The table.
 pub static TABLES: &[Table] = &[
@@ -470,6 +475,10 @@ pub static TABLES: &[Table] = &[
     collectors::closed("intake.zipkin.close_resource"),
     collectors::sampler("intake.zipkin.sampler"),
     collectors::tags("intake.zipkin.tags"),
+    super::profiling::TABLES[0],
+    super::profiling::TABLES[1],
+    super::profiling::TABLES[2],
+    super::profiling::TABLES[3],
     super::dialtesting::TABLE,
     table(
         "limits",

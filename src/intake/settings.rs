@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::config::ProfilingSettings;
 use crate::config::secret::Secret;
 pub use crate::config::{Ack, Compat};
 use crate::point::GlobalTags;
@@ -58,6 +59,7 @@ pub struct Options {
     pub rum: RumOptions,
     pub datadog: datadog::Options,
     pub skywalking: skywalking::Options,
+    pub profiling: ProfilingSettings,
     pub otlp: collector::Options,
     pub zipkin: collector::Options,
     /// Whether dial tests are run.
@@ -89,6 +91,7 @@ impl Default for Options {
             rum: RumOptions::default(),
             datadog: datadog::Options::default(),
             skywalking: skywalking::Options::default(),
+            profiling: ProfilingSettings::default(),
             otlp: collector::Options::default(),
             zipkin: collector::Options::default(),
             dialtesting: false,

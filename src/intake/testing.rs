@@ -80,7 +80,9 @@ impl Server {
         match self.action(method, target, headers) {
             Action::Reply(reply) => answered(reply),
             Action::Convert(plan) => self.run(&plan, body),
-            Action::Write(_) | Action::Raw(_) | Action::Aside(_) => panic!("another protocol's"),
+            Action::Write(_) | Action::Raw(_) | Action::Profile(_) | Action::Aside(_) => {
+                panic!("another protocol's")
+            }
         }
     }
 

@@ -30,6 +30,7 @@ pub mod ingest;
 pub mod lanes;
 pub mod placement;
 pub mod policy;
+mod profile;
 pub mod raw;
 pub mod seal;
 pub mod side;
@@ -140,6 +141,7 @@ pub async fn run(parts: ShardParts) -> io::Result<()> {
         tls: Arc::clone(&common.tls),
     });
     if index == 0 {
+        spawn(profile::serve(Rc::clone(&core), common.submitted.1.clone()));
         spawn(tls::watch(Arc::clone(&common)));
         spawn(tracing::run(Rc::clone(&core)));
         let mut watcher = Watcher::new(&common);

@@ -20,25 +20,22 @@ use crate::harness::points::{self, Point};
 
 /// The recorded clients, and how many of their requests are replayed.
 const CLIENTS: [(&str, usize); 12] = [
-    ("dd-trace-js-5.132.0", 24),
-    ("ddtrace-py-1.20.19", 12),
-    ("ddtrace-py-4.16.0", 52),
+    ("dd-trace-js-5.132.0", 29),
+    ("ddtrace-py-1.20.19", 14),
+    ("ddtrace-py-4.16.0", 54),
     ("skywalking-py-1.2.0", 27),
     ("otlp-py-1.45.2", 5),
     ("influxdb-py-5.3.2", 4),
     ("influxdb-client-py-1.50.0", 10),
     ("go-pprof-1.24", 0),
-    ("pyroscope-py-0.8.11", 0),
-    ("pyroscope-py-1.4.0", 0),
+    ("pyroscope-py-0.8.11", 3),
+    ("pyroscope-py-1.4.0", 2),
     ("dd-browser-rum-7.16.2", 4),
     ("guance-browser-rum-3.2.27", 16),
 ];
 
 /// What other suites replay, or none yet: by the beginning of the path.
-const LEFT_OUT: [(&str, &str); 5] = [
-    ("/profiling/", "profiles"),
-    ("/ingest", "profiles"),
-    ("/push.v1.", "profiles"),
+const LEFT_OUT: [(&str, &str); 2] = [
     ("/debug/pprof/", "profiles that are fetched"),
     ("/api/data", "a page's own request, to the server that it came from"),
 ];
@@ -98,6 +95,17 @@ const RUM_KEYS: [(&str, &[&str], &[&str]); 6] = [
     ),
     ("long_task", &["long_task_id"], &["duration"]),
     ("telemetry", &["service"], &["type"]),
+];
+
+/// Tags that Datadog's SDK leaves to whoever reads the browser's name, and what only some of its requests have.
+const NOT_FROM_DATADOG: [&str; 7] = [
+    "tag os",
+    "tag browser",
+    "tag browser_version",
+    "tag screen_size",
+    "tag time_zone",
+    "tag device",
+    "tag resource_method",
 ];
 
 /// Of the three traces of this request, which are alike, one is in the recorded points; of its repetitions all are.
@@ -214,6 +222,10 @@ fn wrong_answer(sent: &Sent, got: &Got) -> Option<String> {
         "/write" | "/api/v2/write" => got.status == 204 && body.is_empty(),
         "/ping" => got.status == 204 && header("x-influxdb-version").is_some(),
         "/health" => got.status == 200 && body.contains("\"status\":\"pass\""),
+        "/profiling/v1/input" | "/ingest" => got.status == 200 && body.is_empty(),
+        "/push.v1.PusherService/Push" => {
+            got.status == 200 && body.is_empty() && header("content-type") == Some("application/proto")
+        }
         // A browser's page gets no answer to read that does not name its origin, and comes again after some statuses.
         "/rumproxy" => got.status == 202 && body.is_empty() && names_origin(sent, got),
         "/v1/write/rum" | REPLAY | "/v1/write/logging" => {
@@ -223,6 +235,35 @@ fn wrong_answer(sent: &Sent, got: &Got) -> Option<String> {
         _ => got.status < 500,
     };
     (!right).then(|| format!("{} {:?} {body:.200}", got.status, got.headers))
+}
+
+/// What is wrong with the profiles that a request brings: each is passed on with the bytes it came in.
+fn wrong_profile(sent: &Sent, got: &Got) -> Option<String> {
+    let is_of_profiles =
+        ["/profiling/", "/ingest", "/push.v1."].iter().any(|path| sent.target.starts_with(path));
+    if !is_of_profiles {
+        return (!got.profiles.is_empty()).then(|| "a profile out of nothing".to_owned());
+    }
+    let [profile] = &*got.profiles else { return Some(format!("{} profiles", got.profiles.len())) };
+    let metadata = &profile.metadata;
+    let mut wrong = Vec::new();
+    if metadata.tag("service").is_none_or(str::is_empty) {
+        wrong.push("no service".to_owned());
+    }
+    if !["python", "nodejs"].contains(&metadata.language()) {
+        wrong.push(format!("a program in {}", metadata.language()));
+    }
+    if metadata.span_ns().is_none_or(|(start, end)| !(1..=120).contains(&((end - start) / 1_000_000_000))) {
+        wrong.push(format!("{:?} is no time", metadata.span_ns()));
+    }
+    // The push is compressed as a whole; what is in it is not.
+    let was_sent = |file: &[u8]| memchr::memmem::find(&sent.body, file).is_some();
+    if !sent.target.starts_with("/push")
+        && !profile.files().all(|(_, file)| !file.is_empty() && was_sent(file))
+    {
+        wrong.push("its files are not those that came".to_owned());
+    }
+    (!wrong.is_empty()).then(|| wrong.join(", "))
 }
 
 /// Whether the page that sent a request may see the answer.
@@ -350,6 +391,42 @@ fn browser_points(path: &str, sent: &Sent, have: Vec<Shown>) -> Vec<String> {
     failures
 }
 
+/// Compares what was made of events that Datadog's SDK sent through a proxy with the events, one a line.
+fn proxied_points(sent: &Sent, have: &[Shown]) -> Vec<String> {
+    let text = String::from_utf8_lossy(&sent.body);
+    let is_events = sent.method == "POST" && sent.target.contains("ddforward=%2Fapi%2Fv2%2Frum%3F");
+    let events: Vec<Value> = match is_events {
+        true => text.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
+        false => Vec::new(),
+    };
+    if have.len() != events.len() {
+        return vec![format!("{} points, not {}", have.len(), events.len())];
+    }
+    let mut failures = Vec::new();
+    for (point, event) in have.iter().zip(&events) {
+        let kind = event["type"].as_str().unwrap();
+        let key = format!("{kind}_id");
+        let own_id = point.tags.get(&key).or_else(|| point.fields.get(&key));
+        let id = if kind == "view" { &event["view"]["id"] } else { &event[kind]["id"] };
+        let time_ns = event["date"].as_i64().unwrap() * 1_000_000;
+        if (&*point.name, point.time_ns) != (kind, time_ns) || own_id.unwrap_or(&Value::Null) != id {
+            failures.push(format!("\n    want {event}\n    got  {point:?}"));
+        }
+        for (tag, name) in [("app_id", "application"), ("session_id", "session"), ("view_id", "view")] {
+            if point.tags.get(tag).unwrap_or(&Value::Null) != &event[name]["id"] {
+                failures.push(format!("{tag} of {point:?}"));
+            }
+        }
+        let missing = missing_keys(point, "/rumproxy");
+        let missing: Vec<&String> =
+            missing.iter().filter(|key| !NOT_FROM_DATADOG.contains(&&***key)).collect();
+        if !missing.is_empty() {
+            failures.push(format!("{kind} without {missing:?}"));
+        }
+    }
+    failures
+}
+
 /// How many points a request without recorded ones brings, by category.
 fn expected_counts(path: &str, body: &[u8]) -> Option<(Category, usize)> {
     let lines = || body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
@@ -400,6 +477,9 @@ fn replay(gateways: &mut Gateways, case: &Value, tally: &mut Tally) {
     let gateway =
         if is_browsers || path == REPLAY { &mut gateways.documented } else { &mut gateways.recorded };
     let got = gateway.send(&sent);
+    if let Some(wrong) = wrong_profile(&sent, &got) {
+        tally.failures.push(format!("{name} {path}: {wrong}"));
+    }
     if let Some(wrong) = wrong_answer(&sent, &got) {
         tally.failures.push(format!("{name} {path}: {wrong}"));
     }
@@ -407,6 +487,11 @@ fn replay(gateways: &mut Gateways, case: &Value, tally: &mut Tally) {
     tally.points += have.len();
     if is_browsers {
         let failures = browser_points(path, &sent, have);
+        tally.failures.extend(failures.into_iter().map(|failure| format!("{name} {path}: {failure}")));
+        return;
+    }
+    if path == "/rumproxy" {
+        let failures = proxied_points(&sent, &have);
         tally.failures.extend(failures.into_iter().map(|failure| format!("{name} {path}: {failure}")));
         return;
     }

@@ -11,7 +11,7 @@
 //! | POST `/telemetry/proxy/…` | 200: what a Java tracer says of itself becomes an object ([`telemetry`]), the rest is let go |
 //! | POST `/v0.7/config` | 200 `{}`: no configuration for you |
 //! | PUT, POST `/v0.6/stats`, POST `/dogstatsd/v2/proxy` | 200: numbers that follow from the traces, let go |
-//! | GET, POST `/rumproxy?ddforward=…` | 202: what Datadog's SDK for browsers sends by way of a proxy, let go |
+//! | GET, POST `/rumproxy?ddforward=…` | 202: events of Datadog's SDK for browsers ([`rum`]) |
 //!
 //! What a tracer sends that cannot be read is 400, what is too large 413, and what cannot be stored now 503: tracers
 //! that try again do so for that.
@@ -20,6 +20,7 @@ mod collector;
 mod convert;
 mod json;
 mod read;
+mod rum;
 mod spans;
 pub mod telemetry;
 
@@ -75,7 +76,7 @@ pub const PATHS: [&str; 11] = [
     "/v0.7/config",
     "/dogstatsd/v2/proxy",
     "/telemetry/proxy/api/v2/apmtelemetry",
-    "/rumproxy",
+    rum::PATH,
 ];
 
 const TELEMETRY_PATH: &[u8] = b"/telemetry/proxy/api/v2/apmtelemetry";
@@ -95,6 +96,7 @@ pub fn route(
         b"/v0.3/traces" => Version::V03,
         b"/v0.4/traces" => Version::V04,
         b"/v0.5/traces" => Version::V05,
+        path if path == rum::PATH.as_bytes() => return rum::route(head, peer, settings),
         _ => return other(head, path, sends, settings),
     };
     sends.then(|| traces(head, version, peer, settings))
@@ -108,8 +110,6 @@ fn other(head: &Head<'_>, path: &[u8], sends: bool, settings: &Settings) -> Opti
         b"/v0.6/stats" if head.method == Method::Get => Reply::empty(404),
         b"/v0.7/config" if sends => json_reply(b"{}".to_vec()),
         b"/dogstatsd/v2/proxy" if sends => Reply::empty(200),
-        // Its events are no points of RUM. After 408, 429 and 5xx pages would send them again and again.
-        b"/rumproxy" if matches!(head.method, Method::Get | Method::Post) => Reply::empty(202),
         TELEMETRY_PATH if sends => match telemetry::plan(head, cors(), settings) {
             Some(plan) => return Some(Action::Convert(Box::new(plan))),
             None => Reply::empty(200),
@@ -132,7 +132,7 @@ fn info(settings: &Settings) -> Reply {
     json_reply(
         format!(
             "{{\"version\":\"{version}\",\"endpoints\":[\"/v0.3/traces\",\"/v0.4/traces\",\"/v0.5/traces\",\
-             \"/telemetry/proxy/\"],\"client_drop_p0s\":false}}"
+             \"/profiling/v1/input\",\"/telemetry/proxy/\"],\"client_drop_p0s\":false}}"
         )
         .into_bytes(),
     )

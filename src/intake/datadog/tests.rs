@@ -428,7 +428,6 @@ fn tracers_get_the_answers_they_need() {
         ("PUT", "/v0.6/stats", 200, b""),
         ("POST", "/dogstatsd/v2/proxy", 200, b""),
         ("GET", "/rumproxy?ddforward=%2Fapi%2Fv2%2Fprofiling%2Fquota", 202, b""),
-        ("POST", "/rumproxy?ddforward=%2Fapi%2Fv2%2Frum", 202, b""),
         ("POST", "/telemetry/proxy/api/v2/apmtelemetry", 200, b""),
     ] {
         let got = server.send(method, target, &[], b"[]");
