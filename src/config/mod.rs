@@ -13,6 +13,7 @@ mod dialtesting;
 pub mod doc;
 pub mod edit;
 mod env;
+mod go_pull;
 pub mod pattern;
 mod read;
 mod resolve;
@@ -27,6 +28,7 @@ pub use collectors::{
     TraceFilters,
 };
 pub use dialtesting::DialtestingSettings;
+pub use go_pull::{GoPull, PROFILES as GO_PROFILES};
 pub use read::Problem;
 pub use resolve::{Resolved, Surroundings, resolve};
 pub use settings::{

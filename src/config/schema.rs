@@ -5,6 +5,8 @@ mod sourcemap;
 
 mod dataway;
 
+use std::borrow::Cow;
+
 /// What a key's value must be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
@@ -67,7 +69,12 @@ pub(super) const fn key(name: &'static str, kind: Kind, default: &'static str, h
     Key { name, kind, default, example: false, help }
 }
 
-const fn example(name: &'static str, kind: Kind, example: &'static str, help: &'static str) -> Key {
+pub(super) const fn example(
+    name: &'static str,
+    kind: Kind,
+    example: &'static str,
+    help: &'static str,
+) -> Key {
     Key { name, kind, default: example, example: true, help }
 }
 
@@ -550,6 +557,8 @@ pub static TABLES: &[Table] = &[
         keys: &[example("team", Kind::Text, "\"core\"", "")],
         help: "Tags of every point.",
     },
+    super::go_pull::TABLE,
+    super::go_pull::TAGS,
     super::dialtesting::TABLE,
     table(
         "limits",
@@ -607,13 +616,35 @@ pub static TABLES: &[Table] = &[
     ),
 ];
 
+/// Below these every table is the user's own, by a name of theirs; in [`TABLES`] the name is the one behind.
+const NAMED: [(&str, &str); 1] = [(super::go_pull::PATH, "app")];
+
+/// Whether the tables directly under the one with this path are the user's own.
+pub fn is_named(path: &str) -> bool {
+    NAMED.iter().any(|(named, _)| *named == path)
+}
+
+/// The path as it is in [`TABLES`].
+fn canonical(path: &str) -> Cow<'_, str> {
+    let below = |named: &str| path.strip_prefix(named)?.strip_prefix('.');
+    match NAMED.iter().find_map(|(named, name)| Some((named, name, below(named)?))) {
+        None => Cow::Borrowed(path),
+        Some((named, name, rest)) => {
+            let more = rest.find('.').map_or("", |dot| &rest[dot..]);
+            Cow::Owned(format!("{named}.{name}{more}"))
+        }
+    }
+}
+
 /// The table with this path.
 pub fn find_table(path: &str) -> Option<&'static Table> {
+    let path = canonical(path);
     TABLES.iter().find(|table| table.path == path)
 }
 
 /// The names of the tables directly under the one with this path.
 pub fn children(path: &str) -> impl Iterator<Item = &'static str> {
+    let path = canonical(path);
     let prefix = if path.is_empty() { String::new() } else { format!("{path}.") };
     let mut names: Vec<&str> = TABLES
         .iter()

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use super::address::Address;
 use super::collectors::{DatadogSettings, SkywalkingSettings};
 use super::dialtesting::DialtestingSettings;
+use super::go_pull::GoPull;
 use super::secret::{Endpoint, Secret};
 use crate::limits;
 
@@ -99,6 +100,8 @@ pub struct Settings {
     pub rum: RumSettings,
     pub datadog: DatadogSettings,
     pub skywalking: SkywalkingSettings,
+    /// Go programs whose profiles are fetched.
+    pub go_pulls: Vec<GoPull>,
     pub dialtesting: DialtestingSettings,
     pub destination: Destination,
     pub shutdown: ShutdownSettings,
@@ -492,6 +495,7 @@ impl Default for Settings {
             },
             datadog: DatadogSettings::default(),
             skywalking: SkywalkingSettings::default(),
+            go_pulls: Vec::new(),
             dialtesting: DialtestingSettings::default(),
             destination: Destination::Archive(ArchiveSettings {
                 dir: data_dir.join("archive"),
