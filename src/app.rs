@@ -138,7 +138,7 @@ fn serve(settings: Settings, source: &Source) -> io::Result<()> {
     }
     loop {
         let data_dir = live.settings.data_dir.clone();
-        let owner = Owner::take(&data_dir).map_err(|error| io::Error::other(error.to_string()))?;
+        let owner = own(&live.settings)?;
         let mut process = Process::start(live, &bound, &events)?;
         match control::listen(&data_dir) {
             Ok(control) => process.control(control, events.clone())?,
@@ -176,6 +176,13 @@ fn serve(settings: Settings, source: &Source) -> io::Result<()> {
             }
         }
     }
+}
+
+/// Takes the data directory, and the folders that single queues have elsewhere.
+fn own(settings: &Settings) -> io::Result<Vec<Owner>> {
+    let elsewhere = settings.spool.dir_of.iter().map(|(_, dir)| dir);
+    let dirs = std::iter::once(&settings.data_dir).chain(elsewhere);
+    dirs.map(|dir| Owner::take(dir).map_err(|error| io::Error::other(error.to_string()))).collect()
 }
 
 /// The shards, and what they are spoken to by.

@@ -1,4 +1,4 @@
-//! What collectors are configured with: `[intake.datadog]` and `[intake.skywalking]`.
+//! What trace collectors are configured with: `[intake.datadog]`, `[intake.skywalking]`, `[intake.otlp]`, `[intake.zipkin]`.
 
 use super::pattern::pattern;
 use super::read::Written;
@@ -11,6 +11,34 @@ pub struct TraceFilters {
     pub keep_rare_resource: bool,
     /// None: all stay.
     pub sampling_rate: Option<f64>,
+}
+
+/// What is counted of spans.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TraceMetrics {
+    pub enabled: bool,
+    /// Tags that are left out.
+    pub blacklist: Vec<String>,
+    /// Tags besides the usual ones.
+    pub whitelist: Vec<String>,
+}
+
+impl Default for TraceMetrics {
+    fn default() -> TraceMetrics {
+        let blacklist = ["resource", "operation"].map(str::to_owned).to_vec();
+        TraceMetrics { enabled: false, blacklist, whitelist: Vec::new() }
+    }
+}
+
+/// `[intake.otlp]` and `[intake.zipkin]`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SpanSettings {
+    pub customer_tags: Vec<String>,
+    pub filters: TraceFilters,
+    pub del_message: bool,
+    pub tags: Vec<(String, String)>,
+    /// Zipkin has none.
+    pub metrics: TraceMetrics,
 }
 
 /// `[intake.datadog]`.
@@ -26,6 +54,7 @@ pub struct DatadogSettings {
     pub tags: Vec<(String, String)>,
     pub body_bytes_max: usize,
     pub trace_max_spans: usize,
+    pub metrics: TraceMetrics,
 }
 
 impl Default for DatadogSettings {
@@ -41,6 +70,7 @@ impl Default for DatadogSettings {
             tags: Vec::new(),
             body_bytes_max: 32 << 20,
             trace_max_spans: 100_000,
+            metrics: TraceMetrics::default(),
         }
     }
 }
@@ -59,13 +89,16 @@ pub struct SkywalkingSettings {
 pub const TAGS_MAX: usize = 32;
 pub const CUSTOMER_TAGS_MAX: usize = 100;
 
+/// Tags of a point of metrics, besides the usual ones.
+pub const METRIC_TAGS_MAX: usize = 32;
+
 /// The prefix of a pattern among customer tags.
 pub const PATTERN_PREFIX: &str = "reg:";
 
 /// A problem: the key, and what is wrong with it.
-type Report<'a> = &'a mut dyn FnMut(&str, String);
+pub(super) type Report<'a> = &'a mut dyn FnMut(&str, String);
 
-fn set<T>(slot: &mut T, value: Option<T>) {
+pub(super) fn set<T>(slot: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *slot = value;
     }
@@ -73,12 +106,7 @@ fn set<T>(slot: &mut T, value: Option<T>) {
 
 pub(super) fn datadog(written: &Written, report: Report<'_>) -> DatadogSettings {
     let mut datadog = DatadogSettings::default();
-    set(&mut datadog.customer_tags, written.list("intake.datadog.customer_tags"));
-    let patterns = datadog.customer_tags.iter().filter_map(|tag| tag.strip_prefix(PATTERN_PREFIX));
-    check("intake.datadog.customer_tags", patterns, report);
-    if datadog.customer_tags.len() > CUSTOMER_TAGS_MAX {
-        report("intake.datadog.customer_tags", format!("must hold at most {CUSTOMER_TAGS_MAX}"));
-    }
+    datadog.customer_tags = customer_tags("intake.datadog", written, report);
     set(&mut datadog.omit_err_status, written.list("intake.datadog.omit_err_status"));
     set(&mut datadog.trace_128_bit_id, written.bool("intake.datadog.trace_128_bit_id"));
     set(&mut datadog.trace_id_64_bit_hex, written.bool("intake.datadog.trace_id_64_bit_hex"));
@@ -90,7 +118,50 @@ pub(super) fn datadog(written: &Written, report: Report<'_>) -> DatadogSettings 
     set(&mut datadog.trace_max_spans, spans);
     datadog.filters = filters("intake.datadog", written, report);
     datadog.tags = tags("intake.datadog.tags", written, report);
+    datadog.metrics = metrics("intake.datadog", written, report);
     datadog
+}
+
+pub(super) fn otlp(written: &Written, report: Report<'_>) -> SpanSettings {
+    let spans = spans("intake.otlp", written, report);
+    SpanSettings { metrics: metrics("intake.otlp", written, report), ..spans }
+}
+
+pub(super) fn zipkin(written: &Written, report: Report<'_>) -> SpanSettings {
+    spans("intake.zipkin", written, report)
+}
+
+fn spans(table: &str, written: &Written, report: Report<'_>) -> SpanSettings {
+    SpanSettings {
+        customer_tags: customer_tags(table, written, report),
+        filters: filters(table, written, report),
+        del_message: written.bool(&format!("{table}.del_message")).unwrap_or_default(),
+        tags: tags(&format!("{table}.tags"), written, report),
+        // Which `[intake.otlp]` alone has.
+        metrics: TraceMetrics::default(),
+    }
+}
+
+fn customer_tags(table: &str, written: &Written, report: Report<'_>) -> Vec<String> {
+    let key = format!("{table}.customer_tags");
+    let tags = written.list(&key).unwrap_or_default();
+    check(&key, tags.iter().filter_map(|tag| tag.strip_prefix(PATTERN_PREFIX)), report);
+    if tags.len() > CUSTOMER_TAGS_MAX {
+        report(&key, format!("must hold at most {CUSTOMER_TAGS_MAX}"));
+    }
+    tags
+}
+
+fn metrics(table: &str, written: &Written, report: Report<'_>) -> TraceMetrics {
+    let mut metrics = TraceMetrics::default();
+    set(&mut metrics.enabled, written.bool(&format!("{table}.tracing_metric_enable")));
+    set(&mut metrics.blacklist, written.list(&format!("{table}.tracing_metric_tag_blacklist")));
+    let key = format!("{table}.tracing_metric_tag_whitelist");
+    set(&mut metrics.whitelist, written.list(&key));
+    if metrics.whitelist.len() > METRIC_TAGS_MAX {
+        report(&key, format!("must hold at most {METRIC_TAGS_MAX}"));
+    }
+    metrics
 }
 
 pub(super) fn skywalking(written: &Written, report: Report<'_>) -> SkywalkingSettings {
@@ -134,7 +205,7 @@ fn filters(table: &str, written: &Written, report: Report<'_>) -> TraceFilters {
     filters
 }
 
-fn tags(table: &str, written: &Written, report: Report<'_>) -> Vec<(String, String)> {
+pub(super) fn tags(table: &str, written: &Written, report: Report<'_>) -> Vec<(String, String)> {
     let tags = written.tags(table);
     if tags.iter().any(|(key, _)| key.is_empty()) {
         report(table, "holds a tag without a name".to_owned());

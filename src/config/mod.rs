@@ -15,6 +15,7 @@ pub mod edit;
 mod env;
 mod go_pull;
 pub mod pattern;
+mod profiling;
 mod read;
 mod resolve;
 mod schema;
@@ -24,11 +25,12 @@ pub mod units;
 
 pub use address::Address;
 pub use collectors::{
-    CUSTOMER_TAGS_MAX, DatadogSettings, PATTERN_PREFIX, SkywalkingSettings, TAGS_MAX as COLLECTOR_TAGS_MAX,
-    TraceFilters,
+    CUSTOMER_TAGS_MAX, DatadogSettings, PATTERN_PREFIX, SkywalkingSettings, SpanSettings,
+    TAGS_MAX as COLLECTOR_TAGS_MAX, TraceFilters, TraceMetrics,
 };
 pub use dialtesting::DialtestingSettings;
 pub use go_pull::{GoPull, PROFILES as GO_PROFILES};
+pub use profiling::ProfilingSettings;
 pub use read::Problem;
 pub use resolve::{Resolved, Surroundings, resolve};
 pub use settings::{

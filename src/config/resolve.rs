@@ -12,16 +12,20 @@ use super::{
     address::Address,
     collectors,
     dialtesting::{self, Reports},
-    go_pull,
+    go_pull, profiling,
     read::{Problem, Shards, Written, read},
     schema,
     secret::{Endpoint, Secret},
     settings::{
         Ack, ArchiveSettings, BodyFormat, Compat, Compression, DATA_DIR, DatawaySettings, Destination, Full,
-        LISTENERS, Listener, LogFormat, RateLimit, SESSION_REPLAY, Settings, TlsFiles, UrlsMode,
+        LISTENERS, Listener, LogFormat, RateLimit, SEGMENTS_MIN, SESSION_REPLAY, Settings, TlsFiles,
+        UrlsMode,
     },
     units,
 };
+
+/// DataKit raises smaller values to this.
+const MAX_RAW_BODY_BYTES_MIN: u64 = 102_400;
 
 /// What a configuration is resolved against: the machine, and nothing read behind the caller's back.
 pub struct Surroundings<'a> {
@@ -53,10 +57,6 @@ pub fn resolve(text: &str, around: &Surroundings<'_>) -> Result<Resolved, Vec<Pr
     }
 }
 
-/// DataKit raises smaller values to this.
-const MAX_RAW_BODY_BYTES_MIN: u64 = 102_400;
-/// A spool that cannot hold one segment and the next would refuse everything.
-const SEGMENTS_MIN: u64 = 2;
 /// Segments are written with direct I/O, in whole blocks of the device.
 const SEGMENT_ALIGN_BYTES: u64 = 4_096;
 /// DataKit's rate, requests a second.
@@ -461,6 +461,9 @@ impl Resolver<'_> {
         let mut report = |key: &str, text: String| problems.push((key.to_owned(), text));
         settings.datadog = collectors::datadog(&written, &mut report);
         settings.skywalking = collectors::skywalking(&written, &mut report);
+        settings.profiling = profiling::profiling(&written, &mut settings.spool, &mut report);
+        settings.otlp = collectors::otlp(&written, &mut report);
+        settings.zipkin = collectors::zipkin(&written, &mut report);
         for (key, text) in problems {
             // Names in a free table, and tables themselves, are not in the schema.
             let line = written.line_of(&key);

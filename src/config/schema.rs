@@ -1,9 +1,9 @@
 //! Every key a configuration may hold, in one table: its name, its kind, its default as written, and what it does.
 //! Reading (`read.rs`), its error texts and the reference (`doc.rs`) all follow the table.
 
-mod sourcemap;
-
+mod collectors;
 mod dataway;
+mod sourcemap;
 
 use std::borrow::Cow;
 
@@ -88,20 +88,14 @@ const fn size(min: u64) -> Kind {
 }
 
 /// A bound a process on one machine can have; what is above is a slip of the pen.
-const COUNT_MAX: i64 = 1_000_000;
+pub(super) const COUNT_MAX: i64 = 1_000_000;
 /// Segments smaller than this would be mostly headers and file names, larger ones are recycled too seldom.
 pub const SEGMENT_BYTES: Kind = Kind::Size { min: 1 << 20, max: 1 << 30 };
 /// A body held in memory by one connection.
 const BODY_BYTES: Kind = Kind::Size { min: 1 << 10, max: 4 << 30 };
 const CAPACITY_BYTES: Kind = size(4 << 20);
 const PRIORITY: Kind = Kind::Integer { min: 0, max: 9 };
-const TIME: Kind = Kind::Time { zero: false };
-
-const CLOSE_HELP: &str = "Resources whose traces are dropped: patterns by service, \"*\" for every one.";
-const SAMPLER_HELP: &str =
-    "The part of traces that stays, chosen by their ids; those with an error stay in any case.";
-const RARE_HELP: &str =
-    "Where traces are sampled: one that begins with a resource not seen for an hour stays.";
+pub(super) const TIME: Kind = Kind::Time { zero: false };
 
 /// The table.
 pub static TABLES: &[Table] = &[
@@ -467,96 +461,26 @@ pub static TABLES: &[Table] = &[
             ),
         ],
     ),
-    table(
-        "intake.datadog",
-        "What Datadog tracers send, and a second address for them. The routes are the same as on the main one.",
-        &[
-            key("listen", Kind::Text, "\"127.0.0.1:8126\"", "Empty: none."),
-            key(
-                "customer_tags",
-                Kind::TextList,
-                "[]",
-                "Meta keys of spans that become tags, a dot written _; \"reg:<pattern>\" stands for all that match.",
-            ),
-            key(
-                "omit_err_status",
-                Kind::TextList,
-                "[]",
-                "Traces with a web span of such a status are dropped.",
-            ),
-            key("trace_128_bit_id", Kind::Bool, "true", "Trace ids of 128 bits, where the tracer has them."),
-            key(
-                "trace_id_64_bit_hex",
-                Kind::Bool,
-                "false",
-                "Ids as 16 hexadecimal digits; no 128 bits then.",
-            ),
-            key("compatible_otel", Kind::Bool, "false", "Span ids as 16 hexadecimal digits."),
-            key("del_message", Kind::Bool, "false", "Points without message, the whole span as JSON."),
-            key("keep_rare_resource", Kind::Bool, "false", RARE_HELP),
-            key("max_trace_body", BODY_BYTES, "\"32MiB\"", "A trace request; 413 past it."),
-            key(
-                "trace_max_spans",
-                Kind::Integer { min: 1, max: COUNT_MAX },
-                "100000",
-                "Of a trace with more spans the first so many are kept.",
-            ),
-        ],
-    ),
-    Table {
-        path: "intake.datadog.close_resource",
-        free: true,
-        lists: true,
-        keys: &[example("\"*\"", Kind::TextList, "[\"^GET /health\"]", "")],
-        help: CLOSE_HELP,
-    },
-    table(
-        "intake.datadog.sampler",
-        SAMPLER_HELP,
-        &[key("sampling_rate", Kind::Number { zero: true }, "1.0", "From 0 to 1.")],
-    ),
-    Table {
-        path: "intake.datadog.tags",
-        free: true,
-        lists: false,
-        keys: &[example("team", Kind::Text, "\"core\"", "")],
-        help: "Tags of every point.",
-    },
-    table(
-        "intake.skywalking",
-        "What SkyWalking agents send, and a third address for them.",
-        &[
-            key("listen", Kind::Text, "\"127.0.0.1:12800\"", "Empty: none."),
-            key(
-                "plugins",
-                Kind::TextList,
-                "[]",
-                "Keys of span tags that name the service of a span, as \"db.type\".",
-            ),
-            key("ignore_tags", Kind::TextList, "[]", "Patterns of span tags that do not become tags."),
-            key("del_message", Kind::Bool, "false", "Points without message, the whole span as JSON."),
-            key("keep_rare_resource", Kind::Bool, "false", RARE_HELP),
-        ],
-    ),
-    Table {
-        path: "intake.skywalking.close_resource",
-        free: true,
-        lists: true,
-        keys: &[example("\"*\"", Kind::TextList, "[\"^/health\"]", "")],
-        help: CLOSE_HELP,
-    },
-    table(
-        "intake.skywalking.sampler",
-        SAMPLER_HELP,
-        &[key("sampling_rate", Kind::Number { zero: true }, "1.0", "From 0 to 1.")],
-    ),
-    Table {
-        path: "intake.skywalking.tags",
-        free: true,
-        lists: false,
-        keys: &[example("team", Kind::Text, "\"core\"", "")],
-        help: "Tags of every point.",
-    },
+    collectors::DATADOG,
+    collectors::closed("intake.datadog.close_resource"),
+    collectors::sampler("intake.datadog.sampler"),
+    collectors::tags("intake.datadog.tags"),
+    collectors::SKYWALKING,
+    collectors::closed("intake.skywalking.close_resource"),
+    collectors::sampler("intake.skywalking.sampler"),
+    collectors::tags("intake.skywalking.tags"),
+    collectors::OTLP,
+    collectors::closed("intake.otlp.close_resource"),
+    collectors::sampler("intake.otlp.sampler"),
+    collectors::tags("intake.otlp.tags"),
+    collectors::ZIPKIN,
+    collectors::closed("intake.zipkin.close_resource"),
+    collectors::sampler("intake.zipkin.sampler"),
+    collectors::tags("intake.zipkin.tags"),
+    super::profiling::TABLES[0],
+    super::profiling::TABLES[1],
+    super::profiling::TABLES[2],
+    super::profiling::TABLES[3],
     super::go_pull::TABLE,
     super::go_pull::TAGS,
     super::dialtesting::TABLE,

@@ -8,9 +8,10 @@ use std::{fmt, net::Ipv4Addr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 
 use super::address::Address;
-use super::collectors::{DatadogSettings, SkywalkingSettings};
+use super::collectors::{DatadogSettings, SkywalkingSettings, SpanSettings};
 use super::dialtesting::DialtestingSettings;
 use super::go_pull::GoPull;
+use super::profiling::ProfilingSettings;
 use super::secret::{Endpoint, Secret};
 use crate::limits;
 
@@ -102,6 +103,9 @@ pub struct Settings {
     pub skywalking: SkywalkingSettings,
     /// Go programs whose profiles are fetched.
     pub go_pulls: Vec<GoPull>,
+    pub profiling: ProfilingSettings,
+    pub otlp: SpanSettings,
+    pub zipkin: SpanSettings,
     pub dialtesting: DialtestingSettings,
     pub destination: Destination,
     pub shutdown: ShutdownSettings,
@@ -194,6 +198,8 @@ pub const PRIORITY: u8 = 5;
 pub struct SpoolSettings {
     /// `<data_dir>/spool`.
     pub dir: PathBuf,
+    /// Folders of single categories in place of it, by their names.
+    pub dir_of: Vec<(&'static str, PathBuf)>,
     pub segment_bytes: u64,
     /// The bound of a category that has none of its own.
     pub capacity_bytes: u64,
@@ -215,6 +221,12 @@ pub struct SpoolSettings {
 }
 
 impl SpoolSettings {
+    /// Where one category's log is.
+    pub fn dir(&self, category: &str) -> PathBuf {
+        let own = self.dir_of.iter().find(|(name, _)| *name == category);
+        own.map_or(&self.dir, |(_, dir)| dir).join(category)
+    }
+
     /// The bound of one category.
     pub fn capacity_bytes(&self, category: &str) -> u64 {
         let own = self.capacity_bytes_of.iter().find(|(name, _)| *name == category);
@@ -422,6 +434,13 @@ pub const RUM_MEASUREMENTS: [&str; 6] = ["view", "resource", "action", "long_tas
 /// The header that names a client, unless another one is configured.
 pub const RUM_ORIGIN_IP_HEADER: &str = "X-Forwarded-For";
 
+/// Profiles: `point::Category::Profiling` by its name; as large as DataKit's queue of them.
+pub(super) const PROFILING: &str = "profiling";
+pub(super) const PROFILING_CAPACITY_BYTES: u64 = 10 << 30;
+
+/// A spool that cannot hold one segment and the next would refuse everything.
+pub(super) const SEGMENTS_MIN: u64 = 2;
+
 /// The log of session replays: `point::Category::SessionReplay` by its name.
 pub(super) const SESSION_REPLAY: &str = "session_replay";
 
@@ -474,9 +493,13 @@ impl Default for Settings {
             filters: FilterSettings { local: Vec::new(), remote: true },
             spool: SpoolSettings {
                 dir: data_dir.join("spool"),
+                dir_of: Vec::new(),
                 segment_bytes: 32 << 20,
                 capacity_bytes: 2 << 30,
-                capacity_bytes_of: vec![(SESSION_REPLAY, REPLAY_CAPACITY_BYTES)],
+                capacity_bytes_of: vec![
+                    (SESSION_REPLAY, REPLAY_CAPACITY_BYTES),
+                    (PROFILING, PROFILING_CAPACITY_BYTES),
+                ],
                 full: Full::Refuse,
                 total_capacity_bytes: None,
                 priority_of: Vec::new(),
@@ -496,6 +519,9 @@ impl Default for Settings {
             datadog: DatadogSettings::default(),
             skywalking: SkywalkingSettings::default(),
             go_pulls: Vec::new(),
+            profiling: ProfilingSettings::default(),
+            otlp: SpanSettings::default(),
+            zipkin: SpanSettings::default(),
             dialtesting: DialtestingSettings::default(),
             destination: Destination::Archive(ArchiveSettings {
                 dir: data_dir.join("archive"),

@@ -601,6 +601,16 @@ fn collectors_are_configured_as_in_datakit() {
         del_message = true
         [intake.skywalking.sampler]
         sampling_rate = 0
+        [intake.otlp]
+        customer_tags = ["team.name"]
+        tracing_metric_enable = true
+        tracing_metric_tag_blacklist = ["env"]
+        [intake.otlp.tags]
+        zone = "z"
+        [intake.zipkin.close_resource]
+        "*" = ["^/health"]
+        [intake.zipkin.sampler]
+        sampling_rate = 0.5
     "#;
     let settings = settings(text);
     let datadog = &settings.datadog;
@@ -619,6 +629,11 @@ fn collectors_are_configured_as_in_datakit() {
         (Some(0.0), true)
     );
     assert_eq!(Settings::default().datadog, super::DatadogSettings::default());
+    let (otlp, zipkin) = (&settings.otlp, &settings.zipkin);
+    assert_eq!((&otlp.customer_tags[..], otlp.tags.len()), (&["team.name".to_owned()][..], 1));
+    assert_eq!((otlp.metrics.enabled, &otlp.metrics.blacklist[..]), (true, &["env".to_owned()][..]));
+    assert_eq!(datadog.metrics, super::TraceMetrics::default());
+    assert_eq!((zipkin.filters.sampling_rate, zipkin.filters.close_resource.len()), (Some(0.5), 1));
 }
 
 #[test]
@@ -644,6 +659,11 @@ fn what_collectors_cannot_be_is_said() {
             "[intake.datadog.sampler]\nsampling_rate = 1.5",
             "2: intake.datadog.sampler.sampling_rate must be between 0 and 1",
         ),
+        (
+            "[intake.otlp]\ncustomer_tags = [\"reg:(\"]",
+            "2: intake.otlp.customer_tags holds \"(\", which is no pattern",
+        ),
+        ("[intake.zipkin]\ntracing_metric_enable = true", "2: unknown key \"tracing_metric_enable\""),
         ("[intake.datadog.tags]\n\"\" = \"x\"", " intake.datadog.tags holds a tag without a name"),
     ] {
         let problems = problems(text);

@@ -47,6 +47,9 @@ pub enum Action {
     Write(Box<datakit::write::WritePlan>),
     /// A request that is kept and passed on as it came: the body is awaited.
     Raw(Box<raw::RawPlan>),
+    /// Profiles, passed on too, but not as they came: the body is awaited, then
+    /// [`profiling::ProfilePlan::prepare`] takes it.
+    Profile(Box<profiling::ProfilePlan>),
     /// Anything else that becomes points: the body is awaited, then [`convert::run`] takes it.
     Convert(Box<convert::ConvertPlan>),
     /// What no shard should do: the body is awaited, then another thread answers.
@@ -65,7 +68,7 @@ pub struct Protocol {
 }
 
 /// The protocols, in the order in which they are asked.
-pub static PROTOCOLS: [Protocol; 7] = [
+pub static PROTOCOLS: [Protocol; 8] = [
     Protocol { name: "datakit", public: &[], others: &datakit::PATHS, route: datakit::route },
     Protocol { name: "datadog", public: &datadog::PATHS, others: &[], route: datadog::route },
     Protocol {
@@ -77,6 +80,7 @@ pub static PROTOCOLS: [Protocol; 7] = [
     Protocol { name: "otlp", public: &otlp::PATHS, others: &[], route: otlp::route },
     Protocol { name: "zipkin", public: &zipkin::PATHS, others: &[], route: zipkin::route },
     Protocol { name: "prometheus", public: &prometheus::PATHS, others: &[], route: prometheus::route },
+    Protocol { name: "profiling", public: &profiling::PATHS, others: &[], route: profiling::route },
     Protocol { name: "influxdb", public: &influxdb::PATHS, others: &[], route: influxdb::route },
 ];
 
@@ -90,12 +94,13 @@ pub fn paths() -> impl Iterator<Item = &'static str> {
 /// The refusal of a request by its head alone, before its body is read. For what is too large to be received at all;
 /// everything else has time until [`route`].
 pub fn refuse_early(head: &Head<'_>, settings: &Settings) -> Option<Reply> {
-    datakit::refuse_early(head, settings)
+    profiling::refuse_early(head, settings).or_else(|| datakit::refuse_early(head, settings))
 }
 
 /// How large a body may be as it comes: what is configured for writes, but for what has a bound of its own.
-pub fn body_bytes_max(head: &Head<'_>, configured: usize) -> usize {
-    datakit::body_bytes_max(head).unwrap_or(configured)
+pub fn body_bytes_max(head: &Head<'_>, settings: &Settings, configured: usize) -> usize {
+    let own = profiling::body_bytes_max(head.method, head.path.as_bytes(), settings);
+    own.or_else(|| datakit::body_bytes_max(head)).unwrap_or(configured)
 }
 
 /// What is to be done about a request. `head.path` must be a valid escaped path, as `http1::parse_head` guarantees.

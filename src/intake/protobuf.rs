@@ -80,11 +80,17 @@ const DEPTH_MAX: usize = 64;
 
 /// Writes a JSON body as the message that it is.
 pub fn from_json(message: &Message, body: &[u8], tape: &mut Tape, out: &mut Vec<u8>) -> Result<(), Fault> {
+    parse_whole(body, tape)?;
+    message_from(message, tape.root(body), out)
+}
+
+/// Reads a body that is one JSON value.
+pub fn parse_whole(body: &[u8], tape: &mut Tape) -> Result<(), Fault> {
     let end = tape.parse(body, 0, DEPTH_MAX).map_err(malformed)?;
     if body[end..].iter().any(|&byte| !json::is_white(byte)) {
         return Err(malformed(Malformed::Syntax));
     }
-    message_from(message, tape.root(body), out)
+    Ok(())
 }
 
 /// What a tape could not be made of.

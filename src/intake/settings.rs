@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::config::ProfilingSettings;
 use crate::config::secret::Secret;
 pub use crate::config::{Ack, Compat};
 use crate::point::GlobalTags;
@@ -15,6 +16,7 @@ use super::datakit::rum::{RumOptions, geo::LiveGeo, sources::Sources};
 use super::filters::LiveFilters;
 use super::reply::Envelope;
 use super::skywalking;
+use super::tracing::collector;
 
 /// The levels, by the word for them in `?ack=` and `X-Kitgate-Ack`.
 const ACKS: [(Ack, &str); 3] = [(Ack::Memory, "memory"), (Ack::Disk, "disk"), (Ack::Upstream, "upstream")];
@@ -57,6 +59,9 @@ pub struct Options {
     pub rum: RumOptions,
     pub datadog: datadog::Options,
     pub skywalking: skywalking::Options,
+    pub profiling: ProfilingSettings,
+    pub otlp: collector::Options,
+    pub zipkin: collector::Options,
     /// Whether dial tests are run.
     pub dialtesting: bool,
     pub hostname: String,
@@ -86,6 +91,9 @@ impl Default for Options {
             rum: RumOptions::default(),
             datadog: datadog::Options::default(),
             skywalking: skywalking::Options::default(),
+            profiling: ProfilingSettings::default(),
+            otlp: collector::Options::default(),
+            zipkin: collector::Options::default(),
             dialtesting: false,
             hostname: "localhost".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -107,6 +115,10 @@ pub struct Remembered {
     pub resources: super::tracing::RareResources,
     /// SkyWalking's service instances.
     pub instances: skywalking::Instances,
+    /// What is counted of spans.
+    pub spans: super::tracing::metrics::Counted,
+    /// Meta keys that Java tracers asked to have as tags.
+    pub trace_tags: datadog::TraceTags,
 }
 
 /// [`Options`], and what is rendered from them once.
@@ -127,6 +139,8 @@ pub struct Settings {
     /// What requests leave behind for later ones; outlives a reload.
     pub remembered: Arc<Remembered>,
     pub skywalking: skywalking::Collector,
+    pub otlp: collector::Collector,
+    pub zipkin: collector::Collector,
     /// The tags that points of traces get: the host tags, and which gateway they came by.
     pub tracing_tags: GlobalTags,
     /// Tokens that are served; empty: every well-formed one.
@@ -144,6 +158,8 @@ impl Settings {
         let tokens = access.tokens.iter().cloned().collect();
         let datadog = datadog::Collector::new(options.datadog.clone());
         let skywalking = skywalking::Collector::new(options.skywalking.clone());
+        let otlp = collector::Collector::new(options.otlp.clone());
+        let zipkin = collector::Collector::new(options.zipkin.clone());
         // One tag is always few enough.
         let own = GlobalTags::own([(FINGERPRINT_KEY, options.hostname.as_str())]).unwrap_or_default();
         let tracing_tags = own.joined(&options.host_tags);
@@ -158,6 +174,8 @@ impl Settings {
             public_apis,
             datadog,
             skywalking,
+            otlp,
+            zipkin,
             tracing_tags,
             tokens,
         }

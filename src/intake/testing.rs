@@ -8,7 +8,7 @@ use crate::http1::{HeadLimits, HeadOutcome, HeaderSlots, parse_head};
 use crate::point::pb::{self, PbValue};
 use crate::point::{Category, Compat};
 
-use super::convert::{self, Converted, Fault, Reach};
+use super::convert::{self, ConvertPlan, Converted, Fault, Reach};
 use super::{Action, Clock, Options, Peer, Reply, Settings};
 
 /// The clock of the tests.
@@ -77,16 +77,21 @@ impl Server {
 
     pub fn send(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Got {
         let answered = |reply| Got { reply, points: Vec::new(), filtered: Vec::new() };
-        let (done, plan) = match self.action(method, target, headers) {
-            Action::Reply(reply) => return answered(reply),
-            Action::Convert(plan) => {
-                let mut body = body.to_vec();
-                let body = Padded::pad(&mut body);
-                (convert::run(&plan, body, NOW_NS, &self.settings, &mut self.scratch, Reach::WHOLE), plan)
+        match self.action(method, target, headers) {
+            Action::Reply(reply) => answered(reply),
+            Action::Convert(plan) => self.run(&plan, body),
+            Action::Write(_) | Action::Raw(_) | Action::Profile(_) | Action::Aside(_) => {
+                panic!("another protocol's")
             }
-            Action::Write(_) | Action::Raw(_) | Action::Aside(_) => panic!("another protocol's"),
-        };
-        match done {
+        }
+    }
+
+    /// What comes of a plan and its body.
+    pub fn run(&mut self, plan: &ConvertPlan, body: &[u8]) -> Got {
+        let answered = |reply| Got { reply, points: Vec::new(), filtered: Vec::new() };
+        let mut body = body.to_vec();
+        let body = Padded::pad(&mut body);
+        match convert::run(plan, body, NOW_NS, &self.settings, &mut self.scratch, Reach::WHOLE) {
             Ok(Some((reply, converted))) => {
                 let points = points(&converted);
                 Got { reply, points, filtered: converted.filtered }

@@ -3,6 +3,14 @@
 //! A filter looks at a chunk, the spans that one trace brought in one request, and keeps or drops all of it. The order
 //! is the recorded one: closed resources; what holds an error stays; (statuses that are not errors to the user); rare
 //! resources stay; then the sampler, which decides by the trace's id, so that every collector decides alike.
+//!
+//! - [`chunks`]: the spans of a request by their traces, and what the filters say of each
+//! - [`collector`]: the configuration that OTLP and Zipkin have alike
+//! - [`metrics`]: what is counted of spans
+
+pub mod chunks;
+pub mod collector;
+pub mod metrics;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};

@@ -239,6 +239,33 @@ pub struct TargetCounters {
     pub tokens_refused: Gauge,
 }
 
+/// What became of the numbers in a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProfileMetrics {
+    /// They are a point.
+    Made,
+    /// There are none.
+    None,
+    /// They could not be read, or the point not be stored.
+    Failed,
+    /// Too many profiles waited already.
+    Skipped,
+}
+
+impl ProfileMetrics {
+    pub const ALL: [ProfileMetrics; 4] =
+        [ProfileMetrics::Made, ProfileMetrics::None, ProfileMetrics::Failed, ProfileMetrics::Skipped];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            ProfileMetrics::Made => "made",
+            ProfileMetrics::None => "none",
+            ProfileMetrics::Failed => "failed",
+            ProfileMetrics::Skipped => "skipped",
+        }
+    }
+}
+
 /// The label values of [`UploadCounters::answers`].
 pub const UPLOAD_ANSWERS: [&str; 5] = ["2xx", "3xx", "4xx", "5xx", "none"];
 
@@ -347,6 +374,7 @@ pub struct ShardCounters {
     /// Writes, from the complete head to the answer handed to the socket.
     pub write: CachePadded<Histogram>,
     refused: CachePadded<[Counter; Refusal::ALL.len()]>,
+    profile_metrics: [Counter; ProfileMetrics::ALL.len()],
     cells: Box<[RequestCell]>,
     /// Time this shard spent working rather than waiting.
     pub busy_ns: Counter,
@@ -363,6 +391,7 @@ impl Default for ShardCounters {
             categories: array::from_fn(|_| CachePadded::default()),
             write: CachePadded::default(),
             refused: CachePadded::new(array::from_fn(|_| Counter::default())),
+            profile_metrics: array::from_fn(|_| Counter::default()),
             cells: (0..CELLS).map(|_| RequestCell::default()).collect(),
             busy_ns: Counter::default(),
         }
@@ -387,6 +416,16 @@ impl ShardCounters {
     #[inline]
     pub fn refuse(&self, reason: Refusal) {
         self.refused[reason as usize].add(1);
+    }
+
+    /// Counts what became of the numbers in a profile.
+    pub fn profile_metrics(&self, outcome: ProfileMetrics) {
+        self.profile_metrics[outcome as usize].add(1);
+    }
+
+    /// How often that was.
+    pub fn profile_metrics_of(&self, outcome: ProfileMetrics) -> u64 {
+        self.profile_metrics[outcome as usize].get()
     }
 
     /// How often `reason` happened.

@@ -8,7 +8,8 @@ use std::{fmt::Write, sync::Arc};
 use super::{
     books::{self, STATES},
     counters::{
-        BUCKETS_US, Counter, DropReason, Histogram, Refusal, ShardCounters, TargetCounters, UPLOAD_ANSWERS,
+        BUCKETS_US, Counter, DropReason, Histogram, ProfileMetrics, Refusal, ShardCounters, TargetCounters,
+        UPLOAD_ANSWERS,
     },
     errors::LastErrors,
     filters::{FilterStats, PULLS},
@@ -375,6 +376,13 @@ pub(super) fn refused(page: &mut Page<'_>) {
     for reason in Refusal::ALL {
         let sum = page.sum(|shard| shard.refused(*reason));
         page.line("", &[reason.name()], None, sum);
+    }
+}
+
+pub(super) fn profile_metrics(page: &mut Page<'_>) {
+    for outcome in ProfileMetrics::ALL {
+        let sum = page.sum(|shard| shard.profile_metrics_of(outcome));
+        page.line("", &[outcome.name()], None, sum);
     }
 }
 

@@ -22,7 +22,7 @@ pub const CATEGORIES: [&str; 11] = [
 ];
 
 /// The `api` label. Writes come first, by category, so that a write's index is its category's.
-pub const APIS: [&str; 36] = [
+pub const APIS: [&str; 37] = [
     "/v1/write/metric",
     "/v1/write/network",
     "/v1/write/keyevent",
@@ -57,8 +57,9 @@ pub const APIS: [&str; 36] = [
     "/openapi.json",
     "/v1/sourcemap",
     "/v1/dialtesting/debug",
-    "404-page", // as DataKit calls it
-    "other",    // refused before it had a route
+    "/profiling/v1/input", // and Pyroscope's
+    "404-page",            // as DataKit calls it
+    "other",               // refused before it had a route
 ];
 pub const API_WRITE: usize = 0;
 pub const API_WRITE_UNKNOWN: usize = 11;
@@ -84,8 +85,9 @@ pub const API_ELECTION_TAGS: usize = 30;
 pub const API_OPENAPI: usize = 31;
 pub const API_SOURCEMAP: usize = 32;
 pub const API_DIALTEST: usize = 33;
-pub const API_404: usize = 34;
-pub const API_OTHER: usize = 35;
+pub const API_PROFILING: usize = 34;
+pub const API_404: usize = 35;
+pub const API_OTHER: usize = 36;
 const _: () = assert!(API_WRITE_UNKNOWN == CATEGORIES.len() && API_OTHER == APIS.len() - 1);
 
 /// The `method` label; the last one is for all others.
@@ -197,6 +199,7 @@ pub static METRICS: &[Metric] = &[
     row("kitgate_connections_total", Counter, &[], "Client connections accepted.", expose::connections_total),
     row("kitgate_received_bytes_total", Counter, &[], "Bytes read from clients.", expose::received_bytes),
     row("kitgate_sent_bytes_total", Counter, &[], "Bytes written to clients.", expose::sent_bytes),
+    row("kitgate_profile_metrics_total", Counter, &["outcome"], "Profiles whose numbers were looked for, by what became of that.", expose::profile_metrics),
     row("kitgate_refused_total", Counter, &["reason"], "Requests and connections that were not served.", expose::refused),
     row("kitgate_write_seconds", Histogram, &[], "Writes, from the complete head to the answer.", expose::write_seconds),
 

@@ -20,6 +20,10 @@ use crate::upload;
 
 use super::dedup::Dedup;
 use super::policy::Board;
+use super::profile::Submitted;
+
+/// Profiles that wait there. Whoever fetches them waits too.
+const SUBMITTED_MAX: usize = 2;
 
 /// What a reload replaces, as a whole: a request sees the old or the new, never some of each.
 pub struct Live {
@@ -82,6 +86,8 @@ pub struct Common {
     pub tls: Arc<ArcSwapOption<ServerConfig>>,
     /// Packages that were stored a moment ago.
     pub dedup: Arc<Dedup>,
+    /// Profiles that the gateway has fetched itself, on their way to the first shard.
+    pub submitted: (flume::Sender<Submitted>, flume::Receiver<Submitted>),
     /// What the logs of all shards hold.
     pub board: Board,
     stop: OnceLock<Stop>,
@@ -103,6 +109,7 @@ impl Common {
             big_bodies: AtomicUsize::new(0),
             feeding: AtomicUsize::new(shards),
             dedup: Arc::default(),
+            submitted: flume::bounded(SUBMITTED_MAX),
             board: Board::default(),
             stop: OnceLock::new(),
             ready: AtomicBool::new(false),
@@ -252,6 +259,9 @@ fn intake_options(settings: &Settings) -> io::Result<intake::Options> {
         },
         datadog: settings.datadog.clone(),
         skywalking: settings.skywalking.clone(),
+        profiling: settings.profiling.clone(),
+        otlp: settings.otlp.clone(),
+        zipkin: settings.zipkin.clone(),
         dialtesting: settings.dialtesting.enabled,
         hostname: settings.hostname.clone(),
         ..intake::Options::default()

@@ -187,7 +187,7 @@ impl Offline {
 
 impl Plain {
     async fn open(category: Category, settings: &SpoolSettings) -> io::Result<Plain> {
-        let disk = DirectDisk::open(&settings.dir.join(category.name())).await?;
+        let disk = DirectDisk::open(&settings.dir(category.name())).await?;
         let opened = Log::open(disk, category as u8, fresh_id()?, log_config(settings, category)).await;
         let (log, _) = opened.map_err(|error| io::Error::other(error.to_string()))?;
         Ok(Plain { category, log })

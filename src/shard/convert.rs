@@ -278,3 +278,20 @@ pub async fn send(core: Rc<Core>, plan: Arc<ConvertPlan>, reply: Reply, converte
     }
     if tickets.is_empty() { core.taken(plan, reply) } else { core.converted_outcome(plan, reply, worst) }
 }
+
+/// Writes points that the gateway itself has made, and waits until they are durable. What is on its way when the process
+/// ends is finished, as any request is; what comes later is not taken.
+pub async fn write_own(core: &Rc<Core>, plan: ConvertPlan) -> Reply {
+    let plan = Arc::new(plan);
+    let done = {
+        let mut scratch = core.convert_scratch.borrow_mut();
+        let mut nothing = Vec::new();
+        let body = Padded::pad(&mut nothing);
+        convert::run(&plan, body, time::wall_ns(), &core.common.live().intake, &mut scratch, Reach::WHOLE)
+    };
+    match done {
+        Ok(Some((reply, converted))) => send(Rc::clone(core), plan, reply, converted).await,
+        Ok(None) => core.busy(&plan, Refusal::Overload, "too much at once"),
+        Err(fault) => core.refuse_converted(&plan, &fault),
+    }
+}

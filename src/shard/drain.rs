@@ -41,6 +41,10 @@ pub async fn drain(core: &Rc<Core>, front: &Rc<Front>) {
         }
     })
     .await;
+    if front.index == 0 {
+        // What others still count is not in it.
+        within(step, super::tracing::report(core)).await;
+    }
     within(step, async {
         while !core.lanes.is_empty() {
             time::sleep(LOOK_INTERVAL).await;

@@ -23,6 +23,7 @@ use crate::intake::convert::ConvertPlan;
 use crate::intake::datakit::error::{ApiError, overloaded};
 use crate::intake::datakit::rum::sources;
 use crate::intake::datakit::write::{self, ContentEncoding, Decoded, Scratch, WritePlan, Written};
+use crate::intake::profiling::ProfilePlan;
 use crate::intake::raw::RawPlan;
 use crate::intake::{self, Ack, Action, Clock, Peer, Reply, datakit};
 use crate::limits::{DIRECT_BODY_BYTES_MAX, DIRECT_CODED_BYTES_MAX};
@@ -39,6 +40,7 @@ use super::aside;
 use super::convert::{self, Direct};
 use super::dedup::{Guard, Seen};
 use super::lanes::{Lane, Lanes};
+use super::profile;
 use super::raw;
 use super::slow;
 use super::ticket::{Progress, Ticket};
@@ -105,6 +107,8 @@ enum State {
     Planned(Box<WritePlan>),
     /// The same, of a raw package.
     PlannedRaw(Box<RawPlan>),
+    /// The same, of profiles.
+    PlannedProfile(Box<ProfilePlan>),
     /// The same, of a request for another thread.
     PlannedAside(Box<AsidePlan>),
     /// The same, of a body of another protocol.
@@ -419,6 +423,9 @@ impl Ingest {
             Action::Raw(plan) => {
                 return Answer::KeepBody(Pending::new(State::PlannedRaw(plan), about));
             }
+            Action::Profile(plan) => {
+                return Answer::KeepBody(Pending::new(State::PlannedProfile(plan), about));
+            }
             Action::Convert(plan) => return self.convert(Arc::from(plan), &request, about, out),
             Action::Aside(plan) => {
                 return Answer::KeepBody(Pending {
@@ -442,6 +449,7 @@ fn api_of(action: &Action, path: &str) -> usize {
     match action {
         Action::Write(plan) => API_WRITE + plan.category.index(),
         Action::Raw(plan) => API_WRITE + plan.category.index(),
+        Action::Profile(plan) => plan.api,
         Action::Convert(plan) => plan.api,
         Action::Aside(plan) => plan.api,
         Action::Reply(reply) => match (path, reply.status) {
@@ -467,7 +475,7 @@ impl Service for Ingest {
         match intake::refuse_early(head, &live.intake) {
             None => {
                 let configured = live.settings.limits.body_bytes_max;
-                Admission::Accept { body_bytes_max: intake::body_bytes_max(head, configured) }
+                Admission::Accept { body_bytes_max: intake::body_bytes_max(head, &live.intake, configured) }
             }
             Some(reply) => {
                 if reply.status != 200 {
@@ -504,6 +512,7 @@ impl Service for Ingest {
                 }))
             }
             State::PlannedRaw(plan) => State::Slow(Box::pin(raw::store(core, plan.clone(), body))),
+            State::PlannedProfile(plan) => State::Slow(Box::pin(profile::store(core, plan.clone(), body))),
             State::PlannedAside(plan) => State::Slow(Box::pin(aside::answer(core, plan.clone(), body))),
             State::PlannedConvert(plan) => {
                 State::Slow(Box::pin(convert::store(core, Arc::clone(plan), body)))
@@ -527,9 +536,11 @@ impl Service for Ingest {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(reply) => reply,
             },
-            State::Planned(_) | State::PlannedRaw(_) | State::PlannedConvert(_) | State::PlannedAside(_) => {
-                self.core.refuse(Refusal::Overload, "the body was lost on the way")
-            }
+            State::Planned(_)
+            | State::PlannedRaw(_)
+            | State::PlannedProfile(_)
+            | State::PlannedConvert(_)
+            | State::PlannedAside(_) => self.core.refuse(Refusal::Overload, "the body was lost on the way"),
         };
         let start = out.len();
         self.reply(&reply, about, false, out);

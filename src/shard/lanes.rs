@@ -36,7 +36,7 @@ const LANES_MAX: usize = 1024;
 
 /// One open block and what is ahead of it.
 pub struct Lane {
-    category: Category,
+    pub category: Category,
     route: Bytes,
     open: RefCell<Batch>,
     ticket: RefCell<Rc<Ticket>>,

@@ -11,6 +11,7 @@
 //! - [`home`]: commits of the categories at home here; [`uploads`]: their logs, and what is taken from them; [`side`]:
 //!   the small logs beside them
 //! - [`books`]: where every point is that was ever made durable; [`control`]: orders from tools; [`change`]: what a reload changes
+//! - [`tracing`]: what is counted of spans
 //! - [`policy`]: ages, and what all logs together may hold
 //! - [`drain`]: stop in order
 
@@ -29,6 +30,7 @@ pub mod ingest;
 pub mod lanes;
 pub mod placement;
 pub mod policy;
+mod profile;
 pub mod raw;
 pub mod seal;
 pub mod side;
@@ -36,6 +38,7 @@ pub mod sinking;
 pub mod slow;
 pub mod ticket;
 pub mod tls;
+pub mod tracing;
 pub mod uploads;
 
 use std::cell::{Cell, RefCell};
@@ -138,7 +141,9 @@ pub async fn run(parts: ShardParts) -> io::Result<()> {
         tls: Arc::clone(&common.tls),
     });
     if index == 0 {
+        spawn(profile::serve(Rc::clone(&core), common.submitted.1.clone()));
         spawn(tls::watch(Arc::clone(&common)));
+        spawn(tracing::run(Rc::clone(&core)));
         let mut watcher = Watcher::new(&common);
         watcher.look().await?;
         spawn(watcher.run());

@@ -15,6 +15,7 @@ use crate::net::OwnedBody;
 use crate::rt::{time, yield_now};
 
 use super::ingest::{Core, LEFT, wanted};
+use super::lanes::Lane;
 use super::slow::{ROOM_WAIT, sent};
 use super::ticket::{Progress, Ticket};
 
@@ -48,24 +49,34 @@ async fn keep(core: &Rc<Core>, plan: RawPlan, body: OwnedBody) -> Reply {
     };
     let package_bytes = plan.head.len() + body.padded().len();
     let (payload, crc) = package(&plan.head, &body).await;
-    let counters = &core.counters.categories[plan.category.index()];
-    counters.points_in.add(1);
-    counters.requests_in.add(1);
-    let ticket = Ticket::new();
-    if plan.ack == Ack::Upstream {
-        ticket.want_delivery();
-    }
-    let deadline = time::Instant::now() + ROOM_WAIT;
-    let refused = core.lanes.send_raw(&lane, payload, crc, &ticket);
-    if !sent(core, &lane, refused, deadline).await {
+    let Some(ticket) = put(core, &lane, payload, crc, plan.ack).await else {
         return core.refuse(Refusal::Overload, "the gateway is busy");
-    }
+    };
     let reached = std::future::poll_fn(|cx| ticket.poll(wanted(plan.ack), cx)).await;
     // Not before: the bound on receive buffers bounds the copies too, for as long as they wait for the disk.
     drop(body);
+    outcome(core, plan.ack, plan.stored, reached, package_bytes)
+}
+
+/// Sends a package on its way, once there is room for it.
+pub async fn put(core: &Rc<Core>, lane: &Rc<Lane>, payload: Bytes, crc: u32, ack: Ack) -> Option<Rc<Ticket>> {
+    let counters = &core.counters.categories[lane.category.index()];
+    counters.points_in.add(1);
+    counters.requests_in.add(1);
+    let ticket = Ticket::new();
+    if ack == Ack::Upstream {
+        ticket.want_delivery();
+    }
+    let deadline = time::Instant::now() + ROOM_WAIT;
+    let refused = core.lanes.send_raw(lane, payload, crc, &ticket);
+    sent(core, lane, refused, deadline).await.then_some(ticket)
+}
+
+/// The answer to a package that got as far as `reached`.
+pub fn outcome(core: &Core, ack: Ack, stored: Reply, reached: Progress, package_bytes: usize) -> Reply {
     match reached {
-        Progress::Durable | Progress::Delivered => plan.stored,
-        Progress::Pending if plan.ack == Ack::Memory => plan.stored,
+        Progress::Durable | Progress::Delivered => stored,
+        Progress::Pending if ack == Ack::Memory => stored,
         Progress::Full => core.refuse(Refusal::SpoolFull, "the spool is full"),
         Progress::TooLarge => {
             core.counters.refuse(Refusal::BodyTooLarge);

@@ -86,7 +86,7 @@ impl HomeLog {
     ) -> io::Result<Rc<HomeLog>> {
         let live = common.live_owned();
         let settings = &live.settings.spool;
-        let disk = DirectDisk::open(&settings.dir.join(category.name())).await?;
+        let disk = DirectDisk::open(&settings.dir(category.name())).await?;
         let config = log_config(settings, category);
         let sides = SideFolders::new(live.settings.data_dir.join(SIDE_DIR).join(category.name()));
         let sides = SideLogs::new(sides, RtEnv, category as u8, &config);
@@ -127,10 +127,24 @@ impl HomeLog {
                 home.completed(completion);
             }
         }));
+        if category == Category::Profiling && live.settings.profiling.clear_on_start {
+            home.clear().await?;
+        }
         home.sides.disks().counted_by(&home);
         home.publish();
         home.publish_lanes();
         Ok(home)
+    }
+
+    /// Gives up what an earlier run has left, as is configured. It counts as what an operator drops.
+    async fn clear(&self) -> io::Result<()> {
+        let points = self.log.drop_before(u64::MAX).await?;
+        self.pending_raw_bytes.set(0);
+        if points > 0 {
+            let category = self.category.name();
+            tracing::warn!(category, points, "gave up what an earlier run had left, as configured");
+        }
+        Ok(())
     }
 
     /// A side lane of this category is there now: what it holds is part of the account.

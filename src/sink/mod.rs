@@ -127,6 +127,8 @@ pub enum Refusal {
     Refused,
     /// The stored block cannot be decompressed or read: damaged before its checksum was taken.
     Unreadable,
+    /// It was tried as often as is configured.
+    TriedEnough,
 }
 
 impl Refusal {
@@ -134,7 +136,11 @@ impl Refusal {
     pub const fn is_about_content(self) -> bool {
         match self {
             Refusal::Invalid | Refusal::Refused => true,
-            Refusal::TooLarge | Refusal::NoSuchPlace | Refusal::NotAcceptable | Refusal::Unreadable => false,
+            Refusal::TooLarge
+            | Refusal::NoSuchPlace
+            | Refusal::NotAcceptable
+            | Refusal::Unreadable
+            | Refusal::TriedEnough => false,
         }
     }
 
@@ -147,6 +153,7 @@ impl Refusal {
             Refusal::NotAcceptable => "not_acceptable",
             Refusal::Refused => "refused",
             Refusal::Unreadable => "unreadable",
+            Refusal::TriedEnough => "tried_enough",
         }
     }
 }

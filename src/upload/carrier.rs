@@ -11,6 +11,7 @@ use super::body::{self, Body, Prepared, Render};
 use super::env::Env;
 use super::retry;
 use crate::http1::client::Reply;
+use crate::point::Category;
 use crate::sink::{Answer, HttpSink, Outcome, Parcel, Target, blackhole};
 use crate::spool::Block;
 
@@ -46,6 +47,7 @@ pub trait Carrier: 'static {
 /// One request, ready to be sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
+    pub category: Category,
     pub target: &'a Target,
     pub head: &'a [u8],
     pub body: &'a Body,
@@ -133,7 +135,8 @@ impl<T: Transport, E: Env> Carrier for HttpCarrier<T, E> {
         };
         let mut head = Vec::with_capacity(1024);
         self.sink.head(target, parcel, body.bytes, &mut head);
-        match self.transport.exchange(Request { target, head: &head, body }).await {
+        match self.transport.exchange(Request { category: parcel.category, target, head: &head, body }).await
+        {
             Ok(reply) => {
                 let answer = understand(reply, (self.env.wall_ms() / 1000).try_into().unwrap_or(i64::MAX));
                 let text =

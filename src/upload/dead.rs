@@ -67,22 +67,32 @@ pub struct History {
     tries: Vec<Tried>,
     /// All there were, kept or not.
     pub count: u32,
+    /// Those that were answered.
+    answers: u32,
 }
 
 impl History {
     /// As it was kept.
     pub fn of(tries: &[Tried], count: u32) -> History {
-        History { tries: tries.iter().take(HISTORY_MAX).copied().collect(), count }
+        let tries: Vec<Tried> = tries.iter().take(HISTORY_MAX).copied().collect();
+        let answers = tries.iter().filter(|tried| tried.status.is_some()).count() as u32;
+        History { tries, count, answers }
     }
 
     /// Notes one more.
     pub fn add(&mut self, tried: Tried) {
         self.count = self.count.saturating_add(1);
+        self.answers = self.answers.saturating_add(u32::from(tried.status.is_some()));
         if self.tries.len() == HISTORY_MAX {
             // How it began stays, and how it went last.
             self.tries.remove(HISTORY_MAX / 2);
         }
         self.tries.push(tried);
+    }
+
+    /// How often the destination has answered.
+    pub fn answers(&self) -> u32 {
+        self.answers
     }
 
     /// What is kept of them.

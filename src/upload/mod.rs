@@ -77,7 +77,7 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 
-use crate::config::{Destination, Settings, UrlsMode};
+use crate::config::{Destination, ProfilingSettings, Settings, UrlsMode};
 use crate::sink::{Sink, lines};
 use archive::ArchiveCarrier;
 use body::Unreadable;
@@ -99,6 +99,7 @@ const ARCHIVE_WORKERS: usize = 2;
 #[derive(Clone)]
 pub struct Plan {
     destination: Destination,
+    profiles: ProfilingSettings,
     hostname: String,
     dead: DeadLetters,
     tls: Option<Arc<ClientConfig>>,
@@ -118,6 +119,7 @@ impl Plan {
         };
         Ok(Plan {
             destination: settings.destination.clone(),
+            profiles: settings.profiling.clone(),
             hostname: settings.hostname.clone(),
             dead: DeadLetters::new(settings.data_dir.join(DEAD_DIR)),
             tls,
@@ -142,6 +144,8 @@ impl Plan {
         match &self.destination {
             Destination::Dataway(dataway) => worker::Settings {
                 workers: dataway.workers,
+                workers_of_profiles: Some(self.profiles.upload_workers),
+                answers_max_of_profiles: self.profiles.answers_max,
                 retry_min: dataway.retry_delay,
                 retry_max: dataway.retry_delay_max,
                 backlog: Arc::clone(&self.backlog),
@@ -170,6 +174,7 @@ impl Uploads {
             (Sink::Http(sink), Destination::Dataway(dataway)) => {
                 let pool = PoolSettings {
                     timeout: dataway.timeout,
+                    timeout_of_profiles: plan.profiles.send_timeout,
                     idle_timeout: dataway.idle_timeout,
                     idle_per_host_max: dataway.max_idle_conns_per_host,
                 };

@@ -25,6 +25,7 @@ use super::env::{Env, RtEnv};
 use super::race::{Either, race};
 use super::tls::TlsStream;
 use crate::http1::client::{Progress, Reply, ResponseReader};
+use crate::point::Category;
 use crate::rt::net::Stream;
 use crate::rt::time::timeout;
 use crate::sink::Target;
@@ -54,6 +55,8 @@ const ROOTS_INTERVAL: Duration = Duration::from_secs(60);
 pub struct PoolSettings {
     /// From name look-up to the last byte of the answer, for an ordinary body.
     pub timeout: Duration,
+    /// The same for an answer to a profile.
+    pub timeout_of_profiles: Duration,
     /// An idle connection older than this is not used again.
     pub idle_timeout: Duration,
     /// Idle connections kept for each host.
@@ -261,7 +264,12 @@ impl Pool {
 
 impl Transport for Pool {
     async fn exchange(&self, request: Request<'_>) -> Result<Reply, TransportError> {
-        let limit = self.settings.timeout + TIME_PER_MIB * (request.body.bytes >> 20) as u32;
+        let timeouts = &self.settings;
+        let of_answer = match request.category {
+            Category::Profiling => timeouts.timeout_of_profiles,
+            _ => timeouts.timeout,
+        };
+        let limit = of_answer + TIME_PER_MIB * (request.body.bytes >> 20) as u32;
         match timeout(limit, self.exchange_on_any(request)).await {
             Ok(result) => result,
             Err(_elapsed) => Err(TransportError::Timeout),

@@ -62,6 +62,10 @@ pub struct Settings {
     pub workers: usize,
     /// The same for the quiet categories.
     pub workers_quiet: usize,
+    /// For profiles; none: as a quiet category.
+    pub workers_of_profiles: Option<usize>,
+    /// After so many answers without taking it a profile is a dead letter; none: never.
+    pub answers_max_of_profiles: Option<u32>,
     /// Backoff of one package.
     pub retry_min: Duration,
     pub retry_max: Duration,
@@ -98,6 +102,8 @@ impl Default for Settings {
         Settings {
             workers: 4,
             workers_quiet: 2,
+            workers_of_profiles: None,
+            answers_max_of_profiles: None,
             retry_min: Duration::from_secs(1),
             retry_max: Duration::from_secs(30),
             pause_min: Duration::from_secs(1),
@@ -115,7 +121,15 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// How often a destination may answer without taking a package before that is given up.
+    fn answers_max(&self, category: Category) -> Option<u32> {
+        self.answers_max_of_profiles.filter(|_| category == Category::Profiling)
+    }
+
     fn workers_of(&self, category: Category) -> usize {
+        if let (Category::Profiling, Some(workers)) = (category, self.workers_of_profiles) {
+            return workers.max(1);
+        }
         let busy = matches!(
             category,
             Category::Metric | Category::Network | Category::Logging | Category::Tracing | Category::Rum

@@ -15,6 +15,7 @@ use kitgate::intake::aside::{AsidePlan, What};
 use kitgate::intake::convert::{self, ConvertPlan, Reach};
 use kitgate::intake::datakit::error::ApiError;
 use kitgate::intake::datakit::write::{self, Decoded, Decoder, Scratch, Step, Stop, WritePlan, Written};
+use kitgate::intake::profiling::Package;
 use kitgate::intake::{self, Action, Clock, Options, Peer, Settings};
 use kitgate::metrics::Registry;
 use kitgate::point::{Batch, Category, Compat, GlobalTags};
@@ -41,6 +42,8 @@ pub struct Got {
     pub fed: Batch,
     /// The same by category, of a protocol that is not DataKit's.
     pub converted: Vec<(Category, Batch)>,
+    /// Profiles as they are passed on.
+    pub profiles: Vec<Package>,
 }
 
 pub struct Gateway {
@@ -117,6 +120,7 @@ impl Gateway {
         let peer = Peer::Ip([127, 0, 0, 1].into());
         let mut fed = Batch::default();
         let mut converted = Vec::new();
+        let mut profiles = Vec::new();
         let path = http1::target::decode_path(head.path).unwrap();
         let reply = match intake::access::check(&head, &path, &peer, 0, &self.settings, None) {
             Err((_, reply)) => Action::Reply(*reply),
@@ -135,6 +139,13 @@ impl Gateway {
             // As the shard does it, but for keeping the package.
             Action::Raw(plan) if plan.is_whole(&sent.body) => plan.stored,
             Action::Raw(plan) => plan.refused,
+            Action::Profile(plan) => match plan.prepare(&sent.body, NOW_NS, &self.settings) {
+                Ok(packages) => {
+                    profiles = packages;
+                    plan.taken()
+                }
+                Err(fault) => plan.refuse(&fault),
+            },
             Action::Convert(plan) => {
                 let (reply, taken) = self.convert(&plan, &sent.body);
                 converted = taken;
@@ -170,7 +181,7 @@ impl Gateway {
         let mut wire = Vec::new();
         let date = b"Sun, 06 Nov 1994 08:49:37 GMT";
         reply.write(&self.settings.envelope, date, Connection::Persistent, sent.method == "HEAD", &mut wire);
-        Got { fed, converted, ..parse(&wire) }
+        Got { fed, converted, profiles, ..parse(&wire) }
     }
 }
 
@@ -212,7 +223,14 @@ fn parse(wire: &[u8]) -> Got {
             (name.to_ascii_lowercase(), value.trim().to_owned())
         })
         .collect();
-    Got { status, headers, body: wire[end + 4..].to_vec(), fed: Batch::default(), converted: Vec::new() }
+    Got {
+        status,
+        headers,
+        body: wire[end + 4..].to_vec(),
+        fed: Batch::default(),
+        converted: Vec::new(),
+        profiles: Vec::new(),
+    }
 }
 
 pub fn golden(path: &str) -> Vec<Value> {

@@ -48,7 +48,14 @@ fn send_as(gateway: &Gateway, sent: &Sent) -> Got {
     let answer = gateway.client().request(&sent.method, &sent.target, &headers, &sent.body);
     let headers: BTreeMap<String, String> =
         answer.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
-    Got { status: answer.status, headers, body: answer.body, fed: Batch::default(), converted: Vec::new() }
+    Got {
+        status: answer.status,
+        headers,
+        body: answer.body,
+        fed: Batch::default(),
+        converted: Vec::new(),
+        profiles: Vec::new(),
+    }
 }
 
 /// Replays a file; `quirk` says what is wrong with the answer to a case whose recorded answer shows a defect.

@@ -211,3 +211,31 @@ fn agents_find_their_routes_on_their_own_ports_too() {
     assert!(shown.contains("\"serviceInstance\":\"i\""), "{shown}");
     dataway.await_points(1);
 }
+
+/// Counted while the gateway runs, and told at its end at the latest: of all spans, those included that a sampler drops.
+#[test]
+fn numbers_of_spans_arrive_when_the_gateway_stops() {
+    let dataway = Dataway::start();
+    let tables =
+        "[intake.datadog]\ntracing_metric_enable = true\n[intake.datadog.sampler]\nsampling_rate = 0\n";
+    let mut gateway = Gateway::start("", &format!("{tables}{}", dataway.table()));
+    for _ in 0..3 {
+        let answer = gateway.client().request("PUT", "/v0.3/traces", &JSON, &trace(5));
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    assert!(gateway.stop().success());
+    let counted = || {
+        let points = dataway.points().into_iter().filter(|point| point.name == "tracing_metrics");
+        let hits = points.filter_map(|point| match point.fields.get("hits") {
+            Some(points::Value::Float(hits)) => Some(*hits),
+            _ => None,
+        });
+        hits.sum::<f64>()
+    };
+    if counted() == 0.0 {
+        // They came to the disk and no farther.
+        gateway.run();
+        dataway.await_points(1);
+    }
+    assert_eq!((counted(), spans(&dataway)), (15.0, 0));
+}

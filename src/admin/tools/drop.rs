@@ -67,7 +67,7 @@ pub(super) fn drop_frames(
     yes: bool,
 ) -> Result<Said, Failure> {
     let before = before(what, tools.now_ms)?;
-    let dir = tools.settings.spool.dir.join(category.name());
+    let dir = tools.settings.spool.dir(category.name());
     let log = LogPlace { category, side: None, dir };
     if !log.dir.is_dir() {
         return Err(Failure::Failed(format!("nothing has been spooled of {}", category.name())));

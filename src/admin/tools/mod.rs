@@ -179,14 +179,14 @@ impl Tools<'_> {
 
     /// The logs here, of one category or of all; side lanes behind their category.
     fn logs(&self, category: Option<Category>) -> Result<Vec<LogPlace>, Failure> {
-        let spool = &self.settings.spool.dir;
+        let spool = &self.settings.spool;
         if !self.settings.data_dir.is_dir() {
             let text = format!("{} is not a data directory", self.settings.data_dir.display());
             return Err(Failure::Failed(text));
         }
         let mut logs = Vec::new();
         for one in Category::ALL.into_iter().filter(|one| category.is_none_or(|wanted| wanted == *one)) {
-            let dir = spool.join(one.name());
+            let dir = spool.dir(one.name());
             if dir.is_dir() {
                 logs.push(LogPlace { category: one, side: None, dir });
             }

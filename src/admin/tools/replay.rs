@@ -169,7 +169,7 @@ pub(super) fn replay(tools: &mut Tools<'_>, from: &Path, all: bool) -> Result<Sa
 /// been written again, too, so it takes a word more.
 fn refuse_own(tools: &Tools<'_>, from: &Path, sources: &[Source], all: bool) -> Result<(), Failure> {
     for source in sources {
-        let own = tools.settings.spool.dir.join(source.category.name());
+        let own = tools.settings.spool.dir(source.category.name());
         let real = |path: &Path| std::fs::canonicalize(path).ok();
         let inside = real(&source.path).zip(real(&own)).is_some_and(|(path, own)| path.starts_with(own));
         if inside {

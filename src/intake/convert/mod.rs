@@ -22,6 +22,7 @@ use crate::point::{Batch, Category, GlobalTags, Precision, Route, rules};
 use super::datakit::token::{self, Sender};
 use super::reply::{Cors, Reply};
 use super::settings::{Ack, Settings};
+use super::tracing::metrics::{Labels, Tally};
 
 pub use builder::Builder;
 
@@ -169,6 +170,7 @@ pub struct Scratch {
     /// Batches whose points have been taken elsewhere.
     spare: Vec<Batch>,
     pub(super) datadog: super::datadog::Scratch,
+    tally: Tally,
 }
 
 /// Spare batches above this are let go of: a large one is rare.
@@ -192,6 +194,7 @@ pub struct Conversion<'a> {
     /// The points at hand. Given on by [`Conversion::flush`].
     pub tape: &'a mut Tape,
     pub(super) datadog: &'a mut super::datadog::Scratch,
+    tally: &'a mut Tally,
     encoder: &'a mut Encoder,
     spare: &'a mut Vec<Batch>,
     out: &'a mut Converted,
@@ -254,6 +257,19 @@ impl Conversion<'_> {
         if tape_bytes < TAPE_BYTES { Ok(()) } else { self.flush(category, precision, tags, body) }
     }
 
+    /// Counts the span that is the last point in the tape.
+    pub fn count_span(&mut self, labels: &Labels, body: &[u8]) {
+        self.tally.note(labels, self.tape, body);
+    }
+
+    /// Takes back the last point in the tape, which was written when the arena had that length.
+    pub fn take_back(&mut self, arena_len: usize) {
+        if let Some(point) = self.tape.points.pop() {
+            self.tape.kvs.truncate(point.kv as usize);
+            self.tape.arena.truncate(arena_len);
+        }
+    }
+
     /// Accounts for points that are not let pass.
     pub fn filtered(&mut self, category: Category, points: u64) {
         match self.out.filtered.iter_mut().find(|(there, _)| *there == category) {
@@ -313,11 +329,13 @@ pub fn run(
             }
             let mut out = Converted::default();
             scratch.tape.clear();
+            scratch.tally.clear();
             let mut cx = Conversion {
                 settings,
                 now_ns,
                 tape: &mut scratch.tape,
                 datadog: &mut scratch.datadog,
+                tally: &mut scratch.tally,
                 encoder: &mut scratch.encoder,
                 spare: &mut scratch.spare,
                 out: &mut out,
@@ -333,6 +351,9 @@ pub fn run(
             };
             assert!(scratch.tape.points.is_empty(), "BUG: points were left in the tape");
             out.batches.retain(|(_, batch)| !batch.is_empty());
+            if !scratch.tally.is_empty() {
+                settings.remembered.spans.add(&mut scratch.tally);
+            }
             Ok(Some((reply, out)))
         });
     decompressed.clear();

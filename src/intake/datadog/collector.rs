@@ -1,9 +1,13 @@
 //! What the collector is configured with, and what follows from it: which meta keys of a span become tags, under which
 //! names.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use regex::bytes::Regex;
 
 use crate::config::{COLLECTOR_TAGS_MAX as TAGS_MAX, CUSTOMER_TAGS_MAX, PATTERN_PREFIX};
+use crate::intake::tracing::metrics::Labels;
 use crate::intake::tracing::{Filters, pattern};
 
 /// The configuration. Names and meaning are DataKit's (`[inputs.ddtrace]`).
@@ -212,6 +216,8 @@ pub struct Collector {
     pub options: Options,
     pub names: Names,
     pub filters: Filters,
+    /// What is counted, if anything is.
+    pub labels: Option<Labels>,
     promotions: Promotions,
     patterns: Vec<Regex>,
     /// Tags of every point: a name, and where in [`Names::bytes`] its value is.
@@ -264,7 +270,8 @@ impl Collector {
             names.bytes.extend_from_slice(value.as_bytes());
         }
         let filters = Filters::new(&options.filters);
-        Collector { options, names, filters, promotions, patterns, tags }
+        let labels = Labels::new(&options.metrics, &options.tags);
+        Collector { options, names, filters, labels, promotions, patterns, tags }
     }
 
     #[inline]
@@ -274,6 +281,34 @@ impl Collector {
             None if self.patterns.iter().any(|pattern| pattern.is_match(key)) => Promoted::Matched,
             None => Promoted::No,
         }
+    }
+}
+
+/// Keys that Java tracers ask for, and the length of each: what any client says goes for all traces.
+const TRACE_TAGS_MAX: usize = 64;
+const TRACE_TAG_BYTES_MAX: usize = 128;
+
+/// Meta keys that become tags because a tracer said so of itself (`trace_tags`), besides those of the configuration.
+#[derive(Debug, Default)]
+pub struct TraceTags(ArcSwap<Vec<Box<[u8]>>>);
+
+impl TraceTags {
+    pub fn add(&self, key: &str) {
+        if key.is_empty() || key.len() > TRACE_TAG_BYTES_MAX {
+            return;
+        }
+        self.0.rcu(|keys| {
+            let mut keys = Vec::clone(keys);
+            if keys.len() < TRACE_TAGS_MAX && keys.iter().all(|there| **there != *key.as_bytes()) {
+                keys.push(key.as_bytes().into());
+            }
+            keys
+        });
+    }
+
+    /// Those of now.
+    pub fn load(&self) -> Arc<Vec<Box<[u8]>>> {
+        self.0.load_full()
     }
 }
 

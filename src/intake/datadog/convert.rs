@@ -52,6 +52,8 @@ pub struct Request<'a> {
     pub remote_ip: &'a str,
     /// Resources that traces began with.
     pub seen: &'a RareResources,
+    /// Meta keys that become tags besides the collector's.
+    pub trace_tags: &'a [Box<[u8]>],
 }
 
 /// Converts the spans of one trace.
@@ -74,23 +76,23 @@ pub fn chunk(
     let trace_id = trace_id(first, collector, spans, &body);
     scratch.relate(all);
     let mut sampled = None;
-    match filter(request, spans, all, scratch, &trace_id, &body, cx.now_ns) {
-        Verdict::Keep => {}
-        Verdict::Drop => {
-            cx.filtered(Category::Tracing, all.len() as u64);
+    let is_kept = match filter(request, spans, all, scratch, &trace_id, &body, cx.now_ns) {
+        Verdict::Keep => true,
+        Verdict::Drop => false,
+        Verdict::Open => {
+            sampled = collector.filters.samples();
+            collector.filters.sample(&trace_id) != Verdict::Drop
+        }
+    };
+    if !is_kept {
+        cx.filtered(Category::Tracing, all.len() as u64);
+        if collector.labels.is_none() {
             return Ok(());
         }
-        Verdict::Open => match collector.filters.sample(&trace_id) {
-            Verdict::Drop => {
-                cx.filtered(Category::Tracing, all.len() as u64);
-                return Ok(());
-            }
-            _ => sampled = collector.filters.samples(),
-        },
     }
     let kept = &all[..all.len().min(collector.options.trace_max_spans)];
     let truncated = all.len() - kept.len();
-    if truncated > 0 {
+    if truncated > 0 && is_kept {
         cx.filtered(Category::Tracing, truncated as u64);
     }
     let tags = &cx.settings.tracing_tags;
@@ -102,8 +104,16 @@ pub fn chunk(
         let extra =
             Extra { sampled: sampled.filter(|_| index == 0), truncated: if is_last { truncated } else { 0 } };
         let kind = scratch.span_type(span, all, spans, &body);
+        let arena_len = cx.tape.arena.len();
         point(request, spans, span, kind, &trace_id, extra, scratch, &body, cx.tape);
-        cx.flush_if_long(Category::Tracing, Precision::Nanos, tags, body)?;
+        if let Some(labels) = &collector.labels {
+            cx.count_span(labels, &body);
+        }
+        if is_kept {
+            cx.flush_if_long(Category::Tracing, Precision::Nanos, tags, body)?;
+        } else {
+            cx.take_back(arena_len);
+        }
     }
     Ok(())
 }
@@ -327,7 +337,7 @@ fn point(
     scratch.promoted.clear();
     let first = tape.kvs.len();
     let start = tape.arena.len();
-    let has_db_type = message(collector, spans, span, extra.truncated, &mut scratch.promoted, body, tape);
+    let has_db_type = message(request, spans, span, extra.truncated, &mut scratch.promoted, body, tape);
     if options.del_message {
         tape.arena.truncate(start);
     }
@@ -432,7 +442,7 @@ fn point(
 /// Appends the span as JSON to the arena and notes what is promoted, in one walk over its meta. Says whether there is a
 /// `db.type`.
 fn message(
-    collector: &Collector,
+    request: &Request<'_>,
     spans: &Spans,
     span: &Span,
     truncated: usize,
@@ -466,13 +476,16 @@ fn message(
     let mut begun = false;
     for &[key, value] in span.meta.of(&spans.meta) {
         let name = spans.text(key, body);
-        match collector.promoted(name) {
+        match request.collector.promoted(name) {
             Promoted::Known(promotion) => {
                 has_db_type |= promotion.is_db_type;
                 promoted.push((Target::Name(promotion.name), value));
                 promoted.extend(promotion.second.map(|second| (Target::Name(second), value)));
             }
             Promoted::Matched => promoted.push((Target::Own(key), value)),
+            Promoted::No if request.trace_tags.iter().any(|asked| **asked == *name) => {
+                promoted.push((Target::Own(key), value));
+            }
             Promoted::No => {
                 member(name, &mut begun, out);
                 json::text(spans.text(value, body), out);

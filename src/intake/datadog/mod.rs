@@ -11,6 +11,7 @@
 //! | POST `/telemetry/proxy/…` | 200: what a Java tracer says of itself becomes an object ([`telemetry`]), the rest is let go |
 //! | POST `/v0.7/config` | 200 `{}`: no configuration for you |
 //! | PUT, POST `/v0.6/stats`, POST `/dogstatsd/v2/proxy` | 200: numbers that follow from the traces, let go |
+//! | GET, POST `/rumproxy?ddforward=…` | 202: events of Datadog's SDK for browsers ([`rum`]) |
 //!
 //! What a tracer sends that cannot be read is 400, what is too large 413, and what cannot be stored now 503: tracers
 //! that try again do so for that.
@@ -19,6 +20,7 @@ mod collector;
 mod convert;
 mod json;
 mod read;
+mod rum;
 mod spans;
 pub mod telemetry;
 
@@ -34,7 +36,7 @@ use super::convert::{BodyEncoding, Conversion, Convert, ConvertPlan, Fault, rout
 use super::reply::{ContentType, cors};
 use super::{Action, Clock, Peer, Reply, Settings};
 
-pub use collector::{Collector, Options};
+pub use collector::{Collector, Options, TraceTags};
 
 use convert::{ChunkScratch, Request};
 use read::{JsonTraces, Traces};
@@ -63,7 +65,7 @@ enum Version {
 }
 
 /// All paths.
-pub const PATHS: [&str; 10] = [
+pub const PATHS: [&str; 11] = [
     "/v0.1/spans",
     "/v0.2/traces",
     "/v0.3/traces",
@@ -74,6 +76,7 @@ pub const PATHS: [&str; 10] = [
     "/v0.7/config",
     "/dogstatsd/v2/proxy",
     "/telemetry/proxy/api/v2/apmtelemetry",
+    rum::PATH,
 ];
 
 const TELEMETRY_PATH: &[u8] = b"/telemetry/proxy/api/v2/apmtelemetry";
@@ -93,6 +96,7 @@ pub fn route(
         b"/v0.3/traces" => Version::V03,
         b"/v0.4/traces" => Version::V04,
         b"/v0.5/traces" => Version::V05,
+        path if path == rum::PATH.as_bytes() => return rum::route(head, peer, settings),
         _ => return other(head, path, sends, settings),
     };
     sends.then(|| traces(head, version, peer, settings))
@@ -128,7 +132,7 @@ fn info(settings: &Settings) -> Reply {
     json_reply(
         format!(
             "{{\"version\":\"{version}\",\"endpoints\":[\"/v0.3/traces\",\"/v0.4/traces\",\"/v0.5/traces\",\
-             \"/telemetry/proxy/\"],\"client_drop_p0s\":false}}"
+             \"/profiling/v1/input\",\"/telemetry/proxy/\"],\"client_drop_p0s\":false}}"
         )
         .into_bytes(),
     )
@@ -242,10 +246,12 @@ impl TraceJob {
         cx: &mut Conversion<'_>,
     ) -> Result<(), Fault> {
         let settings = cx.settings;
+        let trace_tags = settings.remembered.trace_tags.load();
         let request = Request {
             collector: &settings.datadog,
             remote_ip: &self.remote_ip,
             seen: &settings.remembered.resources,
+            trace_tags: &trace_tags,
         };
         let cuts = self.compat == Compat::Documented;
         let Scratch { spans, strings, chunk, json } = scratch;
@@ -267,6 +273,10 @@ impl TraceJob {
             (Version::V05, _) => {
                 read::dictionary(&body, strings, spans)?;
                 convert(spans, cx)?;
+            }
+            // Which of the two it is said to be is not looked at by DataKit: recorded.
+            (Version::V01, Form::Msgpack) if self.compat == Compat::Documented => {
+                return Err(Fault::Unsupported("v0.1 takes JSON".to_owned()));
             }
             (Version::V01, _) => {
                 let mut elements = JsonTraces::new(&body)?;

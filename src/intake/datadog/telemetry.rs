@@ -33,7 +33,7 @@ struct Telemetry<'a> {
     host: Option<BTreeMap<Cow<'a, str>, &'a RawValue>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Option<Cow<'a, str>>);
 
@@ -50,6 +50,21 @@ struct Part<'a> {
     request_type: Text<'a>,
     #[serde(borrow, default)]
     payload: Option<&'a RawValue>,
+}
+
+/// Of `app-started`.
+#[derive(Debug, Deserialize)]
+struct Started<'a> {
+    #[serde(borrow, default)]
+    configuration: Option<Vec<Entry<'a>>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Entry<'a> {
+    #[serde(borrow, default)]
+    name: Text<'a>,
+    #[serde(borrow, default)]
+    value: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -116,16 +131,20 @@ impl Convert for TelemetryJob {
         if of_application("language_name") != "jvm" {
             return Ok(Reply::empty(200));
         }
-        let mut fields: BTreeMap<String, Field> = BTreeMap::new();
-        if telemetry.request_type.get() == "message-batch" {
+        let parts: Vec<Part<'_>> = if telemetry.request_type.get() == "message-batch" {
             let payload = telemetry.payload.map_or("[]", RawValue::get);
-            let parts: Vec<Part<'_>> =
-                serde_json::from_str(payload).map_err(|error| Fault::malformed(error.to_string()))?;
-            for part in &parts {
-                said(part.request_type.get(), part.payload, &mut fields);
-            }
+            serde_json::from_str(payload).map_err(|error| Fault::malformed(error.to_string()))?
         } else {
-            said(telemetry.request_type.get(), telemetry.payload, &mut fields);
+            vec![Part { request_type: telemetry.request_type.clone(), payload: telemetry.payload }]
+        };
+        let mut fields: BTreeMap<String, Field> = BTreeMap::new();
+        let mut asked = Vec::new();
+        for part in &parts {
+            said(part.request_type.get(), part.payload, &mut fields);
+            trace_tags(part, &mut asked);
+        }
+        for (key, _) in &asked {
+            cx.settings.remembered.trace_tags.add(key);
         }
         let mut point = Builder::new(cx.tape, &body);
         for key in HOST_TAGS {
@@ -143,6 +162,12 @@ impl Convert for TelemetryJob {
                 point.tag(key.as_bytes(), value.as_bytes());
             }
         }
+        if !telemetry.runtime_id.get().is_empty() {
+            point.tag(b"runtime_id", telemetry.runtime_id.get().as_bytes());
+        }
+        for (key, value) in &asked {
+            point.tag(key.as_bytes(), value.as_bytes());
+        }
         for (key, field) in &fields {
             match field {
                 Field::Text(text) => point.text_field(key.as_bytes(), text.as_bytes()),
@@ -156,6 +181,22 @@ impl Convert for TelemetryJob {
 
     fn refuse(&self, fault: &Fault) -> Reply {
         fault.with_retry(Reply::empty(fault.status()))
+    }
+}
+
+/// The tags that a process has of its configuration (`trace_tags`), as pairs. Their keys become tags of its spans too.
+fn trace_tags(part: &Part<'_>, asked: &mut Vec<(String, String)>) {
+    if part.request_type.get() != "app-started" {
+        return;
+    }
+    let payload = part.payload.map_or("null", RawValue::get);
+    let Ok(started) = serde_json::from_str::<Started<'_>>(payload) else { return };
+    let entries = started.configuration.into_iter().flatten();
+    for entry in entries.filter(|entry| entry.name.get() == "trace_tags") {
+        let pairs = text_of(entry.value);
+        let pairs = pairs.split(',').filter_map(|pair| pair.trim().split_once(':'));
+        let good = pairs.filter(|(key, value)| !key.is_empty() && !value.contains(':'));
+        asked.extend(good.map(|(key, value)| (key.to_owned(), value.to_owned())));
     }
 }
 

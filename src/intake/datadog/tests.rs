@@ -427,6 +427,7 @@ fn tracers_get_the_answers_they_need() {
         ("POST", "/v0.7/config", 200, b"{}"),
         ("PUT", "/v0.6/stats", 200, b""),
         ("POST", "/dogstatsd/v2/proxy", 200, b""),
+        ("GET", "/rumproxy?ddforward=%2Fapi%2Fv2%2Fprofiling%2Fquota", 202, b""),
         ("POST", "/telemetry/proxy/api/v2/apmtelemetry", 200, b""),
     ] {
         let got = server.send(method, target, &[], b"[]");
@@ -491,6 +492,45 @@ fn a_jvm_says_what_it_is() {
     assert!(server.send("POST", target, &[], b"no json").points.is_empty());
     assert_eq!(server.send("POST", target, &head, b"no json").reply.status, 400);
     mutilate(&mut server, target, &head, body("jvm").as_bytes(), &[200, 400]);
+}
+
+#[test]
+fn tags_that_a_jvm_asks_for_are_tags_of_spans() {
+    let head = [("DD-Telemetry-Request-Type", "app-started"), ("DD-Telemetry-API-Version", "v2")];
+    let target = "/telemetry/proxy/api/v2/apmtelemetry";
+    let body = |value: &str| {
+        json!({ "request_type": "app-started", "runtime_id": "r-1",
+            "application": { "service_name": "svc", "language_name": "jvm" },
+            "payload": { "configuration": [
+                { "name": "trace_tags", "value": value }, { "name": "trace_enabled", "value": true } ] } })
+        .to_string()
+    };
+    let spans =
+        json!([[{ "trace_id": 1, "span_id": 2, "meta": { "team.name": "core", "a": "1" } }]]).to_string();
+    let mut server = documented();
+    let before = &server.post("/v0.3/traces", JSON, spans.as_bytes()).points[0];
+    assert_eq!((before.tag("team_name"), &before.message()["meta"]["team.name"]), ("-", &json!("core")));
+    let object = &server.send("POST", target, &head, body("team.name:x,bad,b:c:d,:").as_bytes()).points[0];
+    assert_eq!(
+        (object.tag("team.name"), object.tag("team_name"), object.tag("runtime_id")),
+        ("-", "x", "r-1")
+    );
+    let after = &server.post("/v0.3/traces", JSON, spans.as_bytes()).points[0];
+    assert_eq!((after.tag("team_name"), after.tag("a")), ("core", "-"));
+    assert_eq!(after.message()["meta"], json!({ "a": "1" }));
+    // What clients say is bounded.
+    let many: Vec<String> = (0..100).map(|index| format!("k{index}:v")).collect();
+    server.send("POST", target, &head, body(&many.join(",")).as_bytes());
+    assert_eq!(server.settings.remembered.trace_tags.load().len(), 64);
+}
+
+#[test]
+fn the_oldest_routes_take_json_alone() {
+    for target in ["/v0.1/spans", "/v0.2/traces"] {
+        assert_eq!(documented().post(target, MSGPACK, b"\x90").reply.status, 415, "{target}");
+        assert_eq!(documented().post(target, JSON, b"[]").reply.status, 200, "{target}");
+    }
+    assert_eq!(recorded().post("/v0.1/spans", MSGPACK, b"[]").reply.status, 200, "recorded: nobody looks");
 }
 
 #[test]

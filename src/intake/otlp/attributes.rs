@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::intake::convert::Fault;
 use crate::intake::protobuf::{self, Message, Style, put_hex};
+pub use crate::intake::tracing::collector::underscored as name;
 use crate::point::check::FIELDS_MAX;
 use crate::point::pb::{self, PbError, Wire};
 
@@ -98,14 +99,6 @@ pub fn show(attribute: &[u8], out: &mut Vec<u8>) -> Result<(), PbError> {
         out.push(b',');
     }
     protobuf::to_json(&KEY_VALUE, attribute, STYLE, out)
-}
-
-/// A key as a tag or field has it.
-pub fn name(key: &[u8]) -> Cow<'_, [u8]> {
-    match memchr::memchr(b'.', key) {
-        None => Cow::Borrowed(key),
-        Some(_) => key.iter().map(|&byte| if byte == b'.' { b'_' } else { byte }).collect::<Vec<u8>>().into(),
-    }
 }
 
 /// An id in hexadecimal; `0` where there is none.

@@ -277,3 +277,95 @@ proptest! {
         }
     }
 }
+
+/// Three traces of one span each, with these ids, names and states.
+fn small(spans: [(&str, &str, u32); 3]) -> serde_json::Value {
+    let spans: Vec<serde_json::Value> = spans
+        .iter()
+        .map(|(trace_id, name, code)| {
+            json!({ "traceId": trace_id, "spanId": "eee19b7ec3c1b174", "name": name, "startTimeUnixNano": "1000",
+                "endTimeUnixNano": "3000", "status": { "code": code },
+                "attributes": [{ "key": "team.name", "value": { "stringValue": "core" } },
+                    { "key": "zone", "value": { "stringValue": "own" } }] })
+        })
+        .collect();
+    json!({ "resourceSpans": [{
+        "resource": { "attributes": [{ "key": "service.name", "value": { "stringValue": "shop" } }] },
+        "scopeSpans": [{ "spans": spans }] }] })
+}
+
+fn collect(otlp: crate::intake::tracing::collector::Options) -> Server {
+    Server::new(crate::intake::Options { otlp, time_correction: false, ..Default::default() })
+}
+
+#[test]
+fn traces_are_filtered_each_by_itself() {
+    let filters = crate::intake::tracing::FilterOptions {
+        close_resource: vec![("shop".to_owned(), vec!["^/health$".to_owned()])],
+        keep_rare_resource: false,
+        sampling_rate: Some(0.0),
+    };
+    let mut server = collect(crate::intake::tracing::collector::Options { filters, ..Default::default() });
+    let ids = ["0af7651916cd43dd8448eb211c80319c", "0af7651916cd43dd8448eb211c80319d"];
+    let closed = (ids[0], "/health", 2);
+    let failed = (ids[1], "/buy", 2);
+    // The last eight letters, as a number, are 0 modulo 10,000.
+    let kept = "0af7651916cd43dd8448eb2100000000";
+    let number = |id: &str| u64::from_be_bytes(id.as_bytes()[24..].try_into().unwrap());
+    let id = (0..100_000u32).map(|tail| format!("{}{tail:08x}", &kept[..24]));
+    let kept = id.clone().find(|id| number(id).is_multiple_of(10_000)).unwrap();
+    let dropped = id.clone().find(|id| !number(id).is_multiple_of(10_000)).unwrap();
+    let got = both(&mut server, "traces", &small([closed, failed, (&kept, "/sell", 0)]));
+    let names: Vec<&str> = got.points.iter().map(|point| point.tag("operation")).collect();
+    assert_eq!((&names[..], &got.filtered[..]), (&["/buy", "/sell"][..], &[(Category::Tracing, 1)][..]));
+    assert_eq!(
+        (got.points[0].field("dk_sampling_rate"), got.points[1].field("dk_sampling_rate")),
+        ("-", "0f")
+    );
+    let got =
+        both(&mut server, "traces", &small([(&dropped, "/a", 0), (&dropped, "/b", 0), (&dropped, "/c", 1)]));
+    assert_eq!((got.points.len(), &got.filtered[..]), (0, &[(Category::Tracing, 3)][..]));
+}
+
+#[test]
+fn the_configuration_says_which_tags_there_are() {
+    let options = crate::intake::tracing::collector::Options {
+        customer_tags: vec!["team.name".to_owned(), "reg:^zo".to_owned()],
+        del_message: true,
+        tags: vec![("zone".to_owned(), "configured".to_owned()), ("site".to_owned(), "s1".to_owned())],
+        ..Default::default()
+    };
+    let body = small([("0af7651916cd43dd8448eb211c80319c", "/buy", 0); 3]);
+    let got = both(&mut collect(options), "traces", &body);
+    let point = &got.points[0];
+    assert_eq!([point.tag("team_name"), point.tag("zone"), point.tag("site")], ["core", "own", "s1"]);
+    assert_eq!(point.field("message"), "-");
+    let got = both(&mut documented(), "traces", &body);
+    let message = got.points[0].message();
+    assert_eq!(message["attributes"][0]["key"], "team.name", "what no tag was made of stays in the message");
+    let options = crate::intake::tracing::collector::Options {
+        customer_tags: vec!["team.name".to_owned()],
+        ..Default::default()
+    };
+    let message = both(&mut collect(options), "traces", &body).points[0].message();
+    assert_eq!(message["attributes"][0]["key"], "zone");
+}
+
+#[test]
+fn spans_are_counted() {
+    let options = crate::intake::tracing::collector::Options {
+        metrics: crate::config::TraceMetrics { enabled: true, ..Default::default() },
+        ..Default::default()
+    };
+    let mut server = collect(options);
+    let body = small([("0af7651916cd43dd8448eb211c80319c", "/buy", 2); 3]);
+    server.post("/v1/traces", JSON, body.to_string().as_bytes());
+    let plans = crate::intake::tracing::metrics::plans(&server.settings, 1);
+    let points = server.run(&plans[0], b"").points;
+    let counted = points.iter().find(|point| point.fields.contains_key("hits")).unwrap();
+    assert_eq!(
+        (counted.field("hits"), counted.field("errors"), counted.field("latency_sum")),
+        ("3f", "3f", "6f")
+    );
+    assert_eq!([counted.tag("source"), counted.tag("service")], ["opentelemetry", "shop"]);
+}

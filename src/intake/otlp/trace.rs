@@ -8,6 +8,9 @@ use std::borrow::Cow;
 use crate::buf::Padded;
 use crate::intake::convert::{Builder, Conversion, Fault};
 use crate::intake::protobuf;
+use crate::intake::tracing::chunks::{Chunks, Fate, Fates, Seen};
+use crate::intake::tracing::collector::Collector;
+use crate::point::check::TAGS_MAX;
 use crate::point::pb::{self, Wire};
 use crate::point::{Category, Precision};
 
@@ -16,6 +19,11 @@ use super::messages::SHOWN_SPAN;
 
 /// Spans of a request: more than a collector batches; beyond, their ids alone take long to sort.
 const SPANS_MAX: usize = 1 << 20;
+
+/// The measurement, and the tag `source`.
+const SOURCE: &[u8] = b"opentelemetry";
+
+const UNKNOWN_SERVICE: &[u8] = b"unknown_service";
 
 /// A longer value is a field and not a tag.
 const TAG_VALUE_BYTES_MAX: usize = 1024;
@@ -70,14 +78,14 @@ fn tag_of(key: &[u8]) -> Option<&'static str> {
 /// Attributes, parted: those that become tags, and the others as a list in JSON.
 #[derive(Debug, Default)]
 struct Parted<'a> {
-    tags: Vec<(&'static str, Cow<'a, [u8]>)>,
+    tags: Vec<(Cow<'a, [u8]>, Cow<'a, [u8]>)>,
     shown: Vec<u8>,
     service: Option<&'a [u8]>,
     runtime_id: Option<&'a [u8]>,
 }
 
 impl<'a> Parted<'a> {
-    fn of(bytes: &'a [u8], number: u64) -> Result<Parted<'a>, Fault> {
+    fn of(bytes: &'a [u8], number: u64, collector: &'a Collector) -> Result<Parted<'a>, Fault> {
         let mut parted = Parted::default();
         for attribute in attributes::of(bytes, number) {
             let attribute = attribute?;
@@ -87,8 +95,9 @@ impl<'a> Parted<'a> {
                 (b"runtime-id" | b"runtime_id", Any::Text(text)) => parted.runtime_id = Some(text),
                 _ => {}
             }
-            match tag_of(key) {
-                Some(tag) if parted.tags.iter().all(|(there, _)| *there != tag) => {
+            let known = tag_of(key).map(|tag| Cow::Borrowed(tag.as_bytes()));
+            match known.or_else(|| collector.customer_tag(key)) {
+                Some(tag) if parted.tags.len() <= TAGS_MAX && !parted.has(&tag) => {
                     parted.tags.push((tag, value.text()?));
                 }
                 Some(_) => {}
@@ -96,6 +105,10 @@ impl<'a> Parted<'a> {
             }
         }
         Ok(parted)
+    }
+
+    fn has(&self, tag: &[u8]) -> bool {
+        self.tags.iter().any(|(there, _)| **there == *tag)
     }
 }
 
@@ -195,33 +208,77 @@ fn each_span<'a>(
     super::each_item(body, 2, take)
 }
 
+/// What becomes of each trace. Where nothing is filtered, nothing is looked at.
+fn fates(
+    bytes: &[u8],
+    relations: &Relations,
+    collector: &Collector,
+    cx: &Conversion<'_>,
+) -> Result<Fates, Fault> {
+    let filters = &collector.filters;
+    if filters.is_open() {
+        return Ok(Fates::default());
+    }
+    let mut chunks = Chunks::default();
+    let (mut at, mut service) = (None, UNKNOWN_SERVICE);
+    each_span(bytes, &mut |resource_bytes, _, span_bytes| {
+        if at != Some(resource_bytes.as_ptr()) {
+            at = Some(resource_bytes.as_ptr());
+            service = Parted::of(resource_bytes, 1, collector)?.service.unwrap_or(UNKNOWN_SERVICE);
+        }
+        let span = Span::parse(span_bytes)?;
+        let seen = Seen {
+            service,
+            resource: span.name,
+            is_error: span.status() == "error",
+            is_entry: relations.span_type(&span) == "entry",
+        };
+        chunks.note(&attributes::id(span.trace_id), seen, filters);
+        Ok(())
+    })?;
+    Ok(chunks.judge(filters, SOURCE, &cx.settings.remembered.resources, cx.now_ns))
+}
+
 /// Converts a request.
 pub fn convert(body: Padded<'_>, remote_ip: &str, cx: &mut Conversion<'_>) -> Result<(), Fault> {
     let bytes = body.bytes();
     let relations = Relations::of(bytes)?;
     let settings = cx.settings;
-    let tags = &settings.tracing_tags;
+    let (collector, tags) = (&settings.otlp, &settings.tracing_tags);
+    let mut fates = fates(bytes, &relations, collector, cx)?;
     // Of the resource and scope at hand: many spans share them.
     let (mut at, mut resource, mut scope) = (None, Parted::default(), Parted::default());
     each_span(bytes, &mut |resource_bytes, scope_bytes, span_bytes| {
         let place = (resource_bytes.as_ptr(), scope_bytes.as_ptr());
         if at != Some(place) {
             at = Some(place);
-            resource = Parted::of(resource_bytes, 1)?;
-            scope = Parted::of(scope_bytes, 3)?;
+            resource = Parted::of(resource_bytes, 1, collector)?;
+            scope = Parted::of(scope_bytes, 3, collector)?;
         }
         let span = Span::parse(span_bytes)?;
-        let own = Parted::of(span_bytes, 9)?;
+        let trace_id = attributes::id(span.trace_id);
+        let fate = fates.next(&trace_id);
+        if fate == Fate::Drop {
+            cx.filtered(Category::Tracing, 1);
+            if collector.labels.is_none() {
+                return Ok(());
+            }
+        }
+        let own = Parted::of(span_bytes, 9, collector)?;
+        let arena_len = cx.tape.arena.len();
         let mut point = Builder::new(cx.tape, bytes);
-        point.text_field(b"trace_id", &attributes::id(span.trace_id));
+        if let Fate::Sampled(Some(rate)) = fate {
+            point.float_field(b"dk_sampling_rate", rate);
+        }
+        point.text_field(b"trace_id", &trace_id);
         point.text_field(b"parent_id", &attributes::id(span.parent_id));
         point.text_field(b"span_id", &attributes::id(span.span_id));
         point.text_field(b"resource", span.name);
         point.int_field(b"start", (span.start / NS_PER_US) as i64);
         point.int_field(b"duration", (span.end.saturating_sub(span.start) / NS_PER_US) as i64);
         point.tag(b"operation", span.name);
-        point.tag(b"service", resource.service.unwrap_or(b"unknown_service"));
-        point.tag(b"source", b"opentelemetry");
+        point.tag(b"service", resource.service.unwrap_or(UNKNOWN_SERVICE));
+        point.tag(b"source", SOURCE);
         point.tag(b"span_type", relations.span_type(&span).as_bytes());
         point.tag(b"status", span.status().as_bytes());
         point.tag(b"remote_ip", remote_ip.as_bytes());
@@ -234,13 +291,13 @@ pub fn convert(body: Padded<'_>, remote_ip: &str, cx: &mut Conversion<'_>) -> Re
         exception(span_bytes, &mut point)?;
         for (tag, value) in own.tags.iter().chain(&scope.tags).chain(&resource.tags) {
             if value.len() > TAG_VALUE_BYTES_MAX {
-                point.text_field(tag.as_bytes(), value);
+                point.text_field(tag, value);
             } else {
-                point.tag(tag.as_bytes(), value);
+                point.tag(tag, value);
             }
         }
         if point.has(b"db_system")
-            && let Some((_, host)) = own.tags.iter().find(|(tag, _)| *tag == "server_address")
+            && let Some((_, host)) = own.tags.iter().find(|(tag, _)| **tag == *b"server_address")
         {
             point.tag(b"db_host", host);
         }
@@ -257,26 +314,42 @@ pub fn convert(body: Padded<'_>, remote_ip: &str, cx: &mut Conversion<'_>) -> Re
         {
             point.tag(b"http_status_class", &[class, b'x', b'x']);
         }
-        let mut message = Vec::with_capacity(span_bytes.len() * 2);
-        protobuf::to_json(&SHOWN_SPAN, span_bytes, STYLE, &mut message)?;
-        let shown = [&own.shown, &scope.shown, &resource.shown].into_iter().filter(|list| !list.is_empty());
-        for (index, list) in shown.enumerate() {
-            // Before the closing brace of the object, or of the list that was begun.
-            message.truncate(message.len() - if index == 0 { 1 } else { 2 });
-            let begin: &[u8] = match (index, message.last()) {
-                (0, Some(b'{')) => b"\"attributes\":[",
-                (0, _) => b",\"attributes\":[",
-                _ => b",",
-            };
-            message.extend_from_slice(begin);
-            message.extend_from_slice(list);
-            message.extend_from_slice(b"]}");
+        for (key, value) in &collector.options.tags {
+            point.tag(key.as_bytes(), value.as_bytes());
         }
-        point.text_field(b"message", &message);
-        point.finish(b"opentelemetry", i64::try_from(span.start).unwrap_or_default());
+        if !collector.options.del_message {
+            point.text_field(b"message", &message(span_bytes, [&own, &scope, &resource])?);
+        }
+        point.finish(SOURCE, i64::try_from(span.start).unwrap_or_default());
+        if let Some(labels) = &collector.labels {
+            cx.count_span(labels, bytes);
+        }
+        if fate == Fate::Drop {
+            cx.take_back(arena_len);
+        }
         cx.flush_if_long(Category::Tracing, Precision::Nanos, tags, body)
     })?;
     cx.flush(Category::Tracing, Precision::Nanos, tags, body)
+}
+
+/// The span as JSON, with the attributes of its scope and resource among its own.
+fn message(span_bytes: &[u8], parted: [&Parted<'_>; 3]) -> Result<Vec<u8>, Fault> {
+    let mut message = Vec::with_capacity(span_bytes.len() * 2);
+    protobuf::to_json(&SHOWN_SPAN, span_bytes, STYLE, &mut message)?;
+    let shown = parted.into_iter().map(|parted| &parted.shown).filter(|list| !list.is_empty());
+    for (index, list) in shown.enumerate() {
+        // Before the closing brace of the object, or of the list that was begun.
+        message.truncate(message.len() - if index == 0 { 1 } else { 2 });
+        let begin: &[u8] = match (index, message.last()) {
+            (0, Some(b'{')) => b"\"attributes\":[",
+            (0, _) => b",\"attributes\":[",
+            _ => b",",
+        };
+        message.extend_from_slice(begin);
+        message.extend_from_slice(list);
+        message.extend_from_slice(b"]}");
+    }
+    Ok(message)
 }
 
 /// The first event that is an exception, as fields.

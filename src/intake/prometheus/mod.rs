@@ -1,12 +1,14 @@
-//! Prometheus remote write 1: `POST /prom_remote_write`, DataKit's path for it.
+//! Prometheus remote write, both versions: `POST /prom_remote_write`, DataKit's path for it.
 //!
-//! The body is a `WriteRequest`, in a snappy block. A sample becomes a metric as DataKit makes it: the metric's name up to
-//! its first underscore is the measurement and the rest the field, labels are tags, and so are parameters of the URL. A
-//! sample that is no number says that its series has ended, and makes no point. Of a native histogram there are count and
-//! sum.
+//! The body is a snappy block of a `WriteRequest` (version 1), or of an `io.prometheus.write.v2.Request` where
+//! `Content-Type` says so: there texts stand once, in a table of symbols. A sample becomes a metric as DataKit makes it:
+//! the metric's name up to its first underscore is the measurement and the rest the field, labels are tags, and so are
+//! parameters of the URL. A sample that is no number says that its series has ended, and makes no point. Of a native
+//! histogram there are count and sum; exemplars and metadata are let go, as are times at which series began.
 //!
-//! Senders drop what is answered with 4xx, and come again after 503. Recorded, and kept under `compat = "datakit-1.84"`: a
-//! body that is not said to be compressed and is no message is answered 204; nothing was in it.
+//! The answer to version 2 says how much was written ([`Written`]). Senders drop what is answered with 4xx, and come again
+//! after 503. Recorded, and kept under `compat = "datakit-1.84"`: a body that is not said to be compressed and is no message
+//! is answered 204; nothing was in it.
 
 use std::borrow::Cow;
 
@@ -30,6 +32,13 @@ const QUERY_TAGS_MAX: usize = 16;
 
 /// Those that mean something here.
 const OWN_PARAMETERS: [&str; 3] = ["token", "ack", "__source"];
+
+/// Texts of a request of version 2: a sender has some ten thousand.
+const SYMBOLS_MAX: usize = 1 << 20;
+
+/// The names of the messages, as `proto` in `Content-Type` has them.
+const FIRST: &[u8] = b"prometheus.WriteRequest";
+const SECOND: &[u8] = b"io.prometheus.write.v2.Request";
 
 /// The label that is the metric's name.
 const NAME_LABEL: &[u8] = b"__name__";
@@ -58,7 +67,7 @@ pub fn route(
             .filter(|(key, _)| !key.is_empty() && !OWN_PARAMETERS.contains(&key.as_str()))
             .take(QUERY_TAGS_MAX)
             .collect(),
-        is_second: memchr::memmem::find(content_type, b"io.prometheus.write.v2").is_some(),
+        version: Version::of(content_type),
         is_lenient: encoding == BodyEncoding::Identity && settings.options.compat == Compat::Datakit184,
     };
     Some(Action::Convert(Box::new(ConvertPlan {
@@ -71,31 +80,59 @@ pub fn route(
     })))
 }
 
-#[derive(Debug)]
-struct Job {
-    tags: Vec<(String, String)>,
-    /// A message of the second version, which is another one.
-    is_second: bool,
-    /// What is no message is answered as if it were empty.
-    is_lenient: bool,
+/// Which message a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    First,
+    Second,
+    /// Named, and neither.
+    Unknown,
 }
 
-impl Job {
-    fn read(&self, body: Padded<'_>, cx: &mut Conversion<'_>) -> Result<(), Fault> {
-        let settings = cx.settings;
-        let tags = &settings.options.host_tags;
-        for field in pb::fields(&body) {
-            let (1, Wire::Len(series)) = field? else { continue };
-            self.series(series, body, cx)?;
-            cx.flush_if_long(Category::Metric, Precision::Millis, tags, body)?;
+impl Version {
+    /// By the parameter `proto`; without one it is the first.
+    fn of(content_type: &[u8]) -> Version {
+        let parameters = content_type.split(|byte| *byte == b';').skip(1).map(<[u8]>::trim_ascii);
+        let proto = parameters.filter_map(|parameter| {
+            let at = memchr::memchr(b'=', parameter)?;
+            let (name, value) = (&parameter[..at], &parameter[at + 1..]);
+            name.eq_ignore_ascii_case(b"proto").then(|| value.trim_ascii())
+        });
+        match proto.last() {
+            None | Some(FIRST) => Version::First,
+            Some(SECOND) => Version::Second,
+            Some(_) => Version::Unknown,
         }
-        cx.flush(Category::Metric, Precision::Millis, tags, body)
+    }
+}
+
+/// How much was in a request, whatever became of it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Written {
+    samples: u64,
+    histograms: u64,
+}
+
+/// The labels of a series, and its metric's name.
+#[derive(Debug, Default)]
+struct Labels<'a> {
+    metric: Option<&'a [u8]>,
+    others: Vec<(&'a [u8], &'a [u8])>,
+}
+
+impl<'a> Labels<'a> {
+    fn add(&mut self, name: &'a [u8], value: &'a [u8]) {
+        match name {
+            NAME_LABEL => self.metric = Some(value),
+            // One beyond the most: the check says that there were too many.
+            _ if self.others.len() <= TAGS_MAX => self.others.push((name, value)),
+            _ => {}
+        }
     }
 
-    fn series(&self, series: &[u8], body: Padded<'_>, cx: &mut Conversion<'_>) -> Result<(), Fault> {
-        let settings = cx.settings;
-        let mut labels: Vec<(&[u8], &[u8])> = Vec::new();
-        let mut metric: Option<&[u8]> = None;
+    /// Of version 1, where they stand in the series.
+    fn first(series: &'a [u8]) -> Result<Labels<'a>, Fault> {
+        let mut labels = Labels::default();
         for field in pb::fields(series) {
             let (1, Wire::Len(label)) = field? else { continue };
             let (mut name, mut value): (&[u8], &[u8]) = (b"", b"");
@@ -106,22 +143,96 @@ impl Job {
                     _ => {}
                 }
             }
-            match name {
-                NAME_LABEL => metric = Some(value),
-                // One beyond the most: the check says that there were too many.
-                _ if labels.len() <= TAGS_MAX => labels.push((name, value)),
+            labels.add(name, value);
+        }
+        Ok(labels)
+    }
+
+    /// Of version 2: names and values by turns, by their places among the symbols.
+    fn second(series: &'a [u8], symbols: &[&'a [u8]]) -> Result<Labels<'a>, Fault> {
+        let mut labels = Labels::default();
+        let mut name = None;
+        let mut take = |place: u64| {
+            let symbol = usize::try_from(place).ok().and_then(|place| symbols.get(place)).copied();
+            let symbol =
+                symbol.ok_or_else(|| Fault::malformed(format!("symbol {place} of {}", symbols.len())))?;
+            match name.take() {
+                None => name = Some(symbol),
+                Some(name) => labels.add(name, symbol),
+            }
+            Ok::<(), Fault>(())
+        };
+        for field in pb::fields(series) {
+            match field? {
+                (1, Wire::Varint(place)) => take(place)?,
+                (1, Wire::Len(mut packed)) => {
+                    while !packed.is_empty() {
+                        let (place, rest) = pb::varint(packed)?;
+                        take(place)?;
+                        packed = rest;
+                    }
+                }
                 _ => {}
             }
         }
-        let Some(metric) = metric.filter(|name| !name.is_empty()) else {
+        match name {
+            None => Ok(labels),
+            Some(_) => Err(Fault::malformed("a label without a value")),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Job {
+    tags: Vec<(String, String)>,
+    version: Version,
+    /// What is no message is answered as if it were empty.
+    is_lenient: bool,
+}
+
+impl Job {
+    fn read(&self, body: Padded<'_>, cx: &mut Conversion<'_>) -> Result<Written, Fault> {
+        let mut written = Written::default();
+        let tags = &cx.settings.options.host_tags;
+        let symbols = if self.version == Version::Second { symbols(body.bytes())? } else { Vec::new() };
+        for field in pb::fields(body.bytes()) {
+            let labels = match (self.version, field?) {
+                (Version::First, (1, Wire::Len(series))) => (series, Labels::first(series)?),
+                (Version::Second, (5, Wire::Len(series))) => (series, Labels::second(series, &symbols)?),
+                _ => continue,
+            };
+            self.series(labels.0, &labels.1, &mut written, body, cx)?;
+            cx.flush_if_long(Category::Metric, Precision::Millis, tags, body)?;
+        }
+        cx.flush(Category::Metric, Precision::Millis, tags, body)?;
+        Ok(written)
+    }
+
+    fn series(
+        &self,
+        series: &[u8],
+        labels: &Labels<'_>,
+        written: &mut Written,
+        body: Padded<'_>,
+        cx: &mut Conversion<'_>,
+    ) -> Result<(), Fault> {
+        let settings = cx.settings;
+        let Some(metric) = labels.metric.filter(|name| !name.is_empty()) else {
             return Err(Fault::malformed("a series without a metric name"));
         };
         let (measurement, field_name) = names(metric);
+        let histograms = if self.version == Version::Second { 3 } else { 4 };
         for field in pb::fields(series) {
             let (number, Wire::Len(sample)) = field? else { continue };
             let values = match number {
-                2 => sample_of(sample)?,
-                4 => histogram_of(sample)?,
+                2 => {
+                    written.samples += 1;
+                    sample_of(sample)?
+                }
+                number if number == histograms => {
+                    written.histograms += 1;
+                    histogram_of(sample)?
+                }
                 _ => continue,
             };
             let mut point = Builder::new(cx.tape, body.bytes());
@@ -131,7 +242,7 @@ impl Job {
                     suffix => point.float_field(&[field_name, suffix.as_bytes()].concat(), value),
                 }
             }
-            for (name, value) in &labels {
+            for (name, value) in &labels.others {
                 point.tag(name, value);
             }
             for (name, value) in &self.tags {
@@ -141,6 +252,35 @@ impl Job {
             cx.flush_if_long(Category::Metric, Precision::Millis, &settings.options.host_tags, body)?;
         }
         Ok(())
+    }
+
+    /// The answer to what was taken. Senders of version 2 compare what was written with what they sent.
+    fn taken(&self, written: Written) -> Reply {
+        let mut reply = Reply::empty(204);
+        if self.version == Version::Second {
+            let count = |count: u64| Cow::Owned(count.to_string());
+            reply.headers.push(("X-Prometheus-Remote-Write-Samples-Written", count(written.samples)));
+            reply.headers.push(("X-Prometheus-Remote-Write-Histograms-Written", count(written.histograms)));
+            reply.headers.push(("X-Prometheus-Remote-Write-Exemplars-Written", count(0)));
+        }
+        reply
+    }
+}
+
+/// The table of texts of a request of version 2.
+fn symbols(body: &[u8]) -> Result<Vec<&[u8]>, Fault> {
+    let mut symbols = Vec::new();
+    for field in pb::fields(body) {
+        let (4, Wire::Len(symbol)) = field? else { continue };
+        if symbols.len() >= SYMBOLS_MAX {
+            return Err(Fault::TooLarge(SYMBOLS_MAX * size_of::<&[u8]>()));
+        }
+        symbols.push(symbol);
+    }
+    // So that what is not set says nothing.
+    match symbols.first() {
+        None | Some(&b"") => Ok(symbols),
+        Some(_) => Err(Fault::malformed("the first symbol is not empty")),
     }
 }
 
@@ -188,14 +328,13 @@ fn names(metric: &[u8]) -> (&[u8], &[u8]) {
 
 impl Convert for Job {
     fn convert(&self, body: Padded<'_>, cx: &mut Conversion<'_>) -> Result<Reply, Fault> {
-        if self.is_second {
-            return Err(Fault::Unsupported("remote write 2 is not spoken here, only 1".to_owned()));
+        if self.version == Version::Unknown {
+            return Err(Fault::Unsupported("the message that Content-Type names is not known".to_owned()));
         }
         if self.is_lenient && pb::fields(&body).any(|field| field.is_err()) {
             return Ok(Reply::empty(204));
         }
-        self.read(body, cx)?;
-        Ok(Reply::empty(204))
+        Ok(self.taken(self.read(body, cx)?))
     }
 
     fn refuse(&self, fault: &Fault) -> Reply {

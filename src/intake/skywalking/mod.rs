@@ -6,19 +6,19 @@
 //! | POST `/v3/logs` | a list of logs | 200 `{}` |
 //! | POST `/v3/management/reportProperties`, `/keepAlive` | what an instance is, that it is | 200 `{}` |
 //! | POST `/v3/trace`, `/v3/metric`, `/v3/logging`, `/v3/profiling` | DataKit's: one message | 200 without a body |
+//! | POST `/browser/perfData`, `/browser/perfData/…`, `/browser/errorLog`, `/browser/errorLogs` | what pages say | 200 `{}` |
 //! | GET `/v3/management/instances` | | the instances that are heard of, for people |
 //!
 //! Bodies are JSON, as the public protocol page has them, or protobuf where `Content-Type` says so. Points are those that
 //! DataKit 1.84.1 makes. `/v3/profiling` brings tasks' snapshots, which nobody here asks for: they are let go. Agents never
 //! look at an answer; what goes wrong is said all the same, 400, 413, 503 with `Retry-After`.
 
+mod browser;
 mod instances;
 mod jvm;
 mod logs;
 mod messages;
 mod segment;
-
-use std::borrow::Cow;
 
 use regex::bytes::Regex;
 
@@ -59,7 +59,7 @@ impl Collector {
 }
 
 /// All paths that agents use.
-pub const PATHS: [&str; 9] = [
+pub const PATHS: [&str; 15] = [
     "/v3/segment",
     "/v3/segments",
     "/v3/logs",
@@ -69,6 +69,12 @@ pub const PATHS: [&str; 9] = [
     "/v3/metric",
     "/v3/logging",
     "/v3/profiling",
+    "/browser/perfData",
+    "/browser/perfData/webVitals",
+    "/browser/perfData/resources",
+    "/browser/perfData/webInteractions",
+    "/browser/errorLog",
+    "/browser/errorLogs",
 ];
 
 pub const INSTANCES_PATH: &str = "/v3/management/instances";
@@ -81,6 +87,8 @@ enum Content {
     Jvm,
     Properties,
     Ping,
+    /// Of a page in a browser: JSON alone.
+    Browser(browser::Kind),
     /// Nothing that is kept.
     Snapshots,
 }
@@ -102,6 +110,7 @@ pub fn route(
         b"/v3/profiling" => (Content::Snapshots, false),
         b"/v3/management/reportProperties" => (Content::Properties, true),
         b"/v3/management/keepAlive" => (Content::Ping, true),
+        path if let Some(kind) = browser::Kind::of(path) => (Content::Browser(kind), true),
         path if path == INSTANCES_PATH.as_bytes() && head.method == Method::Get => {
             let body = settings.remembered.instances.show(clock.now_ns);
             return Some(Action::Reply(json_reply(200, body).with_cors(&cors)));
@@ -158,7 +167,7 @@ impl Job {
             Content::Logs => &messages::LOG,
             Content::Jvm => &messages::JVM,
             Content::Properties => &messages::PROPERTIES,
-            Content::Ping | Content::Snapshots => &messages::PING,
+            Content::Ping | Content::Snapshots | Content::Browser(_) => &messages::PING,
         }
     }
 
@@ -182,9 +191,31 @@ impl Job {
             Content::Properties | Content::Ping => {
                 return settings.remembered.instances.hear(&body, self.content == Content::Ping, cx.now_ns);
             }
-            Content::Snapshots => return Ok(()),
+            Content::Snapshots | Content::Browser(_) => return Ok(()),
         };
         cx.flush(category, Precision::Nanos, tags, body)
+    }
+}
+
+impl Job {
+    /// Takes what pages say: an object, or a list of them.
+    fn browser(&self, kind: browser::Kind, body: Padded<'_>, cx: &mut Conversion<'_>) -> Result<(), Fault> {
+        let settings = cx.settings;
+        let (collector, tags) = (&settings.skywalking, &settings.options.host_tags);
+        let mut tape = JsonTape::default();
+        match Elements::new(&body) {
+            Some(mut elements) => {
+                while elements.next(&mut tape, DEPTH_MAX).map_err(protobuf::malformed)? {
+                    browser::convert(kind, tape.root(&body), &body, collector, cx)?;
+                    cx.flush_if_long(kind.category(), Precision::Nanos, tags, body)?;
+                }
+            }
+            None => {
+                protobuf::parse_whole(&body, &mut tape)?;
+                browser::convert(kind, tape.root(&body), &body, collector, cx)?;
+            }
+        }
+        cx.flush(kind.category(), Precision::Nanos, tags, body)
     }
 }
 
@@ -193,7 +224,9 @@ impl Convert for Job {
         if self.content == Content::Snapshots {
             return Ok(Reply::empty(200));
         }
-        if self.is_protobuf {
+        if let Content::Browser(kind) = self.content {
+            self.browser(kind, body, cx)?;
+        } else if self.is_protobuf {
             self.take(body, cx)?;
         } else {
             let (mut tape, mut bytes) = (JsonTape::default(), Vec::new());
@@ -240,14 +273,6 @@ fn pair(bytes: &[u8]) -> Result<(&[u8], &[u8]), PbError> {
         }
     }
     Ok((key, value))
-}
-
-/// A key as a tag has it.
-fn underscored(key: &[u8]) -> Cow<'_, [u8]> {
-    match memchr::memchr(b'.', key) {
-        None => Cow::Borrowed(key),
-        Some(_) => key.iter().map(|&byte| if byte == b'.' { b'_' } else { byte }).collect::<Vec<u8>>().into(),
-    }
 }
 
 #[cfg(test)]

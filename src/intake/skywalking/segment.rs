@@ -5,12 +5,13 @@
 
 use crate::intake::convert::{Builder, Conversion, Fault};
 use crate::intake::protobuf::{self, Style};
+use crate::intake::tracing::collector::underscored;
 use crate::intake::tracing::{RareResources, Verdict};
 use crate::point::Category;
 use crate::point::pb::{self, Wire};
 
 use super::messages::SPAN;
-use super::{Collector, pair, underscored};
+use super::{Collector, pair};
 
 const MEASUREMENT: &[u8] = b"skywalking";
 

@@ -288,3 +288,52 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_pages_say_becomes_points() {
+    let mut server = documented();
+    let page = json!({ "service": "shop-web", "serviceVersion": "v1", "pagePath": "/cart", "time": "1700000000007",
+        "dnsTime": 3, "fmpTime": 120, "peer": null });
+    let got = server.post("/browser/perfData", JSON, page.to_string().as_bytes());
+    assert_eq!((got.reply.status, &*got.reply.body), (200, &b"{}"[..]));
+    let point = &got.points[0];
+    assert_eq!((point.category, &*point.name), (Category::Metric, "skywalking_browser_page"));
+    assert_eq!(point.time, 1_700_000_000_007_000_000);
+    assert_eq!(
+        [point.tag("service"), point.tag("service_version"), point.tag("page_path")],
+        ["shop-web", "v1", "/cart"]
+    );
+    assert_eq!((point.field("dns_time"), point.field("fmp_time"), point.field("time")), ("3i", "120i", "-"));
+
+    let vitals = json!({ "service": "shop-web", "pagePath": "/", "cls": 0.25, "lcpTime": 900 });
+    let got = server.post("/browser/perfData/webVitals", JSON, vitals.to_string().as_bytes());
+    assert_eq!(
+        (&*got.points[0].name, got.points[0].field("cls")),
+        ("skywalking_browser_web_vitals", "0.25f")
+    );
+    for path in ["/browser/perfData/resources", "/browser/perfData/webInteractions"] {
+        let list =
+            json!([{ "service": "s", "name": "a.js", "duration": 5 }, { "service": "s", "duration": 6 }]);
+        assert_eq!(server.post(path, JSON, list.to_string().as_bytes()).points.len(), 2, "{path}");
+    }
+
+    let error = |message: &str| {
+        json!({ "uniqueId": "u1", "service": "shop-web", "serviceVersion": "v1", "pagePath": "/cart",
+            "category": "js", "grade": "ERROR", "message": message, "line": 1, "col": 2, "stack": "a\nb",
+            "errorUrl": "http://x/a.js", "firstReportedError": true })
+    };
+    let got = server.post("/browser/errorLog", JSON, error("boom").to_string().as_bytes());
+    let point = &got.points[0];
+    assert_eq!((point.category, &*point.name), (Category::Logging, "shop-web"));
+    assert_eq!([point.tag("category"), point.tag("status")], ["js", "error"]);
+    assert_eq!(
+        [point.field("message"), point.field("stack"), point.field("first_reported_error")],
+        ["boom", "a\nb", "true"]
+    );
+    let list = json!([error("a"), error("b")]).to_string();
+    let got = server.post("/browser/errorLogs", JSON, list.as_bytes());
+    assert_eq!(got.points.len(), 2);
+    mutilate(&mut server, "/browser/errorLogs", &[], list.as_bytes(), &[200, 400]);
+    assert_eq!(server.post("/browser/errorLog", JSON, b"[1]").reply.status, 400);
+    assert_eq!(server.get("/browser/errorLog").reply.status, 405);
+}

@@ -1,12 +1,13 @@
-//! Zipkin: `POST /api/v2/spans` in JSON and protobuf, `POST /api/v1/spans` in JSON.
+//! Zipkin: `POST /api/v2/spans` in JSON and protobuf, `POST /api/v1/spans` in JSON and Thrift.
 //!
 //! Spans become tracing points as DataKit makes them: measurement `zipkin`, `error` among the tags says that a span
 //! failed, `message` is the span in JSON, as it came where it came so. Of the tags of a span those that the platform knows
-//! become tags. Thrift, which version 1 also had, is refused.
+//! become tags.
 //!
 //! 202 is the answer to what was taken, as Zipkin's own; reporters look at nothing but its class.
 
 mod span;
+mod thrift;
 
 use crate::buf::Padded;
 use crate::codec::json::{Elements, Tape as JsonTape};
@@ -18,6 +19,7 @@ use crate::point::{Category, Compat, Precision};
 use super::convert::{BodyEncoding, Builder, Conversion, Convert, ConvertPlan, Fault, route_and_ack};
 use super::protobuf::malformed;
 use super::reply::{ContentType, cors};
+use super::tracing::chunks::{Chunks, Fate, Fates, Seen};
 use super::{Action, Clock, Peer, Reply, Settings};
 
 use span::Span;
@@ -35,8 +37,6 @@ const NS_PER_US: i64 = 1_000;
 
 /// A longer value is a field and not a tag.
 const TAG_VALUE_BYTES_MAX: usize = 1024;
-
-const UNKNOWN_SERVICE: &[u8] = b"zipkin_v2_unknow_service";
 
 /// Tags of a span that become tags of its point, `.` written `_`.
 const TAGS: [&str; 18] = [
@@ -65,6 +65,7 @@ enum Form {
     V1,
     V2,
     Protobuf,
+    Thrift,
     Unknown,
 }
 
@@ -95,6 +96,7 @@ pub fn route(
         b"" | b"application/json" if is_second => Form::V2,
         b"" | b"application/json" => Form::V1,
         b"application/x-protobuf" if is_second => Form::Protobuf,
+        b"application/x-thrift" if !is_second => Form::Thrift,
         _ => Form::Unknown,
     };
     let job = Job { form, remote_ip: peer.text(), compat: settings.options.compat };
@@ -152,6 +154,9 @@ impl Job {
             }
             return Ok(());
         }
+        if self.form == Form::Thrift {
+            return thrift::each(body, &mut |span| take(span, None));
+        }
         let mut elements =
             Elements::new(body).ok_or_else(|| Fault::malformed("the body is no JSON array"))?;
         let mut tape = JsonTape::default();
@@ -178,11 +183,37 @@ impl Job {
         relations.parents.sort_unstable();
         let settings = cx.settings;
         let tags = &settings.tracing_tags;
+        let mut fates = self.fates(bytes, &relations, cx)?;
         self.each(bytes, &mut |span, json| {
-            self.point(&span, json, &relations, bytes, cx);
+            let fate = fates.next(span.trace_id.as_bytes());
+            if fate == Fate::Drop {
+                cx.filtered(Category::Tracing, 1);
+                return Ok(());
+            }
+            self.point(&span, json, &relations, fate, bytes, cx);
             cx.flush_if_long(Category::Tracing, Precision::Nanos, tags, body)
         })?;
         cx.flush(Category::Tracing, Precision::Nanos, tags, body)
+    }
+
+    /// What becomes of each trace. Where nothing is filtered, nothing is looked at.
+    fn fates(&self, bytes: &[u8], relations: &Relations, cx: &Conversion<'_>) -> Result<Fates, Fault> {
+        let filters = &cx.settings.zipkin.filters;
+        if filters.is_open() {
+            return Ok(Fates::default());
+        }
+        let mut chunks = Chunks::default();
+        self.each(bytes, &mut |span, _| {
+            let seen = Seen {
+                service: span.service(),
+                resource: span.resource(),
+                is_error: span.is_error(),
+                is_entry: relations.span_type(&span) == "entry",
+            };
+            chunks.note(span.trace_id.as_bytes(), seen, filters);
+            Ok(())
+        })?;
+        Ok(chunks.judge(filters, b"zipkin", &cx.settings.remembered.resources, cx.now_ns))
     }
 
     fn point(
@@ -190,41 +221,56 @@ impl Job {
         span: &Span,
         json: Option<&[u8]>,
         relations: &Relations,
+        fate: Fate,
         body: &[u8],
         cx: &mut Conversion<'_>,
     ) {
+        let collector = &cx.settings.zipkin;
         let mut point = Builder::new(cx.tape, body);
+        if let Fate::Sampled(Some(rate)) = fate {
+            point.float_field(b"dk_sampling_rate", rate);
+        }
         point.text_field(b"trace_id", span.trace_id.as_bytes());
         let parent: &[u8] = if span.parent_id.is_empty() { b"0" } else { span.parent_id.as_bytes() };
         point.text_field(b"parent_id", parent);
         point.text_field(b"span_id", span.id.as_bytes());
-        // What version 1 calls a resource, if it does.
-        point.text_field(b"resource", span.tag("path.http").unwrap_or(&span.name));
+        point.text_field(b"resource", span.resource());
         point.int_field(b"start", span.timestamp_us);
         point.int_field(b"duration", span.duration_us);
         match json {
+            _ if collector.options.del_message => {}
             Some(json) => point.text_field(b"message", json),
             None => point.text_field(b"message", &span.json()),
         }
-        let service = if span.service.is_empty() { UNKNOWN_SERVICE } else { &span.service };
-        point.tag(b"service", service);
+        point.tag(b"service", span.service());
         point.tag(b"operation", &span.name);
         point.tag(b"source", b"zipkin");
         point.tag(b"source_type", b"custom");
         point.tag(b"span_type", relations.span_type(span).as_bytes());
-        point.tag(b"status", if span.tag("error").is_some() { b"error" } else { b"ok" });
+        point.tag(b"status", if span.is_error() { b"error" } else { b"ok" });
         point.tag(b"remote_ip", self.remote_ip.as_bytes());
         if !span.kind.is_empty() {
             point.tag(b"span_kind", &span.kind.to_ascii_lowercase());
         }
-        for name in TAGS {
-            let Some(value) = span.tag(name) else { continue };
-            let key = name.replace('.', "_");
+        let mut promote = |key: &[u8], value: &[u8]| {
             if value.len() > TAG_VALUE_BYTES_MAX {
-                point.text_field(key.as_bytes(), value);
+                point.text_field(key, value);
             } else {
-                point.tag(key.as_bytes(), value);
+                point.tag(key, value);
             }
+        };
+        for name in TAGS {
+            if let Some(value) = span.tag(name) {
+                promote(name.replace('.', "_").as_bytes(), value);
+            }
+        }
+        for (key, value) in &span.tags {
+            if let Some(tag) = collector.customer_tag(key) {
+                promote(&tag, value);
+            }
+        }
+        for (key, value) in &collector.options.tags {
+            point.tag(key.as_bytes(), value.as_bytes());
         }
         point.finish(b"zipkin", span.timestamp_us.checked_mul(NS_PER_US).unwrap_or_default());
     }
@@ -233,7 +279,8 @@ impl Job {
 impl Convert for Job {
     fn convert(&self, body: Padded<'_>, cx: &mut Conversion<'_>) -> Result<Reply, Fault> {
         if self.form == Form::Unknown {
-            let text = "the Content-Type must be application/json, or application/x-protobuf for version 2";
+            let text = "the Content-Type must be application/json, or application/x-protobuf for version 2, or \
+                        application/x-thrift for version 1";
             return Err(Fault::Unsupported(text.to_owned()));
         }
         self.read(body, cx)?;

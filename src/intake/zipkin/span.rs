@@ -1,4 +1,5 @@
-//! A Zipkin span, whatever form it came in: JSON of both versions, protobuf of the second.
+//! A Zipkin span, whatever form it came in: JSON of both versions, protobuf of the second (Thrift of the first:
+//! [`super::thrift`]).
 
 use crate::codec::json::{Text, Value, View};
 use crate::intake::convert::Fault;
@@ -22,8 +23,11 @@ pub struct Span {
     pub tags: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
+/// As DataKit has it.
+const UNKNOWN_SERVICE: &[u8] = b"zipkin_v2_unknow_service";
+
 /// Tags of a span: more than a point takes.
-const TAGS_MAX: usize = 1024;
+pub const TAGS_MAX: usize = 1024;
 
 fn wrong(what: &str) -> Fault {
     Fault::Malformed(format!("{what} is not what it should be"))
@@ -115,7 +119,7 @@ impl Span {
     /// Of version 1: names of services stand at annotations.
     pub fn v1<'a>(span: impl Value<'a>) -> Result<Span, Fault> {
         let mut read = Span::default();
-        let (mut first, mut last) = (i64::MAX, 0);
+        let mut times = Vec::new();
         for (key, value) in members(span, "span")? {
             match &*key.decode() {
                 b"traceId" => read.trace_id = id(value, "traceId")?,
@@ -128,12 +132,7 @@ impl Span {
                     for annotation in items(value, "annotations")? {
                         for (key, value) in members(annotation, "annotation")? {
                             match &*key.decode() {
-                                b"timestamp" => {
-                                    let at = micros(value, "timestamp")?;
-                                    if at > 0 {
-                                        (first, last) = (first.min(at), last.max(at));
-                                    }
-                                }
+                                b"timestamp" => times.push(micros(value, "timestamp")?),
                                 b"endpoint" if read.service.is_empty() => read.service = service(value)?,
                                 _ => {}
                             }
@@ -159,12 +158,7 @@ impl Span {
                 _ => {}
             }
         }
-        if read.timestamp_us == 0 && last > 0 {
-            read.timestamp_us = first;
-        }
-        if read.duration_us == 0 && last > first {
-            read.duration_us = last - first;
-        }
+        read.times_of(times.into_iter());
         read.checked()
     }
 
@@ -214,11 +208,38 @@ impl Span {
         read.checked()
     }
 
-    fn checked(self) -> Result<Span, Fault> {
+    /// Of version 1: where the span does not say when it began and how long it took, its annotations do.
+    pub fn times_of(&mut self, annotations: impl Iterator<Item = i64>) {
+        let (first, last) = annotations
+            .filter(|at| *at > 0)
+            .fold((i64::MAX, 0), |(first, last), at| (first.min(at), last.max(at)));
+        if self.timestamp_us == 0 && last > 0 {
+            self.timestamp_us = first;
+        }
+        if self.duration_us == 0 && last > first {
+            self.duration_us = last - first;
+        }
+    }
+
+    pub fn checked(self) -> Result<Span, Fault> {
         if self.trace_id.is_empty() || self.id.is_empty() {
             return Err(Fault::malformed("a span without an id, or without that of its trace"));
         }
         Ok(self)
+    }
+
+    /// Whose it is.
+    pub fn service(&self) -> &[u8] {
+        if self.service.is_empty() { UNKNOWN_SERVICE } else { &self.service }
+    }
+
+    /// What it is of: what version 1 calls a resource, if it does.
+    pub fn resource(&self) -> &[u8] {
+        self.tag("path.http").unwrap_or(&self.name)
+    }
+
+    pub fn is_error(&self) -> bool {
+        self.tag("error").is_some()
     }
 
     pub fn tag(&self, wanted: &str) -> Option<&[u8]> {

@@ -1,5 +1,6 @@
 //! The pool on a real shard, against servers on threads of their own.
 
+use crate::point::Category;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,6 +34,7 @@ where
 
 pub(super) fn settings() -> PoolSettings {
     PoolSettings {
+        timeout_of_profiles: Duration::from_secs(5),
         timeout: Duration::from_secs(5),
         idle_timeout: Duration::from_secs(60),
         idle_per_host_max: 4,
@@ -78,7 +80,7 @@ pub(super) async fn post(
 ) -> Result<Reply, TransportError> {
     let body = Body::of(parts.iter().map(|part| Bytes::from_static(part)).collect());
     let head = format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body.bytes);
-    pool.exchange(Request { target, head: head.as_bytes(), body: &body }).await
+    pool.exchange(Request { category: Category::Metric, target, head: head.as_bytes(), body: &body }).await
 }
 
 #[test]

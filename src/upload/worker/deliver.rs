@@ -149,6 +149,7 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
             Backoff::new(uploads.settings.retry_min, uploads.settings.retry_max, uploads.seed());
         let taken_before = state.taken.get();
         let (mut tries, mut only_5xx) = (0, true);
+        let answers_max = uploads.settings.answers_max(self.category);
         loop {
             let token_rests = token.and_then(|key| state.tokens.borrow().rests(key, env.now()));
             if let Some(rests) = token_rests {
@@ -197,6 +198,10 @@ impl<C: Carrier, E: Env, S: Source, L: Ledger + ?Sized> Lane<C, E, S, L> {
                     }
                     drop(slot);
                     self.failed(choice.target, state);
+                    if answers_max.is_some_and(|most| history.answers() >= most) {
+                        let refusal = Refusal::TriedEnough;
+                        return Some(Some(Verdict::Refused { refusal, status, text }));
+                    }
                     if choice.is_probe {
                         return Some(None);
                     }

@@ -32,7 +32,7 @@ fn planned(target: &str) -> Result<WritePlan, Reply> {
     match crate::intake::route(&head, &Peer::Unix, &clock, &settings()) {
         Action::Write(plan) => Ok(*plan),
         Action::Reply(reply) => Err(reply),
-        Action::Aside(_) | Action::Raw(_) | Action::Convert(_) => panic!("no write"),
+        Action::Aside(_) | Action::Raw(_) | Action::Profile(_) | Action::Convert(_) => panic!("no write"),
     }
 }
 

@@ -30,7 +30,7 @@ fn planned(target: &str, headers: &str, settings: &Settings) -> Result<WritePlan
     match crate::intake::route(&head, &Peer::Unix, &clock, settings) {
         Action::Write(plan) => Ok(*plan),
         Action::Reply(reply) => Err(reply),
-        Action::Raw(_) | Action::Aside(_) | Action::Convert(_) => panic!("a page"),
+        Action::Raw(_) | Action::Profile(_) | Action::Aside(_) | Action::Convert(_) => panic!("a page"),
     }
 }
 

@@ -1,5 +1,11 @@
 //! `multipart/form-data`, as far as its plain values go: what each part without a file name holds. Files are passed over by
-//! their delimiters and never looked into.
+//! their delimiters and never looked into. [`form`] reads whole parts.
+
+mod form;
+mod header;
+
+pub use form::{Form, FormError, Part};
+pub use header::{boundary, parameter};
 
 use memchr::memmem;
 
@@ -40,14 +46,14 @@ fn value_of(part: &[u8]) -> Option<(&[u8], &[u8])> {
         let (name, value) = line.split_at_checked(memchr::memchr(b':', line)?)?;
         name.trim_ascii().eq_ignore_ascii_case(b"content-disposition").then_some(value)
     })?;
-    let is_file =
-        parameter(disposition, b"filename").is_some() || parameter(disposition, b"filename*").is_some();
-    let name = parameter(disposition, b"name")?;
+    let is_file = plain_parameter(disposition, b"filename").is_some()
+        || plain_parameter(disposition, b"filename*").is_some();
+    let name = plain_parameter(disposition, b"name")?;
     (!is_file && value.len() <= VALUE_BYTES_MAX).then_some((name, value))
 }
 
 /// A parameter of a header, without its quotes. Browsers escape a quote inside of one as `%22`.
-fn parameter<'a>(header: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
+fn plain_parameter<'a>(header: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
     header.split(|byte| *byte == b';').find_map(|pair| {
         let (name, value) = pair.split_at_checked(memchr::memchr(b'=', pair)?)?;
         if !name.trim_ascii().eq_ignore_ascii_case(wanted) {

@@ -1,0 +1,3 @@
+module kitgate/target
+
+go 1.19
