@@ -4,6 +4,7 @@
 //! - [`forward`]: calls to the first destination, and what is made of its answers
 //! - [`dialtest`]: dial tests, run once
 //! - [`errors`]: what other programs report of themselves
+//! - [`pprof_pull`]: Go programs, asked for their profiles
 //! - [`sourcemap`]: archives of maps and symbols, and stacks resolved by them
 //! - tags are changed by the main thread, which has the configuration: [`Desk::orders`]
 //!
@@ -12,6 +13,7 @@
 pub mod dialtest;
 pub mod errors;
 pub mod forward;
+pub mod pprof_pull;
 pub mod sourcemap;
 
 use std::sync::Arc;

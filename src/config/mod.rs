@@ -13,6 +13,7 @@ mod dialtesting;
 pub mod doc;
 pub mod edit;
 mod env;
+mod go_pull;
 pub mod pattern;
 mod profiling;
 mod read;
@@ -28,6 +29,7 @@ pub use collectors::{
     TAGS_MAX as COLLECTOR_TAGS_MAX, TraceFilters, TraceMetrics,
 };
 pub use dialtesting::DialtestingSettings;
+pub use go_pull::{GoPull, PROFILES as GO_PROFILES};
 pub use profiling::ProfilingSettings;
 pub use read::Problem;
 pub use resolve::{Resolved, Surroundings, resolve};

@@ -109,7 +109,10 @@ impl Reader<'_> {
                     }
                     Err(text) => self.problem(line, format!("{full} {text}")),
                 }
-            } else if schema::children(path).any(|child| child == name) {
+            } else if schema::is_named(path) && !is_plain_name(name) {
+                let text = format!("{name:?} in [{path}] must be a name of letters, digits, - and _");
+                self.problem(line, text);
+            } else if schema::is_named(path) || schema::children(path).any(|child| child == name) {
                 match value.get_ref() {
                     DeValue::Table(entries) => self.table(&full, entries),
                     other => self.problem(line, format!("{full} must be a table, not {}", kind_of(other))),
@@ -293,6 +296,12 @@ fn kind_of(value: &DeValue<'_>) -> &'static str {
     }
 }
 
+/// A name that can stand in a path.
+fn is_plain_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    !name.is_empty() && name.bytes().all(plain)
+}
+
 /// The text for a name that is not in the schema: with the nearest that is, or with the table it belongs to.
 fn unknown(path: &str, table: Option<&Table>, name: &str) -> String {
     let place = if path.is_empty() { String::new() } else { format!(" in [{path}]") };
@@ -308,7 +317,7 @@ fn unknown(path: &str, table: Option<&Table>, name: &str) -> String {
 }
 
 /// The most similar name, if it is similar at all.
-fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+pub(super) fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     // Two slips, or one in three characters of a long name: more is another word.
     let limit = (name.chars().count() / 3).max(2);
     known
@@ -346,6 +355,15 @@ impl Written {
     /// The line of `key`.
     pub fn line(&self, key: &str) -> Option<usize> {
         self.find(key).map(|(line, _)| *line)
+    }
+
+    /// The names of tables under the one with this path that hold anything, sorted.
+    pub fn names(&self, path: &str) -> Vec<String> {
+        let below =
+            |name: &str| name.strip_prefix(path)?.strip_prefix('.')?.split('.').next().map(str::to_owned);
+        let mut names: Vec<String> = self.values.keys().filter_map(|name| below(name)).collect();
+        names.dedup();
+        names
     }
 
     /// The entries of a free table, sorted by name.

@@ -12,7 +12,7 @@ use super::{
     address::Address,
     collectors,
     dialtesting::{self, Reports},
-    profiling,
+    go_pull, profiling,
     read::{Problem, Shards, Written, read},
     schema,
     secret::{Endpoint, Secret},
@@ -130,6 +130,7 @@ impl Resolver<'_> {
         set(&mut settings.shutdown.budget, written.time("shutdown.budget"));
         self.collectors(&mut settings);
         self.dialtesting(&mut settings);
+        self.go_pulls(&mut settings);
         settings.destination = self.destination(&settings.data_dir);
         self.log(&mut settings);
         settings
@@ -484,6 +485,14 @@ impl Resolver<'_> {
         // Variables have no line.
         let warnings =
             warnings.into_iter().map(|(key, text)| Problem { line: None, text: format!("{key} {text}") });
+        self.warnings.extend(warnings);
+    }
+
+    fn go_pulls(&mut self, settings: &mut Settings) {
+        let mut reports = go_pull::Reports::new(&self.written);
+        settings.go_pulls = go_pull::go_pulls(&mut reports);
+        let (problems, warnings) = reports.into_parts();
+        self.problems.extend(problems);
         self.warnings.extend(warnings);
     }
 

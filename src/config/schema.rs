@@ -5,6 +5,8 @@ mod collectors;
 mod dataway;
 mod sourcemap;
 
+use std::borrow::Cow;
+
 /// What a key's value must be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
@@ -479,6 +481,8 @@ pub static TABLES: &[Table] = &[
     super::profiling::TABLES[1],
     super::profiling::TABLES[2],
     super::profiling::TABLES[3],
+    super::go_pull::TABLE,
+    super::go_pull::TAGS,
     super::dialtesting::TABLE,
     table(
         "limits",
@@ -536,13 +540,35 @@ pub static TABLES: &[Table] = &[
     ),
 ];
 
+/// Below these every table is the user's own, by a name of theirs; in [`TABLES`] the name is the one behind.
+const NAMED: [(&str, &str); 1] = [(super::go_pull::PATH, "app")];
+
+/// Whether the tables directly under the one with this path are the user's own.
+pub fn is_named(path: &str) -> bool {
+    NAMED.iter().any(|(named, _)| *named == path)
+}
+
+/// The path as it is in [`TABLES`].
+fn canonical(path: &str) -> Cow<'_, str> {
+    let below = |named: &str| path.strip_prefix(named)?.strip_prefix('.');
+    match NAMED.iter().find_map(|(named, name)| Some((named, name, below(named)?))) {
+        None => Cow::Borrowed(path),
+        Some((named, name, rest)) => {
+            let more = rest.find('.').map_or("", |dot| &rest[dot..]);
+            Cow::Owned(format!("{named}.{name}{more}"))
+        }
+    }
+}
+
 /// The table with this path.
 pub fn find_table(path: &str) -> Option<&'static Table> {
+    let path = canonical(path);
     TABLES.iter().find(|table| table.path == path)
 }
 
 /// The names of the tables directly under the one with this path.
 pub fn children(path: &str) -> impl Iterator<Item = &'static str> {
+    let path = canonical(path);
     let prefix = if path.is_empty() { String::new() } else { format!("{path}.") };
     let mut names: Vec<&str> = TABLES
         .iter()

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use super::address::Address;
 use super::collectors::{DatadogSettings, SkywalkingSettings, SpanSettings};
 use super::dialtesting::DialtestingSettings;
+use super::go_pull::GoPull;
 use super::profiling::ProfilingSettings;
 use super::secret::{Endpoint, Secret};
 use crate::limits;
@@ -100,6 +101,8 @@ pub struct Settings {
     pub rum: RumSettings,
     pub datadog: DatadogSettings,
     pub skywalking: SkywalkingSettings,
+    /// Go programs whose profiles are fetched.
+    pub go_pulls: Vec<GoPull>,
     pub profiling: ProfilingSettings,
     pub otlp: SpanSettings,
     pub zipkin: SpanSettings,
@@ -515,6 +518,7 @@ impl Default for Settings {
             },
             datadog: DatadogSettings::default(),
             skywalking: SkywalkingSettings::default(),
+            go_pulls: Vec::new(),
             profiling: ProfilingSettings::default(),
             otlp: SpanSettings::default(),
             zipkin: SpanSettings::default(),

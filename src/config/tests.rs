@@ -490,6 +490,13 @@ fn every_key_is_used() {
     let rate = "http_api.request_rate_limit = 10.5\n";
     let election = "election.tags.a = \"b\"\n";
     let sinker = "dataway.urls = [\"http://h\"]\ndataway.enable_sinker = true\n";
+    let app =
+        "intake.profiling.go.app.url = \"http://h\"\nintake.profiling.go.app.enabled_types = [\"cpu\"]\n";
+    let (cert, key_file) = (
+        format!("{app}intake.profiling.go.app.tls_key = \"k\"\n"),
+        format!("{app}intake.profiling.go.app.tls_cert = \"c\"\n"),
+    );
+    let (cert, key_file) = (cert.as_str(), key_file.as_str());
     for table in TABLES.iter().filter(|table| !table.free) {
         for key in table.keys {
             let full = schema::full_name(table.path, key.name);
@@ -501,6 +508,8 @@ fn every_key_is_used() {
                 (_, Kind::Text) if key.name == "listen_socket" => "\"/other\"".to_owned(),
                 (_, Kind::Text) if key.name == "listen" => "\"127.0.0.1:1\"".to_owned(),
                 (_, Kind::Word(words)) => format!("{:?}", words[words.len() - 1]),
+                ("intake.profiling.go.app.url", _) => "\"http://other\"".to_owned(),
+                ("intake.profiling.go.app.enabled_types", _) => "[\"heap\"]".to_owned(),
                 (_, Kind::Text) => "\"other\"".to_owned(),
                 ("http_api.trusted_proxies" | "dialtesting.disabled_internal_network_cidr_list", _) => {
                     "[\"192.0.2.0/24\"]".to_owned()
@@ -526,11 +535,19 @@ fn every_key_is_used() {
                 "http_api.tls.privkey" => "http_api.tls.cert = \"c\"\n",
                 "http_api.tls.client_ca" => "http_api.tls.cert = \"c\"\nhttp_api.tls.privkey = \"k\"\n",
                 "http_api.request_rate_limit_burst" | "http_api.request_rate_limit_ttl" => rate,
+                "intake.profiling.go.app.url" => "intake.profiling.go.app.enabled_types = [\"cpu\"]\n",
+                "intake.profiling.go.app.enabled_types" => "intake.profiling.go.app.url = \"http://h\"\n",
+                "intake.profiling.go.app.tls_cert" => cert,
+                "intake.profiling.go.app.tls_key" => key_file,
+                name if name.starts_with("intake.profiling.go.app.") => app,
                 _ => urls,
             };
             let changed = format!("{base}{full} = {other}\n");
             // Half of TLS is an error and not a setting.
-            let half = full.starts_with("http_api.tls.") && !full.ends_with("client_ca");
+            let half = full.starts_with("http_api.tls.") && !full.ends_with("client_ca")
+                || ["url", "tls_cert", "tls_key"]
+                    .iter()
+                    .any(|key| full == format!("intake.profiling.go.app.{key}"));
             let before = if half { settings("") } else { settings(base) };
             assert_ne!(before, settings(&changed), "{full} changes nothing");
         }

@@ -15,6 +15,7 @@ use super::{
     filters::{FilterStats, PULLS},
     ledger::Account,
     names::{APIS, CATEGORIES, METHODS, METRICS, Metric, STATUSES, TARGETS},
+    pulls::{PULL_RESULTS, PullStats},
 };
 
 /// The `Content-Type` of the page.
@@ -26,6 +27,7 @@ pub struct Registry {
     shards: Arc<[Arc<ShardCounters>]>,
     filters: Arc<FilterStats>,
     errors: Arc<LastErrors>,
+    pulls: Arc<PullStats>,
 }
 
 /// What is not counted but read when the page is asked for.
@@ -49,7 +51,7 @@ impl Registry {
     /// Counters for `shards` shards, all zero.
     pub fn new(shards: usize) -> Registry {
         let shards = (0..shards).map(|_| Arc::new(ShardCounters::default())).collect();
-        Registry { shards, filters: Arc::default(), errors: Arc::default() }
+        Registry { shards, filters: Arc::default(), errors: Arc::default(), pulls: Arc::default() }
     }
 
     /// What is known of the filters in force.
@@ -65,6 +67,11 @@ impl Registry {
     /// What other programs reported of themselves.
     pub fn errors(&self) -> &LastErrors {
         &self.errors
+    }
+
+    /// What became of asking Go programs for their profiles.
+    pub fn pulls(&self) -> &Arc<PullStats> {
+        &self.pulls
     }
 
     /// The points of one category, by its index.
@@ -334,6 +341,12 @@ pub(super) fn filter_pulls(page: &mut Page<'_>) {
     for (index, name) in PULLS.iter().enumerate() {
         let pulls = page.registry.filters.pulls[index].get();
         page.line("", &[name], None, pulls);
+    }
+}
+
+pub(super) fn profile_pulls(page: &mut Page<'_>) {
+    for (name, count) in PULL_RESULTS.iter().zip(page.registry.pulls.read()) {
+        page.line("", &[name], None, count);
     }
 }
 

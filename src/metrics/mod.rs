@@ -9,6 +9,7 @@ pub mod expose;
 pub mod filters;
 pub mod ledger;
 pub mod names;
+pub mod pulls;
 
 pub use counters::{CategoryCounters, Counter, DropReason, Gauge, Histogram, Refusal, ShardCounters};
 pub use expose::{Process, Registry};

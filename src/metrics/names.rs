@@ -193,6 +193,8 @@ pub static METRICS: &[Metric] = &[
     row("kitgate_filter_refused_rules", Gauge, &[], "Filters that are left out because they cannot be read.", expose::filter_refused_rules),
     row("kitgate_filter_pulls_total", Counter, &["result"], "How often the destination was asked for filters, by what came of it.", expose::filter_pulls),
 
+    row("kitgate_profile_pulls_total", Counter, &["result"], "How often Go programs were asked for a profile, by what came of it.", expose::profile_pulls),
+
     row("kitgate_connections_open", Gauge, &[], "Open client connections.", expose::connections_open),
     row("kitgate_connections_total", Counter, &[], "Client connections accepted.", expose::connections_total),
     row("kitgate_received_bytes_total", Counter, &[], "Bytes read from clients.", expose::received_bytes),

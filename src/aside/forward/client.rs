@@ -118,7 +118,7 @@ fn new_agent(hostname: &str, tls: bool, insecure: bool) -> Agent {
 }
 
 /// The machine's own certificates, or Mozilla's where it has none: as uploads have them.
-fn roots() -> RootCerts {
+pub(in crate::aside) fn roots() -> RootCerts {
     let native = rustls_native_certs::load_native_certs().certs;
     if native.is_empty() {
         return RootCerts::WebPki;
@@ -179,7 +179,7 @@ fn failure(error: &ureq::Error, target: &Target) -> Failure {
 }
 
 /// The beginning of a body, if it is text.
-pub(super) fn excerpt(body: &[u8]) -> Option<String> {
+pub(in crate::aside) fn excerpt(body: &[u8]) -> Option<String> {
     let cut = &body[..body.len().min(EXCERPT_BYTES_MAX)];
     let text = match std::str::from_utf8(cut) {
         Ok(text) => text,

@@ -17,6 +17,7 @@ use crate::point::echo::json_string;
 use super::{Desk, Request};
 
 pub use client::{Answer, Call, Failure, Forward};
+pub(super) use client::{excerpt, roots};
 
 /// `POST /v1/query/raw`: the body is read and written anew, with the token of the destination where it has none.
 pub fn query(desk: &Desk, request: &Request<'_>) -> Reply {

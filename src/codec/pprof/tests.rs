@@ -10,7 +10,7 @@ use super::*;
 use crate::codec::protobuf::{LEN, VARINT, put_bytes, put_message, put_uint, put_varint, tag};
 
 /// What a Go program answered when it was asked for its profiles.
-fn recorded(path: &str) -> Vec<Vec<u8>> {
+pub(crate) fn recorded(path: &str) -> Vec<Vec<u8>> {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/captured/go-pprof-1.24.jsonl.zst");
     let mut text = String::new();
     let file = std::fs::File::open(file).unwrap();
@@ -49,7 +49,7 @@ fn recorded_profiles_say_what_is_in_them() {
 }
 
 /// The same profile ten seconds later, when the first stack has done again what it did: fields of protobuf add up.
-fn later(profile: &[u8]) -> Vec<u8> {
+pub(crate) fn later(profile: &[u8]) -> Vec<u8> {
     let mut later = profile.to_vec();
     let samples = fields(profile).filter_map(|field| match field.unwrap() {
         (number::SAMPLE, Wire::Len(bytes)) => Some(bytes),

@@ -19,7 +19,7 @@ mod unpack;
 
 use crate::codec::pprof::Profile;
 
-use unpack::unpack;
+pub use unpack::unpack;
 
 /// A file of a form, as it came: perhaps compressed.
 #[derive(Clone, Copy, Debug)]

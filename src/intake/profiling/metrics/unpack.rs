@@ -18,7 +18,8 @@ const LZ4: &[u8] = &[0x04, 0x22, 0x4d, 0x18];
 /// What comes out of the decoder of LZ4 at a time.
 const PIECE_BYTES: usize = 256 << 10;
 
-pub(super) fn unpack(body: &[u8]) -> Result<Cow<'_, [u8]>, String> {
+/// A file as it was before it was compressed; bounded.
+pub fn unpack(body: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     let limits = Limits::new(UNPACKED_BYTES_MAX);
     let encoding = match body {
         body if body.starts_with(GZIP) => Encoding::Gzip,
