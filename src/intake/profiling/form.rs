@@ -160,8 +160,7 @@ pub fn rebuild(
     let mut files = received.files();
     let mut attachments: Vec<String> = vec!["event".to_owned()];
     attachments.extend(files.iter().map(|file| file.name.clone()));
-    let event =
-        metadata.event_json(metadata.tag("profiler").unwrap_or_default(), format_of(&files), &attachments);
+    let event = metadata.event_json(metadata.profiler(), format_of(&files), &attachments);
     let mut writer = Writer::new(boundary, out);
     for part in received.parts.iter().filter(|part| part.file_name().is_none()) {
         writer.part(part);

@@ -124,6 +124,11 @@ impl Metadata {
         self.event.insert("language".to_owned(), language.into());
     }
 
+    /// Who took it, if that is said.
+    pub fn profiler(&self) -> &str {
+        self.text("profiler").unwrap_or_default()
+    }
+
     /// When it begins and when it ends, in nanoseconds since 1970.
     pub fn span_ns(&self) -> Option<(i64, i64)> {
         let at = |key: &str| {
