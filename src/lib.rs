@@ -21,6 +21,9 @@
 //! **What is to be passed on as it came is not parsed at all.** A session replay is a *raw package*: its request is the
 //! block, one frame on disk and one request upstream, under its own headers, counted as one point.
 //!
+//! **What is passed on with more tags is taken apart beside the shards.** A profile, thirty megabytes of it or a few hundred
+//! kilobytes, is read and put together anew on a thread for long work, its files byte for byte; then it is a raw package as well.
+//!
 //! **Every other protocol becomes the same tape.** Traces, OTLP, Prometheus and the like are read in place into what the
 //! lines' parser gives, whole bodies at a time, and answered in their own words ([`intake::convert`]).
 //!
