@@ -209,6 +209,9 @@ fn action(method: &str, target: &str, content_type: &str, settings: &Settings) -
     intake::route(&head, &Peer::Ip([10, 0, 0, 7].into()), &clock, settings)
 }
 
+/// Works through every body once, returns something that depends on the work.
+type Way<'a> = (&'static str, Box<dyn FnMut() -> u64 + 'a>);
+
 /// Bodies as a connection has them.
 fn padded(bodies: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let pad = |body: &Vec<u8>| {
@@ -362,7 +365,7 @@ fn run(name: &str, traces: &[(usize, Vec<u8>)], once: bool) {
         assert_eq!(lines.pass(), encoded, "{name}: {what} are of equal size");
     }
 
-    let mut ways: [(&str, Box<dyn FnMut() -> u64>); 3] = [
+    let mut ways: [Way<'_>; 3] = [
         ("msgpack v0.4", Box::new(move || spans.pass())),
         ("line protocol, same points", Box::new(move || same.pass())),
         ("line protocol, plain", Box::new(move || cheap.pass())),

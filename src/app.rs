@@ -8,6 +8,7 @@
 //! - [`upgrade`]: another process takes over
 
 mod filters;
+mod pulls;
 mod reload;
 mod sockets;
 mod tags;
@@ -36,6 +37,7 @@ use crate::shard::exchange::{self, Ends};
 use crate::shard::{self, Change, Common, Orders, ShardParts};
 use crate::sink;
 use crate::spool::Owner;
+use pulls::Pulls;
 use sockets::Bound;
 use upgrade::{Predecessor, Successor};
 
@@ -192,6 +194,7 @@ struct Process {
     changes: Vec<flume::Sender<Change>>,
     wakers: Vec<Waker>,
     events: flume::Sender<Event>,
+    pulls: Pulls,
 }
 
 impl Process {
@@ -236,7 +239,9 @@ impl Process {
                 let _ = ended.send(Event::Ended { shard: index, result });
             })?;
         }
-        Ok(Process { common, orders, changes, wakers, events: events.clone() })
+        let mut pulls = Pulls::default();
+        pulls.renew(&common);
+        Ok(Process { common, orders, changes, wakers, events: events.clone(), pulls })
     }
 
     fn settings(&self) -> Settings {
@@ -356,18 +361,21 @@ impl Process {
         }
     }
 
-    fn stop(&self, how: Stop) {
+    fn stop(&mut self, how: Stop) {
         self.common.stop(how);
         self.wakers.iter().for_each(Waker::wake);
+        self.pulls.stop();
     }
 
-    fn reload(&self, source: &Source, bound: &mut Vec<Bound>) -> Result<String, String> {
+    fn reload(&mut self, source: &Source, bound: &mut Vec<Bound>) -> Result<String, String> {
         if self.common.is_stopping() {
             return Err("the gateway is stopping".to_owned());
         }
         let resolved = (source.load)(source.file.as_deref()).map_err(|problems| problems.join("; "))?;
         resolved.warnings.iter().for_each(|warning| tracing::warn!(%warning, "configuration"));
-        reload::apply(resolved.settings, &self.common, &self.changes, bound)
+        let said = reload::apply(resolved.settings, &self.common, &self.changes, bound)?;
+        self.pulls.renew(&self.common);
+        Ok(said)
     }
 
     /// Starts a new process aside; an event says what came of it.

@@ -15,6 +15,7 @@ pub mod full_disk;
 pub mod gateway;
 pub mod kill9;
 pub mod point;
+pub mod profiles;
 pub mod sent;
 
 use std::net::SocketAddr;
@@ -60,6 +61,8 @@ pub enum Command {
     FullDisk(full_disk::Options),
     /// Drain a large backlog while points come in.
     Backlog(backlog::Options),
+    /// Send large profiles beside small writes.
+    LargeProfile(profiles::Options),
 }
 
 /// Runs a command; true when the ledger balances.
@@ -99,5 +102,6 @@ pub fn run(command: &Command) -> Outcome<bool> {
         Command::Absent(options) => absent::run(options),
         Command::FullDisk(options) => full_disk::run(options),
         Command::Backlog(options) => backlog::run(options),
+        Command::LargeProfile(options) => profiles::run(options),
     }
 }

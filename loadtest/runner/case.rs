@@ -47,6 +47,8 @@ pub enum Kind {
     FullDisk,
     /// `ledger backlog`.
     Backlog,
+    /// `ledger large-profile`.
+    LargeProfile,
 }
 
 /// The load's shape.
@@ -178,7 +180,11 @@ mod tests {
             let needs_template = case.servers.iter().any(|s| s.kind == ServerKind::Gateway)
                 || matches!(
                     case.kind,
-                    Kind::Kill9 | Kind::AbsentDestination | Kind::FullDisk | Kind::Backlog
+                    Kind::Kill9
+                        | Kind::AbsentDestination
+                        | Kind::FullDisk
+                        | Kind::Backlog
+                        | Kind::LargeProfile
                 );
             let template = folder().join("cases").join(&name).join("gateway.toml");
             assert_eq!(template.exists(), needs_template, "{name}");

@@ -7,7 +7,7 @@ mod summary;
 
 use std::path::PathBuf;
 
-use crate::ledger::{absent, backlog, full_disk, kill9};
+use crate::ledger::{absent, backlog, full_disk, kill9, profiles};
 use crate::shared::{Outcome, system};
 
 use case::{Case, Kind};
@@ -99,6 +99,15 @@ fn one(name: &str, case: &Case, options: &Options) -> Outcome<bool> {
             gateway: places(options)?.gateway,
             seconds: case.load.seconds as u64,
             connections: case.load.connections.first().copied().unwrap_or(16) as u32,
+            scratch: options.scratch.clone(),
+        }),
+        Kind::LargeProfile => profiles::run(&profiles::Options {
+            gateway: places(options)?.gateway,
+            seconds: case.load.seconds as u64,
+            rounds: case.load.rounds,
+            connections: case.load.connections.first().copied().unwrap_or(32),
+            server_core: options.server_core,
+            load_core: options.load_core,
             scratch: options.scratch.clone(),
         }),
         Kind::Backlog => backlog::run(&backlog::Options {

@@ -45,7 +45,7 @@ fn changes(before: &Settings, after: &Settings) -> Vec<&'static str> {
         ("rum", before.rum != after.rum),
         ("intake.datadog", before.datadog != after.datadog),
         ("intake.skywalking", before.skywalking != after.skywalking),
-        ("intake.profiling", before.profiling != after.profiling),
+        ("intake.profiling", before.profiling != after.profiling || before.go_pulls != after.go_pulls),
         ("intake.otlp", before.otlp != after.otlp),
         ("intake.zipkin", before.zipkin != after.zipkin),
         ("dialtesting", before.dialtesting != after.dialtesting),

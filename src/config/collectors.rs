@@ -105,8 +105,8 @@ pub(super) fn set<T>(slot: &mut T, value: Option<T>) {
 }
 
 pub(super) fn datadog(written: &Written, report: Report<'_>) -> DatadogSettings {
-    let mut datadog = DatadogSettings::default();
-    datadog.customer_tags = customer_tags("intake.datadog", written, report);
+    let customer_tags = customer_tags("intake.datadog", written, report);
+    let mut datadog = DatadogSettings { customer_tags, ..DatadogSettings::default() };
     set(&mut datadog.omit_err_status, written.list("intake.datadog.omit_err_status"));
     set(&mut datadog.trace_128_bit_id, written.bool("intake.datadog.trace_128_bit_id"));
     set(&mut datadog.trace_id_64_bit_hex, written.bool("intake.datadog.trace_id_64_bit_hex"));

@@ -46,7 +46,7 @@ pub(super) const TABLES: [Table; 4] = [
                 "cache_capacity_mb",
                 Kind::Integer { min: 4, max: 1 << 30 },
                 "10240",
-                "How much may be queued, in MiB. spool.capacity_of.profiling says the same.",
+                "How much may be queued, in MiB; counts before spool.capacity_of.profiling.",
             ),
             key(
                 "clear_cache_on_start",
@@ -144,9 +144,6 @@ pub(super) fn profiling(
             let text =
                 format!("must be at least {}, which is {SEGMENTS_MIN} segments", units::show_size(least));
             report(&key, text);
-        }
-        if own.is_some() {
-            report(&key, "and spool.capacity_of.profiling say the same thing; keep one of them".to_owned());
         }
         capacity = Some(bytes);
     }

@@ -517,6 +517,7 @@ fn every_key_is_used() {
                 (_, Kind::TextList) => "[\"other\"]".to_owned(),
                 (_, Kind::SecretList) => "[\"http://other\"]".to_owned(),
                 (_, Kind::Bool) => (key.default == "false").to_string(),
+                ("intake.profiling.io_config.cache_capacity_mb", _) => "300".to_owned(),
                 (_, Kind::Integer { .. }) => "3".to_owned(),
                 (_, Kind::Number { .. }) if key.name == "sampling_rate" => "0.5".to_owned(),
                 (_, Kind::Number { .. }) => "3.5".to_owned(),

@@ -66,6 +66,7 @@ use geo::Watcher;
 use home::{Home, Reporter};
 use ingest::{Core, Ingest};
 use lanes::{Lanes, LanesParts};
+pub use profile::Submitted;
 use ticket::Tickets;
 use uploads::HomeLog;
 

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Real clients against a running gateway: the tracers and profilers of Datadog, the agents of SkyWalking and Pyroscope, the
-# exporters of OpenTelemetry, InfluxDB's clients, a Go program's profiles, and a browser. What they say they made is held
-# against what a destination of our own has counted.
+# Real clients against a running gateway: the tracers and profilers of Datadog, the agents of SkyWalking and Pyroscope,
+# the exporters of OpenTelemetry, InfluxDB's clients, a Go program's profiles, and a browser. What they say they made is
+# held against what a destination of our own has counted.
 #
 #   tests/clients/run.sh GATEWAY [PART OF A CASE'S NAME]...
 #
-# Takes python3 with venv and pip, node and npm, the network for what requirements/ and package.json name, and chromium,
-# which root installs where it is missing. Any of those that is not to be had fails it. Installed is into target/clients;
-# what runs writes into a folder that is gone afterwards. About a minute, and one more for the first installation.
+# Takes python3 with venv and pip, node and npm, the network for what requirements/ and package.json name, and
+# chromium, which root installs where it is missing. Any of those that is not to be had fails it. Installed is into
+# target/clients; what runs writes into a folder that is gone afterwards. About a minute, and one more for the first
+# installation.
 set -euo pipefail
 gateway=$(realpath "${1:?usage: tests/clients/run.sh GATEWAY [PART OF A CASE\'S NAME]...}")
 shift
@@ -43,13 +44,18 @@ install_venv() {
 install_npm() {
     mkdir -p "$tools/$1" && cp "${@:2}" "$tools/$1" && npm ci --no-audit --no-fund --prefix "$tools/$1"
 }
+apt_chromium() {
+    apt-get install -y --no-install-recommends chromium
+}
 install_chromium() {
     ! command -v chromium > /dev/null || return 0
     [ "$(id -u)" = 0 ] || { echo "there is no chromium, and only root can install it"; return 1; }
     export DEBIAN_FRONTEND=noninteractive
-    {
-        apt-get install -y --no-install-recommends chromium || { apt-get update && apt-get install -y --no-install-recommends chromium; }
-    } > "$tools/chromium.log" 2>&1 || { tail -20 "$tools/chromium.log"; return 1; }
+    # Lists of packages may be old, or not there yet.
+    { apt_chromium || { apt-get update && apt_chromium; }; } > "$tools/chromium.log" 2>&1 || {
+        tail -20 "$tools/chromium.log"
+        return 1
+    }
 }
 
 begun=$SECONDS

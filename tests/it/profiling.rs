@@ -260,6 +260,65 @@ fn a_profile_that_is_answered_too_often_becomes_a_dead_letter() {
     assert!(code == 0 && dead.contains("tried_enough"), "{dead}");
 }
 
+/// A Go program, as far as its profiles go: answers with what a real one was recorded to answer.
+fn go_program() -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let answers = golden("captured/go-pprof-1.24");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = std::io::BufReader::new(stream.unwrap());
+            let mut line = String::new();
+            std::io::BufRead::read_line(&mut stream, &mut line).unwrap();
+            let mut header = String::new();
+            while header != "\r\n" {
+                header.clear();
+                std::io::BufRead::read_line(&mut stream, &mut header).unwrap();
+            }
+            let asked = line.split(' ').nth(1).unwrap().split('?').next().unwrap();
+            let known = answers.iter().find(|case| text(case, "path").split('?').next() == Some(asked));
+            let body = known.map_or(Vec::new(), |case| bytes(&case["response"], "body_b64"));
+            let status = if known.is_some() { "200 OK" } else { "404 Not Found" };
+            let head =
+                format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            let stream = stream.get_mut();
+            std::io::Write::write_all(stream, &[head.as_bytes(), &body].concat()).unwrap();
+        }
+    });
+    address
+}
+
+#[test]
+fn a_go_program_is_asked_for_its_profiles() {
+    let dataway = Dataway::start();
+    let program = go_program();
+    let mut gateway = Gateway::start(
+        "hostname = \"gate-1\"\n",
+        &format!(
+            "{}\n[intake.profiling.go.shop]\nurl = \"http://{program}\"\nservice = \"shop\"\nenv = \"test\"\n\
+             enabled_types = [\"goroutine\", \"heap\", \"cpu\"]\n",
+            dataway.table()
+        ),
+    );
+    let arrived: Vec<_> = dataway.await_raw(2).iter().map(opened).collect();
+    for (event, files) in &arrived {
+        assert_eq!((&event["language"], &event["profiler"]), (&json!("golang"), &json!("pprof")), "{event}");
+        let tags = event["tags_profiler"].as_str().unwrap();
+        assert!(["service:shop", "env:test", "host:gate-1"].iter().all(|tag| tags.contains(tag)), "{tags}");
+        assert!(["goroutines.pprof", "cpu.pprof"].contains(&&*files[0].0) && !files[0].1.is_empty());
+    }
+    assert_ne!(arrived[0].1[0].0, arrived[1].1[0].0);
+    assert_balanced(&gateway);
+    let points = dataway.await_points(2);
+    assert!(points.iter().all(|point| point.name == "profiling_metrics"));
+    assert!(points.iter().any(|point| point.fields.contains_key("prof_go_num_goroutine")), "{points:?}");
+    // Nobody asks it any more.
+    gateway.edit(|text| text.replace("[\"goroutine\", \"heap\", \"cpu\"]", "[]"));
+    gateway.signal(rustix::process::Signal::HUP);
+    gateway.await_line("reloaded");
+    gateway.stop();
+}
+
 #[test]
 fn filters_drop_profiles_by_their_tags() {
     let dataway = Dataway::start();

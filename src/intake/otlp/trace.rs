@@ -75,10 +75,13 @@ fn tag_of(key: &[u8]) -> Option<&'static str> {
     })
 }
 
+/// A key and its value.
+type Tag<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
 /// Attributes, parted: those that become tags, and the others as a list in JSON.
 #[derive(Debug, Default)]
 struct Parted<'a> {
-    tags: Vec<(Cow<'a, [u8]>, Cow<'a, [u8]>)>,
+    tags: Vec<Tag<'a>>,
     shown: Vec<u8>,
     service: Option<&'a [u8]>,
     runtime_id: Option<&'a [u8]>,

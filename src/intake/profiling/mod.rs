@@ -305,7 +305,9 @@ impl Context<'_> {
     fn head_with(&self, content_type: &[u8]) -> Vec<u8> {
         let own =
             [("Content-Type", content_type), ("X-Datakit-Version", self.settings.options.version.as_bytes())];
+        let is_own = |name: &str| own.iter().any(|(there, _)| there.eq_ignore_ascii_case(name));
         let theirs = self.plan.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
+        let theirs = theirs.filter(|(name, _)| !is_own(name));
         let mut head = Vec::with_capacity(1024);
         raw_package::write_head(UPLOAD_PATH, own.into_iter().chain(theirs), &mut head);
         head

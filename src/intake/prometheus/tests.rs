@@ -74,8 +74,11 @@ const SECOND_HEADERS: [(&str, &str); 3] = [
     ("X-Prometheus-Remote-Write-Version", "2.0.0"),
 ];
 
-/// A request of version 2: symbols, and series of label places, samples and the sum of a histogram.
-fn second(symbols: &[&str], series: &[(&[u64], &[(f64, i64)], Option<f64>)]) -> Vec<u8> {
+/// A series: places of labels, samples, and the sum of a histogram.
+type Series<'a> = (&'a [u64], &'a [(f64, i64)], Option<f64>);
+
+/// A request of version 2, with these symbols.
+fn second(symbols: &[&str], series: &[Series<'_>]) -> Vec<u8> {
     let mut out = Vec::new();
     for (places, samples, histogram) in series {
         wire::put_message(&mut out, wire::tag(5, wire::LEN), |out| {

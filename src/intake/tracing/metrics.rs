@@ -86,7 +86,7 @@ const PLAN_SETS_MAX: usize = 128;
 pub struct Labels {
     keys: Vec<Box<[u8]>>,
     /// Tags of every point.
-    tags: Vec<(Box<[u8]>, Box<[u8]>)>,
+    tags: Vec<(String, String)>,
 }
 
 impl Labels {
@@ -101,8 +101,7 @@ impl Labels {
                 keys.push(key.as_bytes().into());
             }
         }
-        let tags = tags.iter().map(|(key, value)| (key.as_bytes().into(), value.as_bytes().into()));
-        options.enabled.then(|| Labels { keys, tags: tags.collect() })
+        options.enabled.then(|| Labels { keys, tags: tags.to_vec() })
     }
 }
 
@@ -211,7 +210,7 @@ impl Tally {
 
         key.clear();
         labels.keys.iter().for_each(|label| put(label, text(label).unwrap_or_default(), &mut key));
-        labels.tags.iter().for_each(|(label, value)| put(label, value, &mut key));
+        labels.tags.iter().for_each(|(label, value)| put(label.as_bytes(), value.as_bytes(), &mut key));
         match self.counts.entry(&key) {
             Some(counts) => counts.note(duration_us, is_error, is_http),
             None => self.lost += 1,
@@ -221,7 +220,7 @@ impl Tally {
             for label in APDEX_LABELS {
                 put(label.as_bytes(), text(label.as_bytes()).unwrap_or_default(), &mut key);
             }
-            labels.tags.iter().for_each(|(label, value)| put(label, value, &mut key));
+            labels.tags.iter().for_each(|(label, value)| put(label.as_bytes(), value.as_bytes(), &mut key));
             if let Some(apdex) = self.apdex.entry(&key) {
                 apdex.count += 1;
                 apdex.satisfied += u64::from(duration_us <= SATISFIED_US);

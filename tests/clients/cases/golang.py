@@ -1,5 +1,5 @@
-"""A Go program whose profiles the gateway pulls: with a Go toolchain a real one, without one what a real one was recorded to
-answer. A gateway and a destination of its own."""
+"""A Go program whose profiles the gateway pulls: with a Go toolchain a real one, without one what a real one was
+recorded to answer. A gateway and a destination of its own."""
 
 import base64
 import collections
@@ -28,10 +28,19 @@ TYPES = ["cpu", "goroutine", "heap", "mutex", "block"]
 # Deltas come with the second round.
 ROUNDS = 2
 SECONDS_MAX = 45
-FILES = {"cpu.pprof": "profile", "goroutines.pprof": "goroutine", "delta-heap.pprof": "heap",
-         "delta-mutex.pprof": "mutex", "delta-block.pprof": "block"}
+FILES = {
+    "cpu.pprof": "profile",
+    "goroutines.pprof": "goroutine",
+    "delta-heap.pprof": "heap",
+    "delta-mutex.pprof": "mutex",
+    "delta-block.pprof": "block",
+}
 # What is the difference to the round before; everything else is as it is now.
-DELTAS = {"heap": {"alloc_objects", "alloc_space"}, "mutex": {"contentions", "delay"}, "block": {"contentions", "delay"}}
+DELTAS = {
+    "heap": {"alloc_objects", "alloc_space"},
+    "mutex": {"contentions", "delay"},
+    "block": {"contentions", "delay"},
+}
 
 
 @contextlib.contextmanager
@@ -42,8 +51,16 @@ def target(home):
             yield address, None
         return
     program = home / "target"
-    env = {**os.environ, "GOFLAGS": "-mod=mod", "GOCACHE": str(home / "go-cache"), "GOTOOLCHAIN": "local", "HOME": str(home)}
-    subprocess.run(["go", "build", "-o", program, "."], cwd=PROGRAMS / "go_target", env=env, check=True, capture_output=True)
+    env = {
+        **os.environ,
+        "GOFLAGS": "-mod=mod",
+        "GOCACHE": str(home / "go-cache"),
+        "GOTOOLCHAIN": "local",
+        "HOME": str(home),
+    }
+    subprocess.run(
+        ["go", "build", "-o", program, "."], cwd=PROGRAMS / "go_target", env=env, check=True, capture_output=True
+    )
     running = subprocess.Popen([program], stdout=subprocess.PIPE, text=True)
     try:
         host, port = running.stdout.readline().strip().rsplit(":", 1)
@@ -55,7 +72,7 @@ def target(home):
 
 @contextlib.contextmanager
 def replayed():
-    with zstandard.open(RECORDED) as lines:
+    with zstandard.open(RECORDED, "rt", encoding="utf-8") as lines:
         answers = {entry["path"]: entry["response"] for entry in map(json.loads, lines)}
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -86,9 +103,15 @@ def pulled(case):
     with target(case.home) as (address, function):
         tap = Tap(address)
         bench = Bench(case.bench.binary, case.bench.tools, case.home)
-        bench.gateway = Gateway(bench.binary, case.home / "gateway", bench.destination, (
-            f'[[intake.profiling.go]]\nurl = "{tap.url}"\ninterval = "10s"\nservice = "go-shop"\nenv = "test"\n'
-            f'version = "1.2.3"\nenabled_types = {json.dumps(TYPES)}\n[intake.profiling.go.tags]\nteam = "core"\n'))
+        bench.gateway = Gateway(
+            bench.binary,
+            case.home / "gateway",
+            bench.destination,
+            (
+                f'[intake.profiling.go.shop]\nurl = "{tap.url}"\ninterval = "10s"\nservice = "go-shop"\nenv = "test"\n'
+                f'version = "1.2.3"\nenabled_types = {json.dumps(TYPES)}\n[intake.profiling.go.shop.tags]\nteam = "core"\n'
+            ),
+        )
         inner = Case(bench, "pulled")
         inner.taps.append(tap)
 
@@ -126,22 +149,32 @@ def check(files, answers, function):
     for parts, part in files:
         by_name[part.name].append(part.data)
         mine = tags(parts)
-        same("tags", {key: mine.get(key) for key in ("service", "env", "version", "team")},
-             {"service": "go-shop", "env": "test", "version": "1.2.3", "team": "core"})
+        same(
+            "tags",
+            {key: mine.get(key) for key in ("service", "env", "version", "team")},
+            {"service": "go-shop", "env": "test", "version": "1.2.3", "team": "core"},
+        )
         same("event", (event(parts)["format"], event(parts)["language"]), ("pprof", "golang"))
-        same("attachments", sorted(event(parts)["attachments"]),
-             sorted(each.name for each in parts if each.filename != "event.json"))
+        same(
+            "attachments",
+            sorted(event(parts)["attachments"]),
+            sorted(each.name for each in parts if each.filename != "event.json"),
+        )
     same("files", set(by_name), set(FILES))
     for name in ("cpu.pprof", "goroutines.pprof"):
         # As they came, in the order in which they were pulled.
-        pulled = answers[FILES[name]][:len(by_name[name])]
-        true(f"{name} has other bytes", [wire.uncompressed(data) for data in by_name[name]]
-             == [wire.uncompressed(body) for body in pulled])
+        pulled = answers[FILES[name]][: len(by_name[name])]
+        true(
+            f"{name} has other bytes",
+            [wire.uncompressed(data) for data in by_name[name]] == [wire.uncompressed(body) for body in pulled],
+        )
     for name in ("delta-heap.pprof", "delta-mutex.pprof", "delta-block.pprof"):
         kind = FILES[name]
         profiles = [wire.pprof(body).sums for body in answers[kind]]
-        wanted = [{key: now[key] - (before[key] if key in DELTAS[kind] else 0) for key in now}
-                  for before, now in zip(profiles, profiles[1:])][:len(by_name[name])]
+        wanted = [
+            {key: now[key] - (before[key] if key in DELTAS[kind] else 0) for key in now}
+            for before, now in zip(profiles, profiles[1:])
+        ][: len(by_name[name])]
         same(name, [wire.pprof(data).sums for data in by_name[name]], wanted)
     if function:
         texts = wire.pprof(by_name["cpu.pprof"][0]).texts

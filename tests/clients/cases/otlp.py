@@ -25,19 +25,26 @@ def exporters(case, prefix, compression):
     def metrics(points):
         same("metrics", sorted(shown(point) for point in points), sorted(METRICS))
 
-    case.expect(lambda point: point.category == "metric" and service in (point.get("service_name"), point.get("service")), metrics)
+    case.expect(
+        lambda point: point.category == "metric" and service in (point.get("service_name"), point.get("service")),
+        metrics,
+    )
 
     def logs(points):
         keys = ["message", "status", "trace_id", "span_id"]
-        same("logs", sorted(tuple(point.get(key) for key in keys) for point in points),
-             sorted(tuple(log[key] for key in keys) for log in made["logs"]))
+        same(
+            "logs",
+            sorted(tuple(point.get(key) for key in keys) for point in points),
+            sorted(tuple(log[key] for key in keys) for log in made["logs"]),
+        )
         same("attributes", {point.get("order") for point in points}, {str(number) for number in range(0, 300, 10)})
 
     case.expect(lambda point: point.category == "logging" and point.name == service, logs)
     exchanges = case.answered_well()
     for signal in ("traces", "metrics", "logs"):
         true(f"no {signal}", tap.requests(f"{prefix}/v1/{signal}"))
-    return f"{len(made['spans'])} spans, {len(METRICS)} points of metrics, {len(made['logs'])} logs in {exchanges} requests"
+    counts = [len(made["spans"]), len(METRICS), len(made["logs"]), exchanges]
+    return "{} spans, {} points of metrics, {} logs in {} requests".format(*counts)
 
 
 def seen(point):
@@ -51,10 +58,22 @@ METRICS = [
     json.dumps([{}, {"waiting": -2}]),
     json.dumps([{"room": "\u5317", "unit": "Cel"}, {"temperature": 21.25}]),
     *(json.dumps([{"cpu": cpu}, {"load": load}]) for cpu, load in (("0", 0.5), ("1", 1.5))),
-    json.dumps([{"path": "/", "unit": "ms"}, {
-        "latency_avg": 18086.6, "latency_count": 5, "latency_max": 90000.0, "latency_min": 1.0, "latency_sum": 90433.0}]),
-    *(json.dumps([{"le": le, "path": "/", "unit": "ms"}, {"latency_bucket": count}])
-      for le, count in (("5", 2), ("50", 1), ("500", 1), ("inf", 1))),
+    json.dumps(
+        [
+            {"path": "/", "unit": "ms"},
+            {
+                "latency_avg": 18086.6,
+                "latency_count": 5,
+                "latency_max": 90000.0,
+                "latency_min": 1.0,
+                "latency_sum": 90433.0,
+            },
+        ]
+    ),
+    *(
+        json.dumps([{"le": le, "path": "/", "unit": "ms"}, {"latency_bucket": count}])
+        for le, count in (("5", 2), ("50", 1), ("500", 1), ("inf", 1))
+    ),
 ]
 
 

@@ -11,20 +11,24 @@ LOG_KEYS = ["message", "status", "trace_id", "trace_segment_id", "span_id"]
 
 def agent(case, listener):
     tap, service = case.tap(listener), case.home.name
-    made = case.python("skywalking", "skywalking_app.py", {
-        "SW_AGENT_PROTOCOL": "http",
-        "SW_AGENT_COLLECTOR_BACKEND_SERVICES": tap.address,
-        "SW_AGENT_NAME": service,
-        "SW_AGENT_INSTANCE_NAME": "instance-1",
-        "SW_AGENT_COLLECTOR_HEARTBEAT_PERIOD": "1",
-        "SW_AGENT_LOG_REPORTER_ACTIVE": "true",
-        "SW_AGENT_LOG_REPORTER_FORMATTED": "true",
-        "SW_AGENT_LOG_REPORTER_LAYOUT": "%(message)s",
-        "SW_AGENT_LOG_REPORTER_LEVEL": "INFO",
-        # Of libraries that are not there.
-        "SW_AGENT_DISABLE_PLUGINS": ".*",
-        "SW_AGENT_METER_REPORTER_ACTIVE": "false",
-    })
+    made = case.python(
+        "skywalking",
+        "skywalking_app.py",
+        {
+            "SW_AGENT_PROTOCOL": "http",
+            "SW_AGENT_COLLECTOR_BACKEND_SERVICES": tap.address,
+            "SW_AGENT_NAME": service,
+            "SW_AGENT_INSTANCE_NAME": "instance-1",
+            "SW_AGENT_COLLECTOR_HEARTBEAT_PERIOD": "1",
+            "SW_AGENT_LOG_REPORTER_ACTIVE": "true",
+            "SW_AGENT_LOG_REPORTER_FORMATTED": "true",
+            "SW_AGENT_LOG_REPORTER_LAYOUT": "%(message)s",
+            "SW_AGENT_LOG_REPORTER_LEVEL": "INFO",
+            # Of libraries that are not there.
+            "SW_AGENT_DISABLE_PLUGINS": ".*",
+            "SW_AGENT_METER_REPORTER_ACTIVE": "false",
+        },
+    )
     same("spans made", len(made["spans"]), 10 * 4 + 4)
     same("logs made", len(made["logs"]), 14)
 
@@ -38,8 +42,11 @@ def agent(case, listener):
     case.expect(lambda point: point.name == "skywalking" and point.tags.get("service") == service, spans)
 
     def logs(points):
-        same("logs", sorted((tuple(point.get(key) for key in LOG_KEYS) for point in points)),
-             sorted(tuple(log[key] for key in LOG_KEYS) for log in made["logs"]))
+        same(
+            "logs",
+            sorted((tuple(point.get(key) for key in LOG_KEYS) for point in points)),
+            sorted(tuple(log[key] for key in LOG_KEYS) for log in made["logs"]),
+        )
 
     case.expect(lambda point: point.category == "logging" and point.name == service, logs)
     case.answered_well()

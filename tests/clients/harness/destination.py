@@ -86,8 +86,11 @@ class Destination:
     def forms(self):
         """Everything that came as a form: its path and its package."""
         with self.changed:
-            return [package for package in self.packages if not package.path.startswith("/v1/write/")
-                    or package.path.count("/") > 3]
+            return [
+                package
+                for package in self.packages
+                if not package.path.startswith("/v1/write/") or package.path.count("/") > 3
+            ]
 
     def wait(self, until, seconds):
         """Until what `until` returns is true or the time is over; what it returned last."""

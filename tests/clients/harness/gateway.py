@@ -1,5 +1,6 @@
 """The gateway under test, with a configuration and a data folder of its own."""
 
+import atexit
 import pathlib
 import re
 import subprocess
@@ -8,20 +9,25 @@ import urllib.request
 
 
 class Gateway:
+    # All that were started: whoever fails leaves one behind, and what it said may tell why.
+    started = []
+
     def __init__(self, binary, home, destination, more=""):
         self.binary, self.home = binary, pathlib.Path(home)
         self.home.mkdir()
         self.log = self.home / "log"
-        # Two numbers of a meta key become a tag, so that configuration is seen to work too.
+        # A meta key becomes a tag: configuration is seen to work too.
         (self.home / "gateway.toml").write_text(
             f'data_dir = "{self.home}/data"\nshards = 1\nhostname = "gateway-1"\n'
             '[http_api]\nlisten = "127.0.0.1:0"\n'
             f'[dataway]\nurls = ["{destination.url}"]\nretry_delay = "200ms"\nretry_delay_max = "1s"\n'
-            '[io]\nremote_filters = false\n'
+            "[io]\nremote_filters = false\n"
             '[intake.datadog]\nlisten = "127.0.0.1:0"\ncustomer_tags = ["shop.order"]\n'
-            '[intake.skywalking]\nlisten = "127.0.0.1:0"\n'
-            + more
+            '[intake.skywalking]\nlisten = "127.0.0.1:0"\n' + more
         )
+        Gateway.started.append(self)
+        self.process = None
+        atexit.register(self.kill)
         self.start()
 
     def start(self):
@@ -39,8 +45,9 @@ class Gateway:
         self.url = "http://{}:{}".format(*self.addresses["datakit"])
 
     def kill(self):
-        self.process.kill()
-        self.process.wait()
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
     def stop(self):
         """Ends it as an operator does; what is wrong with its end."""

@@ -1,5 +1,5 @@
-"""A relay between a client and the gateway that changes nothing and remembers all: so a case knows which bytes its client
-sent, and what it was answered, without asking the client."""
+"""A relay between a client and the gateway that changes nothing and remembers all: so a case knows which bytes its
+client sent, and what it was answered, without asking the client."""
 
 import socket
 import threading

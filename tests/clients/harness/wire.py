@@ -95,7 +95,7 @@ def messages(stream, asked=None):
             message.body, at = chunked(stream, at)
         elif message.header("content-length"):
             length = int(message.header("content-length"))
-            message.body, at = stream[at:at + length], at + length
+            message.body, at = stream[at : at + length], at + length
             if len(message.body) < length:
                 break
         elif asked is not None:
@@ -116,7 +116,7 @@ def chunked(stream, at):
         at = end + 2
         if length == 0:
             return bytes(body), stream.index(b"\r\n", at) + 2
-        body += stream[at:at + length]
+        body += stream[at : at + length]
         at += length + 2
 
 
@@ -170,14 +170,14 @@ def fields(data):
             case 0:
                 value, at = varint(data, at)
             case 1:
-                value, at = data[at:at + 8], at + 8
+                value, at = data[at : at + 8], at + 8
             case 2:
                 length, at = varint(data, at)
-                value, at = data[at:at + length], at + length
+                value, at = data[at : at + length], at + length
                 if len(value) < length:
                     raise ValueError("a field goes past the end")
             case 5:
-                value, at = data[at:at + 4], at + 4
+                value, at = data[at : at + 4], at + 4
             case other:
                 raise ValueError(f"wire type {other}")
         yield key >> 3, value
@@ -253,21 +253,19 @@ class Profile:
 
 
 def pprof(data):
-    types, sums, texts, samples = [], [], [], 0
+    # In whatever order they come: names may stand behind what they name.
+    found = {1: [], 2: [], 6: []}
     for number, value in fields(uncompressed(data)):
-        match number:
-            case 1:
-                types.append(dict(fields(value)).get(1, 0))
-                sums.append(0)
-            case 2:
-                samples += 1
-                for number, packed in fields(value):
-                    if number == 2:
-                        for index, sum_ in enumerate(integers(packed)):
-                            sums[index] += sum_
-            case 6:
-                texts.append(value.decode())
-    return Profile({texts[name]: sum_ for name, sum_ in zip(types, sums)}, samples, set(texts))
+        if number in found:
+            found[number].append(value)
+    texts = [text.decode() for text in found[6]]
+    types = [texts[dict(fields(value)).get(1, 0)] for value in found[1]]
+    sums = [0] * len(types)
+    for sample in found[2]:
+        values = [integers(value) for number, value in fields(sample) if number == 2]
+        for index, value in enumerate(value for several in values for value in several):
+            sums[index] += value
+    return Profile(dict(zip(types, sums)), len(found[2]), set(texts))
 
 
 def integers(packed):

@@ -1,5 +1,5 @@
-// Traces of the kinds that the tracer for Node makes; prints every span that it handed to its exporter. With a profiler, a
-// busy loop besides.
+// Traces of the kinds that the tracer for Node makes; prints every span that it handed to its exporter. With a
+// profiler, a busy loop besides.
 'use strict'
 
 const tracer = require('dd-trace').init({ flushInterval: 500 })
@@ -85,7 +85,7 @@ async function main () {
   await requests(5)
   fails()
   refused()
-  many(3500)
+  many(2200)
   if (process.env.DD_PROFILING_ENABLED) {
     for (const end = Date.now() + 5000; Date.now() < end;) {
       kitgateBurn(Date.now() + 50)

@@ -1,5 +1,5 @@
-"""Traces of the kinds that a Python tracer makes, by hand and by its integrations; prints every span that it handed over, as
-the tracer's own hook saw it. Runs under ddtrace 1 and 4."""
+"""Traces of the kinds that a Python tracer makes, by hand and by its integrations; prints every span that it handed
+over, as the tracer's own hook saw it. Runs under ddtrace 1 and 4."""
 
 import json
 import logging

@@ -26,8 +26,14 @@ def version1(way, gzip, precision, unit):
     points = []
     for number in range(250):
         fields = {"count": number, "load": number / 8, "up": number % 2 == 0, "note": f'"{number}" \\ \N{SNOWMAN}, = '}
-        points.append({"measurement": measurement, "tags": {"way": way, "number": number, "path": "a b,c=d"},
-                       "time": now // unit + number * (10**9 // unit), "fields": fields})
+        points.append(
+            {
+                "measurement": measurement,
+                "tags": {"way": way, "number": number, "path": "a b,c=d"},
+                "time": now // unit + number * (10**9 // unit),
+                "fields": fields,
+            }
+        )
         wrote(way, number, **fields)
     assert client.write_points(points, time_precision=precision, batch_size=100)
     found = client.ping()

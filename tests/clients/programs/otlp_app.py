@@ -5,7 +5,7 @@ import logging
 import sys
 import warnings
 
-from opentelemetry import metrics, trace
+from opentelemetry import metrics
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -29,13 +29,19 @@ spans, logs = [], []
 class Recorder(SpanProcessor):
     def on_end(self, span):
         parent = f"{span.parent.span_id:016x}" if span.parent else "0"
-        spans.append({
-            "trace_id": f"{span.context.trace_id:032x}", "span_id": f"{span.context.span_id:016x}", "parent_id": parent,
-            "resource": span.name, "start": span.start_time // 1000,
-            "duration": (span.end_time - span.start_time) // 1000,
-            "status": "error" if span.status.status_code is StatusCode.ERROR else "ok",
-            "span_kind": span.kind.name.lower(), "http_route": span.attributes.get("http.route"),
-        })
+        spans.append(
+            {
+                "trace_id": f"{span.context.trace_id:032x}",
+                "span_id": f"{span.context.span_id:016x}",
+                "parent_id": parent,
+                "resource": span.name,
+                "start": span.start_time // 1000,
+                "duration": (span.end_time - span.start_time) // 1000,
+                "status": "error" if span.status.status_code is StatusCode.ERROR else "ok",
+                "span_kind": span.kind.name.lower(),
+                "http_route": span.attributes.get("http.route"),
+            }
+        )
 
 
 provider = TracerProvider(resource=resource)
@@ -59,10 +65,14 @@ for number in range(300):
         if number % 10 == 0:
             identity = root.get_span_context()
             log.warning("order %d \N{SNOWMAN}", number, extra={"order": number})
-            logs.append({
-                "message": f"order {number} \N{SNOWMAN}", "status": "warn", "trace_id": f"{identity.trace_id:032x}",
-                "span_id": f"{identity.span_id:016x}",
-            })
+            logs.append(
+                {
+                    "message": f"order {number} \N{SNOWMAN}",
+                    "status": "warn",
+                    "trace_id": f"{identity.trace_id:032x}",
+                    "span_id": f"{identity.span_id:016x}",
+                }
+            )
         for step in range(3):
             with tracer.start_as_current_span(f"step {step}", kind=SpanKind.CLIENT):
                 pass
@@ -74,7 +84,9 @@ for number in range(300):
                 root.set_status(Status(StatusCode.ERROR, "declined"))
 
 # Collected once: when it is told to.
-meters = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter(), export_interval_millis=float("inf"))], resource)
+meters = MeterProvider(
+    [PeriodicExportingMetricReader(OTLPMetricExporter(), export_interval_millis=float("inf"))], resource
+)
 meter = meters.get_meter("shop", "0.9")
 orders = meter.create_counter("orders", unit="1")
 for number in range(7):
@@ -84,7 +96,9 @@ waiting = meter.create_up_down_counter("waiting")
 waiting.add(5)
 waiting.add(-7)
 meter.create_gauge("temperature", unit="Cel").set(21.25, {"room": "\u5317"})
-meter.create_observable_gauge("load", [lambda _: [metrics.Observation(0.5, {"cpu": "0"}), metrics.Observation(1.5, {"cpu": "1"})]])
+meter.create_observable_gauge(
+    "load", [lambda _: [metrics.Observation(0.5, {"cpu": "0"}), metrics.Observation(1.5, {"cpu": "1"})]]
+)
 latency = meter.create_histogram("latency", unit="ms")
 for value in (1, 2, 30, 400, 90_000):
     latency.record(value, {"path": "/"})

@@ -1,5 +1,6 @@
-// The server behind the page: the SDK's script, the page, an interface that is traced by the tracer for Node, which goes on
-// with the trace that the browser began, and an ear for what the page has seen. Prints its port, and at its end what it saw.
+// The server behind the page: the SDK's script, the page, an interface that is traced by the tracer for Node, which
+// goes on with the trace that the browser began, and an ear for what the page has seen. Prints its port, and at its
+// end what it saw.
 'use strict'
 
 const tracer = require('dd-trace').init({ flushInterval: 200, plugins: false })

@@ -7,7 +7,8 @@ import os
 import threading
 import time
 
-from skywalking import Component, Layer, agent as module, config
+from skywalking import Component, Layer
+from skywalking import agent as module
 from skywalking.trace.carrier import Carrier
 from skywalking.trace.context import get_context
 from skywalking.trace.tags import TagHttpMethod, TagHttpURL
@@ -23,12 +24,19 @@ def record(segment):
     for span in segment.spans:
         refs = [ref for ref in span.refs if ref.trace_id]
         parent = f"{refs[0].segment_id}{refs[0].span_id}" if refs else "0" if span.pid < 0 else f"{identity}{span.pid}"
-        made.append({
-            "trace_id": str(segment.related_traces[0]), "span_id": f"{identity}{span.sid}", "parent_id": parent,
-            "resource": span.op, "start": span.start_time * 1000, "duration": (span.end_time - span.start_time) * 1000,
-            "status": "error" if span.error_occurred else "ok", "span_type": span.kind.name.lower(),
-            "endpoint": span.peer or None,
-        })
+        made.append(
+            {
+                "trace_id": str(segment.related_traces[0]),
+                "span_id": f"{identity}{span.sid}",
+                "parent_id": parent,
+                "resource": span.op,
+                "start": span.start_time * 1000,
+                "duration": (span.end_time - span.start_time) * 1000,
+                "status": "error" if span.error_occurred else "ok",
+                "span_type": span.kind.name.lower(),
+                "endpoint": span.peer or None,
+            }
+        )
     archive(segment)
 
 
@@ -44,10 +52,15 @@ def say(level, text):
     context = get_context()
     span = context.active_span
     log.log(level, text)
-    logs.append({
-        "message": text, "status": logging.getLevelName(level).lower(), "trace_id": str(context.segment.related_traces[0]),
-        "trace_segment_id": str(context.segment.segment_id), "span_id": str(span.sid),
-    })
+    logs.append(
+        {
+            "message": text,
+            "status": logging.getLevelName(level).lower(),
+            "trace_id": str(context.segment.related_traces[0]),
+            "trace_segment_id": str(context.segment.segment_id),
+            "span_id": str(span.sid),
+        }
+    )
 
 
 def downstream(carrier):

@@ -1,5 +1,5 @@
-// A program whose profiles are pulled: net/http/pprof, with work, garbage, a contended lock and a channel that blocks. Prints
-// its address.
+// A program whose profiles are pulled: net/http/pprof, with work, garbage, a contended lock and a channel that
+// blocks. Prints its address.
 package main
 
 import (
