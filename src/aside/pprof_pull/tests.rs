@@ -100,14 +100,13 @@ fn what_adds_up_is_sent_as_a_difference_and_together() {
     assert_eq!(delta.duration_nanos, 10 * SECOND);
     let (start, end) = (heap.time_nanos, heap_later.time_nanos);
     let time = |ns: i64| jiff::Timestamp::from_nanosecond(ns.into()).unwrap();
-    let expected = format!(
-        r#"{{"format":"pprof","profiler":"pprof","attachments":["delta-heap.pprof","delta-block.pprof"],"#
-    ) + r#""language":"golang","tags_profiler":"service:shop,version:1.2,env:prod,team:core,zone:a:b","#
-        + &format!(
-            r#""sub_custom_tags":"team:core,zone:a:b","start":"{}","end":"{}"}}"#,
-            time(start),
-            time(end)
-        );
+    let expected = [
+        r#"{"format":"pprof","profiler":"pprof","attachments":["delta-heap.pprof","delta-block.pprof"],"#,
+        r#""language":"golang","tags_profiler":"service:shop,version:1.2,env:prod,team:core,zone:a:b","#,
+        r#""sub_custom_tags":"team:core,zone:a:b","#,
+        &format!(r#""start":"{}","end":"{}"}}"#, time(start), time(end)),
+    ];
+    let expected = expected.concat();
     assert_eq!(event_of(&pulled), expected);
     let headers = [("X-Datakit-Version", "9.9".to_owned()), ("X-Datakit-UnixNano", start.to_string())];
     assert_eq!(pulled.headers, headers.map(|(name, value)| (name.to_owned(), value)));

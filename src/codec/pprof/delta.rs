@@ -203,8 +203,8 @@ impl<'a> Tables<'a> {
 
     /// Adds a profile, each value multiplied by the ratio of its type.
     fn add(&mut self, profile: &Profile<'a>, ratios: &[i64]) -> Result<(), Error> {
-        let mut ids = Ids::default();
-        ids.texts = profile.strings.iter().map(|text| self.text(text)).collect();
+        let texts = profile.strings.iter().map(|text| self.text(text)).collect();
+        let mut ids = Ids { texts, ..Ids::default() };
         if ids.texts.is_empty() {
             ids.texts.push(0);
         }

@@ -204,7 +204,9 @@ impl Seen {
         let value = |at: usize| values.get(at).copied().unwrap_or_default();
         let positive = |at: usize| value(at).int().filter(|value| *value > 0);
         match event {
-            "datadog.DatadogProfilerConfig" => self.cpu_interval_ns = self.cpu_interval_ns.or(positive(0)),
+            "datadog.DatadogProfilerConfig" => {
+                self.cpu_interval_ns = self.cpu_interval_ns.or_else(|| positive(0))
+            }
             "datadog.ExecutionSample" => self.cpu_samples.add(value(0)),
             "datadog.ObjectSample" => {
                 if let (Some(size), Some(weight)) = (value(0).float(), value(1).float()) {
@@ -215,10 +217,10 @@ impl Seen {
             "datadog.DirectAllocationTotal" => self.allocated_direct.add(value(0)),
             "datadog.ExceptionSample" => self.exception_samples += 1,
             "datadog.HeapLiveObject" => self.live_objects += 1,
-            "datadog.HeapUsage" => self.heap_usage = self.heap_usage.or(value(0).int()),
+            "datadog.HeapUsage" => self.heap_usage = self.heap_usage.or_else(|| value(0).int()),
             "datadog.DeadlockedThread" => self.deadlocked += 1,
-            "jdk.JVMInformation" => self.jvm_start_ns = self.jvm_start_ns.or(positive(0)),
-            "jdk.CPUInformation" => self.cores = self.cores.or(positive(0)),
+            "jdk.JVMInformation" => self.jvm_start_ns = self.jvm_start_ns.or_else(|| positive(0)),
+            "jdk.CPUInformation" => self.cores = self.cores.or_else(|| positive(0)),
             "jdk.CPULoad" => {
                 if let (Some(user), Some(system)) = (value(0).float(), value(1).float()) {
                     self.cpu_load = (self.cpu_load.0 + user + system, self.cpu_load.1 + 1);
@@ -310,7 +312,7 @@ impl Seen {
         add("prof_jvm_max_gc_pause_time", int(self.pauses.max));
         add("prof_jvm_gc_pause_time", int(self.pauses.sum));
         add("prof_jvm_gc_pauses_per_sec", rate(self.pauses.count));
-        let heap = self.heap_usage.or(self.heap_after.map(|(_, used)| used));
+        let heap = self.heap_usage.or_else(|| self.heap_after.map(|(_, used)| used));
         add("prof_jvm_lifetime_heap_bytes", heap.map(Value::Int));
         add("prof_jvm_lifetime_heap_objects", int(self.live_objects));
         add("prof_jvm_locks_max_wait_time", Some(Value::Float(self.locks.max as f64)));
