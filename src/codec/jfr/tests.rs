@@ -184,6 +184,49 @@ fn small() -> Vec<u8> {
 }
 
 #[test]
+fn integers_may_have_their_full_width() {
+    let int = |value: i32| value.to_be_bytes();
+    let texts = [
+        "root",
+        "metadata",
+        "class",
+        "field",
+        "id",
+        "name",
+        "1",
+        "2",
+        "long",
+        "jdk.FileWrite",
+        "bytesWritten",
+    ];
+    // The class of metadata is 0, as are its start, duration and id.
+    let mut metadata: Vec<u8> = [vec![0; 32], int(texts.len() as i32).to_vec()].concat();
+    for text in texts {
+        metadata.push(3);
+        metadata.extend_from_slice(&int(text.len() as i32));
+        metadata.extend_from_slice(text.as_bytes());
+    }
+    let tree =
+        [&[0, 0, 1, 1, 0, 2][..], &[2, 2, 4, 6, 5, 8, 0], &[2, 2, 4, 7, 5, 9, 1, 3, 2, 5, 10, 2, 6, 0]];
+    tree.concat().into_iter().for_each(|place| metadata.extend_from_slice(&int(place)));
+    let event = [2i64.to_be_bytes(), 70_000i64.to_be_bytes()].concat();
+    let sized = |content: &[u8]| [&int(content.len() as i32 + 4)[..], content].concat();
+    let mut wide = small()[..HEADER_BYTES].to_vec();
+    wide[67] = 0;
+    wide.extend(sized(&metadata));
+    wide.extend(sized(&event));
+    let size = wide.len() as u64;
+    wide[8..16].copy_from_slice(&size.to_be_bytes());
+    let read = events(&wide).unwrap().1;
+    assert_eq!(read["jdk.FileWrite"], [[Value::Int(70_000), Value::Absent, Value::Absent]]);
+    for at in 0..wide.len() {
+        let mut changed = wide.clone();
+        changed[at] = !changed[at];
+        let _ = events(&changed);
+    }
+}
+
+#[test]
 fn a_small_recording_survives_whatever_is_done_to_it() {
     let good = small();
     let read = events(&good).unwrap().1;

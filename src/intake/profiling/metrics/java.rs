@@ -11,7 +11,7 @@ use super::{Metrics, ProfileFile, Span, Value, shown, unpack};
 const EVENTS: [Wanted; 26] = [
     wanted("datadog.DatadogProfilerConfig", &["cpuInterval"]),
     wanted("datadog.ExecutionSample", &["weight"]),
-    wanted("datadog.ObjectSample", &["size", "weight"]),
+    wanted("datadog.ObjectSample", &["size", "weight", "allocationSize"]),
     wanted("datadog.DirectAllocationTotal", &["allocated"]),
     wanted("datadog.ExceptionSample", &[]),
     wanted("datadog.HeapLiveObject", &[]),
@@ -209,7 +209,9 @@ impl Seen {
             }
             "datadog.ExecutionSample" => self.cpu_samples.add(value(0)),
             "datadog.ObjectSample" => {
-                if let (Some(size), Some(weight)) = (value(0).float(), value(1).float()) {
+                // Its newer versions have another name for it.
+                let size = value(0).float().or_else(|| value(2).float());
+                if let (Some(size), Some(weight)) = (size, value(1).float()) {
                     let (bytes, objects) = self.allocated.unwrap_or_default();
                     self.allocated = Some((bytes + size * weight, objects + weight));
                 }
