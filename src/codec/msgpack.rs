@@ -113,8 +113,24 @@ impl<'a> Reader<'a> {
     }
 
     /// A string or a binary: where its bytes are. Nil is an empty one.
-    #[inline]
+    #[inline(always)]
     pub fn text(&mut self) -> Result<Range<usize>, MsgpackError> {
+        // Most are short, and their length stands in one byte or two.
+        let (len, start) = match self.bytes.get(self.at..) {
+            Some([first @ 0xa0..=0xbf, ..]) => (usize::from(first & 0x1f), self.at + 1),
+            Some([0xd9, len, ..]) => (usize::from(*len), self.at + 2),
+            _ => return self.other_text(),
+        };
+        let end = start + len;
+        if end > self.bytes.len() {
+            return Err(MsgpackError::UnexpectedEof);
+        }
+        self.at = end;
+        Ok(start..end)
+    }
+
+    #[inline(never)]
+    fn other_text(&mut self) -> Result<Range<usize>, MsgpackError> {
         let len = match self.first()? {
             first @ 0xa0..=0xbf => usize::from(first & 0x1f),
             0xd9 | 0xc4 => self.len_of(1)?,
@@ -126,8 +142,25 @@ impl<'a> Reader<'a> {
         self.advance(len)
     }
 
+    /// An integer of the two forms that ids and small numbers have.
+    #[inline(always)]
+    fn quick(&mut self) -> Option<u64> {
+        match self.bytes.get(self.at..) {
+            Some([first @ 0x00..=0x7f, ..]) => {
+                self.at += 1;
+                Some(u64::from(*first))
+            }
+            Some([0xcf, rest @ ..]) => {
+                let bytes = rest.first_chunk::<8>()?;
+                self.at += 9;
+                Some(u64::from_be_bytes(*bytes))
+            }
+            _ => None,
+        }
+    }
+
     /// An integer, as a number that holds them all.
-    #[inline]
+    #[inline(never)]
     fn integer(&mut self) -> Result<i128, MsgpackError> {
         Ok(match self.first()? {
             first @ 0x00..=0x7f => i128::from(first),
@@ -148,18 +181,27 @@ impl<'a> Reader<'a> {
     /// 64 bits: an unsigned integer, or a signed one by its bits. Nil is 0.
     #[inline]
     pub fn bits(&mut self) -> Result<u64, MsgpackError> {
+        if let Some(value) = self.quick() {
+            return Ok(value);
+        }
         self.integer().map(|value| value as u64)
     }
 
     /// A signed integer. Nil is 0.
     #[inline]
     pub fn int(&mut self) -> Result<i64, MsgpackError> {
+        if let Some(value) = self.quick() {
+            return i64::try_from(value).map_err(|_| MsgpackError::OutOfRange);
+        }
         i64::try_from(self.integer()?).map_err(|_| MsgpackError::OutOfRange)
     }
 
     /// An unsigned integer of 32 bits.
     #[inline]
     pub fn index(&mut self) -> Result<u32, MsgpackError> {
+        if let Some(value) = self.quick() {
+            return u32::try_from(value).map_err(|_| MsgpackError::OutOfRange);
+        }
         u32::try_from(self.integer()?).map_err(|_| MsgpackError::OutOfRange)
     }
 
@@ -169,6 +211,9 @@ impl<'a> Reader<'a> {
         if self.bytes.get(self.at) == Some(&0xcb) {
             self.at += 1;
             return Ok(f64::from_be_bytes(self.be()?));
+        }
+        if let Some(value) = self.quick() {
+            return Ok(value as f64);
         }
         self.integer().map(|value| value as f64)
     }

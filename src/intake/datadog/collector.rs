@@ -10,6 +10,8 @@ use crate::config::{COLLECTOR_TAGS_MAX as TAGS_MAX, CUSTOMER_TAGS_MAX, PATTERN_P
 use crate::intake::tracing::metrics::Labels;
 use crate::intake::tracing::{Filters, pattern};
 
+use super::spans::{WINDOW_BYTES, Window};
+
 /// The configuration. Names and meaning are DataKit's (`[inputs.ddtrace]`).
 pub use crate::config::DatadogSettings as Options;
 
@@ -162,52 +164,79 @@ pub struct Promotion {
     pub is_db_type: bool,
 }
 
-/// Meta keys by a hash of a few of their bytes: most keys that are not promoted are found out by one look.
+/// Meta keys by a hash of all their bytes, those that are not too long for a window; of the others there are few.
 #[derive(Debug)]
 struct Promotions {
     list: Vec<Promotion>,
-    /// An index of `list` and one; 0 is free.
-    slots: Box<[u16; SLOTS]>,
+    /// The key's bytes with zeros behind them, and an index of `list` and one; 0 is free.
+    slots: Box<[([u64; 4], u16)]>,
+    /// Indices of `list` of keys that are longer than a window.
+    long: Vec<u16>,
 }
 
 /// Four times as many as there are keys.
 const SLOTS: usize = 1024;
 const _: () = assert!(SLOTS >= 4 * (PROMOTED.len() + RENAMED.len() + CUSTOMER_TAGS_MAX));
 
-fn slot(key: &[u8]) -> usize {
-    let byte = |index: usize| key.get(index).copied().map_or(0, usize::from);
-    let len = key.len();
-    let hash = len
-        .wrapping_mul(0x9e37)
-        .wrapping_add(byte(0).wrapping_mul(0x85eb))
-        .wrapping_add(byte(len / 2).wrapping_mul(0xc2b3))
-        .wrapping_add(byte(len.wrapping_sub(1)).wrapping_mul(0x27d5))
-        .wrapping_add(byte(len.wrapping_sub(3)).wrapping_mul(0x1657));
-    (hash ^ hash >> 10) % SLOTS
+#[inline(always)]
+fn slot([a, b, c, d]: [u64; 4]) -> usize {
+    let mixed = a ^ b.rotate_left(19) ^ c.rotate_left(37) ^ d.rotate_left(51);
+    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SLOTS.ilog2())) as usize % SLOTS
 }
 
 impl Promotions {
-    fn find(&self, key: &[u8]) -> Option<&Promotion> {
-        let mut at = slot(key);
+    #[inline(always)]
+    fn find(&self, window: Option<Window<'_>>, key: &[u8]) -> Option<&Promotion> {
+        let Some(window) = window else { return self.find_long(key) };
+        let words = window.words();
+        let mut at = slot(words);
         // There are free slots: this ends.
         loop {
-            let index = usize::from(self.slots[at]).checked_sub(1)?;
-            let there = self.list.get(index)?;
-            if &*there.key == key {
-                return Some(there);
+            let (there, index) = self.slots.get(at)?;
+            let index = usize::from(*index).checked_sub(1)?;
+            // A key that ends in zeros would be another one.
+            if *there == words
+                && let Some(promotion) = self.list.get(index)
+                && promotion.key.len() == window.len
+            {
+                return Some(promotion);
             }
             at = (at + 1) % SLOTS;
         }
     }
 
+    /// A key that is long, or stands where there is no window.
+    #[inline(never)]
+    fn find_long(&self, key: &[u8]) -> Option<&Promotion> {
+        if let Some(padded) = padded(key) {
+            return self.find(Window::at(&padded, 0, key.len()), key);
+        }
+        let long = self.long.iter().filter_map(|index| self.list.get(usize::from(*index)));
+        long.into_iter().find(|promotion| &*promotion.key == key)
+    }
+
     fn add(&mut self, promotion: Promotion) {
-        let mut at = slot(&promotion.key);
-        while self.slots[at] != 0 {
+        let (key, index) = (promotion.key.clone(), self.list.len() as u16);
+        self.list.push(promotion);
+        let padded = padded(&key);
+        let window = padded.as_ref().and_then(|padded| Window::at(padded, 0, key.len()));
+        let Some(words) = window.map(Window::words) else {
+            self.long.push(index);
+            return;
+        };
+        let mut at = slot(words);
+        while self.slots[at].1 != 0 {
             at = (at + 1) % SLOTS;
         }
-        self.list.push(promotion);
-        self.slots[at] = self.list.len() as u16;
+        self.slots[at] = (words, index + 1);
     }
+}
+
+/// A key with zeros behind it; none that is too long.
+fn padded(key: &[u8]) -> Option<[u8; WINDOW_BYTES]> {
+    let mut padded = [0; WINDOW_BYTES];
+    padded.get_mut(..key.len())?.copy_from_slice(key);
+    Some(padded)
 }
 
 /// [`Options`], and what is made of them once.
@@ -239,7 +268,8 @@ impl Collector {
         for name in FIXED {
             names.add(name);
         }
-        let mut promotions = Promotions { list: Vec::new(), slots: Box::new([0; SLOTS]) };
+        let mut promotions =
+            Promotions { list: Vec::new(), slots: vec![([0; 4], 0); SLOTS].into(), long: Vec::new() };
         let mut promote = |names: &mut Names, key: &str, name: &str| {
             let Some(name) = names.add(name) else { return };
             if let Some(there) = promotions.list.iter_mut().find(|there| &*there.key == key.as_bytes()) {
@@ -274,11 +304,16 @@ impl Collector {
         Collector { options, names, filters, labels, promotions, patterns, tags }
     }
 
-    #[inline]
-    pub fn promoted(&self, key: &[u8]) -> Promoted<'_> {
-        match self.promotions.find(key) {
+    /// What becomes of a key; `window` is the same, if it is short.
+    #[inline(always)]
+    pub fn promoted(&self, window: Option<Window<'_>>, key: &[u8]) -> Promoted<'_> {
+        match self.promotions.find(window, key) {
             Some(promotion) => Promoted::Known(promotion),
-            None if self.patterns.iter().any(|pattern| pattern.is_match(key)) => Promoted::Matched,
+            None if !self.patterns.is_empty()
+                && self.patterns.iter().any(|pattern| pattern.is_match(key)) =>
+            {
+                Promoted::Matched
+            }
             None => Promoted::No,
         }
     }
@@ -345,7 +380,7 @@ mod tests {
             tags: vec![("zone".to_owned(), "z1".to_owned())],
             ..Options::default()
         });
-        let name = |key: &str| match collector.promoted(key.as_bytes()) {
+        let name = |key: &str| match collector.promoted(None, key.as_bytes()) {
             Promoted::Known(promotion) => {
                 let second = promotion.second.map(|second| collector.names.text(second));
                 Some((collector.names.text(promotion.name).to_vec(), second.map(<[u8]>::to_vec)))
@@ -369,6 +404,27 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_found_with_and_without_a_window() {
+        let long = "k".repeat(WINDOW_BYTES + 1);
+        let customer_tags = vec![long.clone(), "exactly.thirty.two.bytes.long.ab".to_owned()];
+        let collector =
+            Collector::new(Options { customer_tags: customer_tags.clone(), ..Options::default() });
+        let known = |key: &str| {
+            let mut source = key.as_bytes().to_vec();
+            source.extend([b'x'; WINDOW_BYTES]);
+            let window = collector.promoted(Window::at(&source, 0, key.len()), key.as_bytes());
+            let without = collector.promoted(None, key.as_bytes());
+            assert_eq!(matches!(window, Promoted::Known(_)), matches!(without, Promoted::Known(_)), "{key}");
+            matches!(without, Promoted::Known(_))
+        };
+        for key in PROMOTED.iter().copied().chain(customer_tags.iter().map(String::as_str)) {
+            assert!(known(key), "{key}");
+            assert!(!known(&format!("{key}\0")) && !known(&key[1..]), "{key}");
+        }
+        assert!(!known(""));
+    }
+
+    #[test]
     fn as_many_names_as_may_be_fit() {
         let many = |count: usize, prefix: &str| {
             (0..count).map(|index| format!("{prefix}{index}")).collect::<Vec<_>>()
@@ -380,7 +436,7 @@ mod tests {
         });
         assert_eq!(collector.tags.len(), TAGS_MAX);
         let last = format!("customer{}", CUSTOMER_TAGS_MAX - 1);
-        assert!(matches!(collector.promoted(last.as_bytes()), Promoted::Known(_)));
+        assert!(matches!(collector.promoted(None, last.as_bytes()), Promoted::Known(_)));
     }
 
     #[test]

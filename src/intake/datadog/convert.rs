@@ -12,7 +12,7 @@ use crate::intake::tracing::{RareResources, Verdict};
 use crate::point::{Category, Precision};
 
 use super::collector::{self, Collector, Name, Names, Promoted, source_type};
-use super::json;
+use super::json::Out;
 use super::spans::{Span, Spans, Text};
 
 /// A longer value is a field and not a tag.
@@ -37,6 +37,7 @@ pub struct ChunkScratch {
     parents: Vec<u64>,
     fields: Vec<Kv>,
     promoted: Vec<(Target, Text)>,
+    message: Out,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -336,10 +337,11 @@ fn point(
     scratch.fields.clear();
     scratch.promoted.clear();
     let first = tape.kvs.len();
+    let out = &mut scratch.message;
+    let has_db_type = message(request, spans, span, extra.truncated, &mut scratch.promoted, body, out);
     let start = tape.arena.len();
-    let has_db_type = message(request, spans, span, extra.truncated, &mut scratch.promoted, body, tape);
-    if options.del_message {
-        tape.arena.truncate(start);
+    if !options.del_message {
+        tape.arena.extend_from_slice(out.written());
     }
     let message = (span_bits(start, tape.arena.len() - start), Kv::VALUE_IN_ARENA);
     let mut point = Point {
@@ -439,7 +441,7 @@ fn point(
     });
 }
 
-/// Appends the span as JSON to the arena and notes what is promoted, in one walk over its meta. Says whether there is a
+/// Writes the span as JSON and notes what is promoted, in one walk over its meta. Says whether there is a
 /// `db.type`.
 fn message(
     request: &Request<'_>,
@@ -448,35 +450,30 @@ fn message(
     truncated: usize,
     promoted: &mut Vec<(Target, Text)>,
     body: &[u8],
-    tape: &mut Tape,
+    out: &mut Out,
 ) -> bool {
-    let out = &mut tape.arena;
+    out.begin();
     let mut has_db_type = false;
-    for (key, value) in [
-        (&b"{\"service\":"[..], span.service),
-        (b",\"name\":", span.name),
-        (b",\"resource\":", span.resource),
-    ] {
-        out.extend_from_slice(key);
-        json::text(spans.text(value, body), out);
-    }
-    for (key, value) in [
-        (&b",\"start\":"[..], span.start),
-        (b",\"duration\":", span.duration),
-        (b",\"error\":", i64::from(span.error)),
-    ] {
-        out.extend_from_slice(key);
-        json::int(value, out);
-    }
-    out.extend_from_slice(b",\"meta\":");
+    let text = |text: Text, out: &mut Out| out.text(spans.window(text, body), spans.text(text, body));
+    out.raw(b"{\"service\":");
+    text(span.service, out);
+    out.raw(b",\"name\":");
+    text(span.name, out);
+    out.raw(b",\"resource\":");
+    text(span.resource, out);
+    out.raw(b",\"start\":");
+    out.int(span.start);
+    out.raw(b",\"duration\":");
+    out.int(span.duration);
+    out.raw(b",\"error\":");
+    out.int(i64::from(span.error));
+    out.raw(b",\"meta\":");
     // As Go has it, a map that is not there is null.
-    let (open, close): (&[u8], &[u8]) =
-        if span.meta.count > 0 || truncated > 0 { (b"{", b"}") } else { (b"null", b"") };
-    out.extend_from_slice(open);
     let mut begun = false;
     for &[key, value] in span.meta.of(&spans.meta) {
+        let window = spans.window(key, body);
         let name = spans.text(key, body);
-        match request.collector.promoted(name) {
+        match request.collector.promoted(window, name) {
             Promoted::Known(promotion) => {
                 has_db_type |= promotion.is_db_type;
                 promoted.push((Target::Name(promotion.name), value));
@@ -487,37 +484,46 @@ fn message(
                 promoted.push((Target::Own(key), value));
             }
             Promoted::No => {
-                member(name, &mut begun, out);
-                json::text(spans.text(value, body), out);
+                begin_member(&mut begun, out);
+                out.text(window, name);
+                out.raw(b":");
+                text(value, out);
             }
         }
     }
     if truncated > 0 {
-        member(TRUNCATED_KEY, &mut begun, out);
-        json::text(itoa::Buffer::new().format(truncated).as_bytes(), out);
+        begin_member(&mut begun, out);
+        out.text(None, TRUNCATED_KEY);
+        out.raw(b":");
+        out.text(None, itoa::Buffer::new().format(truncated).as_bytes());
     }
-    out.extend_from_slice(close);
-    out.extend_from_slice(b",\"metrics\":");
-    let (open, close): (&[u8], &[u8]) = if span.metrics.count > 0 { (b"{", b"}") } else { (b"null", b"") };
-    out.extend_from_slice(open);
+    match (begun, span.meta.count > 0 || truncated > 0) {
+        (true, _) => out.raw(b"}"),
+        (false, true) => out.raw(b"{}"),
+        (false, false) => out.raw(b"null"),
+    }
+    out.raw(b",\"metrics\":");
     let mut begun = false;
     for (key, value) in span.metrics.of(&spans.metrics) {
-        member(spans.text(*key, body), &mut begun, out);
-        json::double(*value, out);
+        begin_member(&mut begun, out);
+        text(*key, out);
+        out.raw(b":");
+        out.double(*value);
     }
-    out.extend_from_slice(close);
-    out.extend_from_slice(b",\"type\":");
-    json::text(spans.text(span.kind, body), out);
-    out.push(b'}');
+    if begun {
+        out.raw(b"}")
+    } else {
+        out.raw(b"null")
+    }
+    out.raw(b",\"type\":");
+    text(span.kind, out);
+    out.raw(b"}");
     has_db_type
 }
 
-#[inline]
-fn member(key: &[u8], begun: &mut bool, out: &mut Vec<u8>) {
-    if *begun {
-        out.push(b',');
-    }
+/// What stands before a member of a map.
+#[inline(always)]
+fn begin_member(begun: &mut bool, out: &mut Out) {
+    out.raw(if *begun { b"," } else { b"{" });
     *begun = true;
-    json::text(key, out);
-    out.push(b':');
 }

@@ -2,18 +2,153 @@
 
 use std::io::Write as _;
 
-/// Appends a JSON string. Nothing is escaped that need not be.
-#[inline]
-pub fn text(bytes: &[u8], out: &mut Vec<u8>) {
-    out.push(b'"');
-    // Without a branch a byte, so that sixteen are looked at at once; hardly any text has something to escape.
-    let special = bytes.iter().fold(false, |found, &byte| found | is_special(byte));
-    if special {
-        escaped(bytes, out)
-    } else {
-        out.extend_from_slice(bytes)
+use super::spans::{WINDOW_BYTES, Window};
+
+/// A text in the making. There is always room for what has a bound, so that nobody asks for it byte by byte.
+#[derive(Debug, Default)]
+pub struct Out {
+    /// Longer than what is written.
+    bytes: Vec<u8>,
+    len: usize,
+    escaped: Vec<u8>,
+}
+
+/// Room behind what is written: a short text with its quotes, or any number or literal.
+const ROOM_BYTES: usize = 64;
+const _: () = assert!(ROOM_BYTES >= WINDOW_BYTES + 2);
+
+/// Memory for more than this is given back.
+const KEPT_BYTES_MAX: usize = 1 << 18;
+
+impl Out {
+    /// Begins a new text.
+    pub fn begin(&mut self) {
+        if self.bytes.len() > KEPT_BYTES_MAX {
+            *self = Out::default();
+        }
+        self.len = 0;
     }
-    out.push(b'"');
+
+    pub fn written(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// The next [`ROOM_BYTES`].
+    #[inline(always)]
+    fn room(&mut self) -> &mut [u8; ROOM_BYTES] {
+        if self.bytes.len() < self.len + ROOM_BYTES {
+            self.grow(ROOM_BYTES);
+        }
+        let room = self.bytes.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut);
+        room.expect("BUG: room was made")
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, more: usize) {
+        self.bytes.resize((self.len + more).max(2 * self.bytes.len()), 0);
+    }
+
+    /// Appends a few bytes as they are.
+    #[inline(always)]
+    pub fn raw<const N: usize>(&mut self, bytes: &[u8; N]) {
+        const { assert!(N <= ROOM_BYTES) };
+        self.room()[..N].copy_from_slice(bytes);
+        self.len += N;
+    }
+
+    /// Appends a JSON string; `window` is the same text, if it is short.
+    #[inline(always)]
+    pub fn text(&mut self, window: Option<Window<'_>>, bytes: &[u8]) {
+        match window {
+            Some(window) if !has_special(window) => {
+                let room = self.room();
+                room[0] = b'"';
+                room[1..=WINDOW_BYTES].copy_from_slice(window.bytes);
+                room[1 + window.len] = b'"';
+                self.len += window.len + 2;
+            }
+            _ => self.long_text(bytes),
+        }
+    }
+
+    #[inline(never)]
+    fn long_text(&mut self, bytes: &[u8]) {
+        let mut escaped = std::mem::take(&mut self.escaped);
+        let is_special = bytes.iter().fold(false, |found, &byte| found | is_special(byte));
+        let shown = if is_special {
+            escaped.clear();
+            self::escaped(bytes, &mut escaped);
+            &escaped
+        } else {
+            bytes
+        };
+        let needed = shown.len() + 2;
+        if self.bytes.len() < self.len + needed {
+            self.grow(needed);
+        }
+        if let Some(room) = self.bytes.get_mut(self.len..self.len + needed) {
+            room[0] = b'"';
+            room[1..needed - 1].copy_from_slice(shown);
+            room[needed - 1] = b'"';
+        }
+        self.len += needed;
+        escaped.shrink_to(KEPT_BYTES_MAX);
+        self.escaped = escaped;
+    }
+
+    pub fn int(&mut self, value: i64) {
+        let mut digits = itoa::Buffer::new();
+        self.digits(digits.format(value).as_bytes());
+    }
+
+    #[inline(always)]
+    fn digits(&mut self, digits: &[u8]) {
+        if let Some(room) = self.room().get_mut(..digits.len()) {
+            room.copy_from_slice(digits);
+        }
+        self.len += digits.len();
+    }
+
+    /// Appends a number with at most six decimals; what is none is `null`.
+    #[inline(always)]
+    pub fn double(&mut self, value: f64) {
+        // Most are counts and marks.
+        let small = value as u8;
+        if small < 10 && f64::from(small).to_bits() == value.to_bits() {
+            return self.raw(&[b'0' + small]);
+        }
+        self.any_double(value);
+    }
+
+    #[inline(never)]
+    fn any_double(&mut self, value: f64) {
+        self.escaped.clear();
+        double(value, &mut self.escaped);
+        let written = std::mem::take(&mut self.escaped);
+        // A double has no more digits than 25, with its exponent.
+        self.digits(&written);
+        self.escaped = written;
+    }
+}
+
+/// Whether anything in a short text is to be escaped.
+#[inline(always)]
+fn has_special(window: Window<'_>) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    // Bytes behind the text are made letters, which are not special.
+    let words = window.words_filled();
+    let mut found = 0;
+    for word in words {
+        // The usual trick: a byte below n borrows from its highest bit, where that was not set.
+        let below = |word: u64, n: u64| word.wrapping_sub(ONES * n) & !word;
+        found |= below(word, 0x20);
+        found |= below(word ^ (ONES * u64::from(b'"')), 1);
+        found |= below(word ^ (ONES * u64::from(b'\\')), 1);
+    }
+    // A borrow may run on into the next byte and find too much: then the longer way is taken, which looks again.
+    found & HIGH != 0
 }
 
 #[inline]
@@ -46,17 +181,12 @@ fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&bytes[copied..]);
 }
 
-pub fn int(value: i64, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-}
-
 /// The largest double that is written with six decimals; above it all digits are.
 const LOSSY_MAX: f64 = 0x4ff_ffff as f64;
 
 const DECIMALS: u64 = 1_000_000;
 
-/// Appends a number with at most six decimals; what is none is `null`.
-pub fn double(value: f64, out: &mut Vec<u8>) {
+fn double(value: f64, out: &mut Vec<u8>) {
     if !value.is_finite() {
         out.extend_from_slice(b"null");
         return;
@@ -90,10 +220,21 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
-        let mut out = Vec::new();
+    fn written(write: impl FnOnce(&mut Out)) -> String {
+        let mut out = Out::default();
+        out.begin();
+        out.raw(b"<");
         write(&mut out);
-        String::from_utf8(out).unwrap()
+        out.raw(b">");
+        let text = String::from_utf8(out.written().to_vec()).unwrap();
+        text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap().to_owned()
+    }
+
+    /// With a window, where there is one.
+    fn text(words: &[u8], out: &mut Out) {
+        let mut source = words.to_vec();
+        source.extend(b"\"\\\x01".iter().cycle().take(WINDOW_BYTES));
+        out.text(Window::at(&source, 0, words.len()), words);
     }
 
     #[test]
@@ -115,8 +256,24 @@ mod tests {
             (f64::NAN, "null"),
             (f64::INFINITY, "null"),
         ] {
-            assert_eq!(written(|out| double(value, out)), expected, "{value}");
+            assert_eq!(written(|out| out.double(value)), expected, "{value}");
         }
+    }
+
+    #[test]
+    fn every_byte_is_escaped_wherever_it_stands() {
+        for special in (0u8..0x80).filter(|byte| is_special(*byte)).chain([b'a', 0x7f]) {
+            for len in 1..40 {
+                for at in 0..len {
+                    let mut words = vec![b'x'; len];
+                    words[at] = special;
+                    let json = written(|out| text(&words, out));
+                    assert_eq!(serde_json::from_str::<String>(&json).unwrap().as_bytes(), words);
+                }
+            }
+        }
+        let long = "\"".repeat(10_000);
+        assert_eq!(written(|out| text(long.as_bytes(), out)).len(), 20_002);
     }
 
     proptest! {
@@ -124,10 +281,10 @@ mod tests {
         fn what_is_written_is_json(words in ".{0,40}", number in any::<f64>(), int_value in any::<i64>()) {
             let json = written(|out| text(words.as_bytes(), out));
             prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), words);
-            let json = written(|out| double(number, out));
+            let json = written(|out| out.double(number));
             let read: Option<f64> = serde_json::from_str(&json).unwrap();
             prop_assert_eq!(read.is_some(), number.is_finite());
-            prop_assert_eq!(written(|out| int(int_value, out)).parse(), Ok(int_value));
+            prop_assert_eq!(written(|out| out.int(int_value)).parse(), Ok(int_value));
         }
     }
 }

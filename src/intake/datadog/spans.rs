@@ -121,11 +121,29 @@ impl Spans {
         source.get(at..at + text.len as usize).unwrap_or_default()
     }
 
+    /// The text as a window, if it is short.
+    #[inline(always)]
+    pub fn window<'a>(&'a self, text: Text, body: &'a [u8]) -> Option<Window<'a>> {
+        let source = if text.at & OWN == 0 { body } else { &self.own };
+        Window::at(source, (text.at & !OWN) as usize, text.len())
+    }
+
     /// A text that lies at `range` of the body; what is not UTF-8 in it is replaced.
-    #[inline]
+    #[inline(always)]
     pub fn take(&mut self, range: std::ops::Range<usize>, body: &[u8]) -> Text {
+        let len = range.end - range.start;
+        if let Some(window) = Window::at(body, range.start, len)
+            && window.is_ascii()
+        {
+            return Text { at: range.start as u32, len: len as u32 };
+        }
+        self.take_long(range, body)
+    }
+
+    #[inline(never)]
+    fn take_long(&mut self, range: std::ops::Range<usize>, body: &[u8]) -> Text {
         let bytes = &body[range.clone()];
-        if is_ascii(bytes) || simdutf8::basic::from_utf8(bytes).is_ok() {
+        if bytes.is_ascii() || simdutf8::basic::from_utf8(bytes).is_ok() {
             return Text { at: range.start as u32, len: range.len() as u32 };
         }
         self.keep(String::from_utf8_lossy(bytes).as_bytes())
@@ -192,10 +210,64 @@ impl Spans {
     }
 }
 
-/// Without a branch a byte, so that it is done sixteen bytes at once.
-#[inline]
-fn is_ascii(bytes: &[u8]) -> bool {
-    bytes.iter().fold(0, |all, &byte| all | byte) < 0x80
+/// A short text with what stands behind it, so that it is looked at as a whole and not byte by byte.
+#[derive(Clone, Copy)]
+pub struct Window<'a> {
+    pub bytes: &'a [u8; WINDOW_BYTES],
+    /// At most as many as there are bytes.
+    pub len: usize,
+}
+
+/// Keys and most values are no longer.
+pub const WINDOW_BYTES: usize = 32;
+
+const WORDS: usize = WINDOW_BYTES / 8;
+
+/// By the length of a text: the bytes of its window that belong to it.
+static MASKS: [[u64; WORDS]; WINDOW_BYTES + 1] = {
+    let mut masks = [[0; WORDS]; WINDOW_BYTES + 1];
+    let mut len = 0;
+    while len <= WINDOW_BYTES {
+        let mut byte = 0;
+        while byte < len {
+            masks[len][byte / 8] |= 0xff << (8 * (byte % 8));
+            byte += 1;
+        }
+        len += 1;
+    }
+    masks
+};
+
+impl<'a> Window<'a> {
+    /// None: it is longer, or stands so near to the end that there is no such window.
+    #[inline(always)]
+    pub fn at(source: &'a [u8], at: usize, len: usize) -> Option<Window<'a>> {
+        let bytes = source.get(at..)?.first_chunk()?;
+        (len <= WINDOW_BYTES).then_some(Window { bytes, len })
+    }
+
+    /// The text, and zeros behind it.
+    #[inline(always)]
+    pub fn words(self) -> [u64; WORDS] {
+        let masks = &MASKS[self.len];
+        std::array::from_fn(|index| {
+            let word: [u8; 8] = std::array::from_fn(|byte| self.bytes[8 * index + byte]);
+            u64::from_le_bytes(word) & masks[index]
+        })
+    }
+
+    /// The text, and letters behind it.
+    #[inline(always)]
+    pub fn words_filled(self) -> [u64; WORDS] {
+        let (words, masks) = (self.words(), &MASKS[self.len]);
+        std::array::from_fn(|index| words[index] | !masks[index] & 0x6161_6161_6161_6161)
+    }
+
+    #[inline(always)]
+    fn is_ascii(self) -> bool {
+        let [a, b, c, d] = self.words();
+        (a | b | c | d) & 0x8080_8080_8080_8080 == 0
+    }
 }
 
 #[cfg(test)]
@@ -213,6 +285,24 @@ mod tests {
         let text = spans.take(3..bad.len(), &bad);
         assert_eq!(text.in_body(), None);
         assert_eq!(spans.text(text, &bad), "\u{fffd}\u{fffd}c\u{fffd}\u{fffd}".as_bytes());
+    }
+
+    #[test]
+    fn windows_hold_the_text_and_nothing_else() {
+        let source: Vec<u8> = (1..=64).chain([0xc3, 0xa9]).collect();
+        for at in 0..source.len() {
+            for len in 0..=source.len() - at {
+                let window = Window::at(&source, at, len);
+                assert_eq!(window.is_some(), len <= WINDOW_BYTES && at + WINDOW_BYTES <= source.len());
+                let Some(window) = window else { continue };
+                let words: Vec<u8> = window.words().iter().flat_map(|word| word.to_le_bytes()).collect();
+                assert_eq!(
+                    (&words[..len], words[len..].iter().all(|byte| *byte == 0)),
+                    (&source[at..at + len], true)
+                );
+                assert_eq!(window.is_ascii(), source[at..at + len].is_ascii());
+            }
+        }
     }
 
     #[test]
