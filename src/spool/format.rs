@@ -18,7 +18,8 @@
 //!  96  8  the log's own time at opening, ms (`age`)
 //!                                                        60  4  payload bytes before compression
 //!                                                        64  4  payload bytes
-//!                                                        68  2  route bytes, then 2 zero
+//!                                                        68  2  route bytes
+//!                                                        70  2  segment id modulo 65,535, plus 1; 0: not said
 //!                                                        72  4  CRC32C of the payload
 //!                                                        76  4  CRC32C of 0..76 and of the route
 //! ```
@@ -99,6 +100,8 @@ pub struct FrameHeader {
     pub raw_bytes: u32,
     pub payload_bytes: u32,
     pub route_bytes: u16,
+    /// Of which segment it is, as far as 16 bits say that: see [`FrameHeader::may_be_of`].
+    pub segment_mark: u16,
     pub payload_crc: u32,
 }
 
@@ -221,8 +224,27 @@ impl FrameHeader {
             raw_bytes: block.raw_bytes,
             payload_bytes: block.payload.len() as u32,
             route_bytes: block.route.len() as u16,
+            segment_mark: 0,
             payload_crc: block.payload_crc,
         }
+    }
+
+    /// The same, saying in which segment it is written.
+    #[must_use]
+    pub fn in_segment(self, segment_id: u64) -> FrameHeader {
+        FrameHeader { segment_mark: Self::mark(segment_id), ..self }
+    }
+
+    /// Whether it can have been written in this segment. A file that becomes a segment may hold frames of a segment that
+    /// it was to be before, and with their numbers others may have been acknowledged since, elsewhere. Where the header of
+    /// the segment is lost, nothing but this tells them apart. Frames from before this was said can be of any segment.
+    pub fn may_be_of(&self, segment_id: u64) -> bool {
+        self.segment_mark == 0 || self.segment_mark == Self::mark(segment_id)
+    }
+
+    /// Two lives of one file have ids that are apart, and never by so much.
+    fn mark(segment_id: u64) -> u16 {
+        (segment_id % u64::from(u16::MAX)) as u16 + 1
     }
 
     pub fn encode(&self, route: &[u8]) -> [u8; FRAME_HEADER_BYTES] {
@@ -239,6 +261,7 @@ impl FrameHeader {
         put(&mut out, 60, &self.raw_bytes.to_le_bytes());
         put(&mut out, 64, &self.payload_bytes.to_le_bytes());
         put(&mut out, 68, &self.route_bytes.to_le_bytes());
+        put(&mut out, 70, &self.segment_mark.to_le_bytes());
         put(&mut out, 72, &self.payload_crc.to_le_bytes());
         let crc = crc32c::crc32c_append(crc32c::crc32c(&out[..Self::CRC_AT]), route);
         put(&mut out, Self::CRC_AT, &crc.to_le_bytes());
@@ -331,6 +354,7 @@ pub fn head_at(bytes: &[u8], room: u64, salt: u64) -> Step {
         raw_bytes: u32_at(header, 60),
         payload_bytes,
         route_bytes,
+        segment_mark: u16::from_le_bytes(field(header, 70)),
         payload_crc: u32_at(header, 72),
     };
     // Only now are the lengths trusted: they stand under the CRC.
@@ -401,6 +425,22 @@ mod tests {
         assert_eq!(header.end(), Place { seq: 12, points: 29, bytes: 33 + bytes.len() as u64 });
         let read = header.block(&bytes).unwrap();
         assert_eq!((read.route, read.payload, read.points), (block.route, block.payload, 7));
+    }
+
+    #[test]
+    fn a_frame_says_of_which_segment_it_is_and_an_old_one_says_nothing() {
+        let block = block(b"", b"x");
+        for id in [0, 1, 9, 65_534, 65_535, 1 << 62] {
+            let header = FrameHeader::of(&block, PLACE, 42, 3).in_segment(id);
+            let head = header.encode(&block.route);
+            let Step::Frame(read) = head_at(&head, 1 << 10, 42) else { panic!("no frame") };
+            assert_eq!(read, header);
+            assert!(read.may_be_of(id));
+            assert!([1, 2, 100, 65_534].iter().all(|apart| !read.may_be_of(id + apart)), "{id}");
+        }
+        let old = FrameHeader::of(&block, PLACE, 42, 3);
+        assert_eq!(old.encode(&block.route)[70..72], [0, 0]);
+        assert!(old.may_be_of(0) && old.may_be_of(17));
     }
 
     #[test]

@@ -35,6 +35,8 @@
 //!   with later numbers are of a commit that failed there and was done again elsewhere.
 //! - *salt*: in the segment's header and in every frame of it, different in each life of a file. A recycled segment is
 //!   not cleared; the frames of its life before have another salt.
+//! - *segment id*, in the segment's header and in every frame of it: where the header is lost, a frame of a life before,
+//!   with a number that was given again elsewhere, is not taken for one of this life.
 //! - *points and bytes before*: in every header, so that the difference of two places is exact whatever lies between.
 //! - *segment floor*, in the cursor: segments with smaller ids are done with, whatever a crash brings back.
 //! - *CRC32C*, of header with route and of payload apart: with the header intact a damaged payload is skipped in one
@@ -70,16 +72,16 @@
 //! Bounded: names, the cursor, the first sector of each segment, and the frames of the last segment; its torn end is cut.
 //! What was readable but perhaps never synced is made durable before anything is built on it. The recovered segments are
 //! not written again. A lost cursor costs duplicates under new ids, never data. A segment whose header is lost is read by
-//! the salt of its frames.
+//! the salt of its frames, of those that say they are of this segment.
 //!
 //! # Versions
 //!
 //! The cursor and the segments have versions of their own. A later version's files are refused and left as they are. An
 //! upgrade reads the old ones: segments as they are, with the new version written into new segments only; the cursor once,
 //! replaced as a whole by the first write, under its own name, in one renaming. A crash before that is followed by the
-//! same upgrade. Segments are of version 1; what a header says behind its CRC was added later and may be missing. The
-//! cursor is of version 2; version 1 had no sums, which then begin behind what it says is done with, and for the lanes
-//! with the last segment: frames before that are counted on their lane when they are gone.
+//! same upgrade. Segments are of version 1; what a header says behind its CRC was added later and may be missing, as
+//! may the segment in a frame. The cursor is of version 3; version 1 had no sums, which then begin behind what it says is
+//! done with, and for the lanes with the last segment: frames before that are counted on their lane when they are gone.
 //!
 //! # Not supported
 //!

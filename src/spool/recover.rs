@@ -350,8 +350,11 @@ async fn accept<D: Disk>(
             Ok(header) => Some(header),
             Err(HeaderError::Blank) if candidate.file_bytes <= SEGMENT_HEADER_BYTES as u64 => None,
             Err(_) => {
-                // Frames from this file's life before are older than all that the cursor has left behind; those of a
-                // commit that failed here are not older than the segment in which it was done again.
+                // Those of a commit that failed here are not older than the segment in which it was done again. Frames
+                // from this file's life before may have any number: a segment whose name a power cut took back left
+                // some in a spare, or a commit that failed in one that was delivered since. They say that they are not
+                // of this one. Those of an earlier build say nothing: all that can be asked of them is to be no older
+                // than what the cursor has left behind.
                 let floor = segments.back().map_or(0, |last| last.first.seq);
                 let floor = floor.max(cursor.map_or(0, |cursor| cursor.acked.seq));
                 let found = salvage(disk, &candidate, category, floor..ceiling).await?;
@@ -392,7 +395,7 @@ async fn accept<D: Disk>(
     Ok(segments)
 }
 
-/// Finds the frames of a segment whose header is lost: those of one salt, with numbers as they can be.
+/// Finds the frames of a segment whose header is lost: those of one salt, of this segment, with numbers as they can be.
 async fn salvage<D: Disk>(
     disk: &D,
     candidate: &Candidate,
@@ -405,8 +408,9 @@ async fn salvage<D: Disk>(
     let mut scan = Scan::new(file, 0, None, candidate.file_bytes);
     while let Some(salt) = scan.peek_salt().await? {
         scan.salt = salt;
-        let fitting =
-            scan.here().await?.filter(|frame| frame.category == category && seqs.contains(&frame.place.seq));
+        let fitting = scan.here().await?.filter(|frame| {
+            frame.category == category && seqs.contains(&frame.place.seq) && frame.may_be_of(candidate.id)
+        });
         if let Some(frame) = fitting {
             tracing::error!(
                 file = candidate.name,

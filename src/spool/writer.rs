@@ -156,7 +156,7 @@ impl<D: Disk> Log<D> {
                 block.payload_crc,
                 "BUG: a block's checksum is wrong"
             );
-            let header = FrameHeader::of(block, at, active.salt, place.seq);
+            let header = FrameHeader::of(block, at, active.salt, place.seq).in_segment(active.id);
             let frame_bytes = header.frame_bytes();
             out.put(&header.encode(&block.route)).await?;
             out.put(&block.route).await?;

@@ -58,7 +58,8 @@ impl<W: Write> Export<W> {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame shorter than it says"));
         };
         self.begin(header.place, header.sealed_ms)?;
-        let head = FrameHeader { salt: SALT, ..header.clone() }.encode(route);
+        // Of no segment any more.
+        let head = FrameHeader { salt: SALT, segment_mark: 0, ..header.clone() }.encode(route);
         self.out.write_all(&head)?;
         self.bytes += bytes.len();
         self.out.write_all(bytes.get(head.len()..).unwrap_or(&[]))

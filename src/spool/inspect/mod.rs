@@ -442,7 +442,7 @@ fn read_header(dir: &Path, id: u64, name: String, file_bytes: u64) -> Result<Opt
     Ok(Some(Candidate { id, name, header, file_bytes, inode }))
 }
 
-/// The first frame of a segment whose header is lost: those of one salt, with numbers as they can be.
+/// The first frame of a segment whose header is lost: those of one salt, of this segment, with numbers as they can be.
 fn salvage(
     path: &Path,
     candidate: &Candidate,
@@ -454,9 +454,9 @@ fn salvage(
         scan.salt = salt;
         let at = scan.offset();
         let found = now(scan.head_here())?;
-        if let Some(frame) =
-            found.filter(|frame| frame.category == category && seqs.contains(&frame.place.seq))
-        {
+        if let Some(frame) = found.filter(|frame| {
+            frame.category == category && seqs.contains(&frame.place.seq) && frame.may_be_of(candidate.id)
+        }) {
             return Ok(Some(frame));
         }
         debug_assert_eq!(at, scan.offset());

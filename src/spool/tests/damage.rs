@@ -1,6 +1,7 @@
 //! Damage stays where it is: a byte costs a frame, which is counted and named, and the rest goes out.
 
 use super::*;
+use crate::spool::file::Disk;
 use crate::spool::file::memory::Random;
 use crate::spool::{Completion, OpenError};
 use std::cell::RefCell;
@@ -241,4 +242,101 @@ fn hostile_segments_never_panic() {
             std::panic::resume_unwind(panic);
         }
     }
+}
+
+#[test]
+fn a_segment_without_its_header_is_read_and_so_is_one_whose_frames_do_not_say_of_which_they_are() {
+    let (disk, name) = ten();
+    disk.tamper(&name, |bytes| bytes[..4096].fill(0));
+    let (log, report) = open(&disk.after_kill());
+    assert_eq!((drain(&log, 3), report.segments_salvaged), ((0..10).collect::<Vec<_>>(), 1));
+    // As earlier builds wrote them.
+    disk.tamper(&name, |bytes| {
+        for at in (0..bytes.len() - 80)
+            .step_by(8)
+            .filter(|at| bytes[*at..].starts_with(b"KGF1"))
+            .collect::<Vec<_>>()
+        {
+            assert_eq!(bytes[at + 70..at + 72], [2, 0]);
+            bytes[at + 70] = 0;
+            let route = usize::from(bytes[at + 68]);
+            let crc =
+                crc32c::crc32c_append(crc32c::crc32c(&bytes[at..at + 76]), &bytes[at + 80..at + 80 + route]);
+            bytes[at + 76..at + 80].copy_from_slice(&crc.to_le_bytes());
+        }
+    });
+    let (log, report) = open(&disk);
+    assert_eq!((drain(&log, 3), report.segments_salvaged), ((0..10).collect::<Vec<_>>(), 1));
+}
+
+#[test]
+fn what_a_lost_segment_left_in_a_spare_is_not_taken_for_the_segment_that_it_becomes() {
+    let ready = MemoryDisk::default();
+    let (log, _) = open(&ready);
+    commit_each(&log, 0..12, 3000);
+    assert_eq!(drain(&log, 100), (0..12).collect::<Vec<_>>());
+    drop(log);
+    let spares: Vec<String> = ready.names().into_iter().filter(|name| name.starts_with("spare-")).collect();
+    let [first, second] = spares.as_slice() else { panic!("{spares:?}") };
+    // The second becomes a segment, and a power cut takes its name back, its header, and not its frame.
+    let lost = ready.after_kill();
+    block_on(lost.remove(first)).unwrap();
+    commit(&open(&lost).0, 12..13, 3000).unwrap();
+    let name = durability::segment_names(&lost).pop().unwrap();
+    let mut left = lost.contents(&name);
+    left[..4096].fill(0);
+    assert!(!lost.names().contains(second), "it is the one that was used");
+    ready.tamper(second, |bytes| bytes.clone_from(&left));
+    // Its number is given again, to a frame in the first spare; and some time the second is a segment without a header.
+    let (mut operations, mut survived) = (0, false);
+    while !survived {
+        let disk = ready.after_kill();
+        let (log, _) = open(&disk);
+        disk.faults(|faults| faults.operations_left = Some(operations));
+        let acked: Vec<u64> = (20..30).take_while(|tag| commit(&log, *tag..tag + 1, 3000).is_ok()).collect();
+        survived = acked.len() == 10;
+        drop(log);
+        let (log, _) = open(&disk.after_kill());
+        let got = drain(&log, 100);
+        assert!(
+            got.starts_with(&acked),
+            "{got:?}, acknowledged {acked:?}, died after {operations} operations"
+        );
+        assert_eq!((log.stats().lost_frames, log.totals().lost), (0, 0));
+        operations += 1;
+    }
+    assert!(operations > 20, "{operations} operations");
+}
+
+#[test]
+fn frames_of_a_failed_commit_are_not_taken_for_those_of_the_next_life_of_their_file() {
+    let disk = MemoryDisk::default();
+    let config = LogConfig { spares_max: 0, ..small() };
+    let (log, _) = open_with(&disk, config.clone());
+    commit(&log, 0..1, 3000).unwrap();
+    disk.faults(|faults| faults.syncs_failing = 2);
+    commit(&log, 50..53, 500).unwrap_err();
+    // Their numbers go to others, in another segment.
+    commit_each(&log, 1..4, 3000);
+    block_on(log.maintain()).unwrap();
+    drop(log);
+    let disk = disk.after_kill();
+    let old = durability::segment_names(&disk).remove(0);
+    let before = disk.contents(&old);
+    let (log, _) = open_with(&disk, config.clone());
+    for tag in 0..2 {
+        let out = window(&log, frames(1));
+        assert_eq!(tags(&out), [tag]);
+        log.complete(out, Fate::Delivered);
+    }
+    block_on(log.flush()).unwrap();
+    // The delivered file becomes the next segment, and only the beginning of its header gets there.
+    commit(&log, 60..61, 3000).unwrap();
+    assert_eq!(log.stats().segments_reused, 1);
+    let torn = disk.after_kill();
+    let name = durability::segment_names(&torn).pop().unwrap();
+    torn.tamper(&name, |bytes| bytes[60..].copy_from_slice(&before[60..]));
+    let (log, report) = open_with(&torn, config);
+    assert_eq!((drain(&log, 100), log.stats().lost_frames), (vec![2, 3], 0));
+    assert_eq!(report.segments_salvaged, 0);
 }
