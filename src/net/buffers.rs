@@ -15,6 +15,10 @@ const BUFFER_BYTES: usize = (72 << 10) + PADDING;
 /// Spare buffers kept. More than this many requests are rarely incomplete at one instant on one shard.
 const SPARE_BUFFERS_MAX: usize = 32;
 
+/// A body that has grown to this gets all the room it says it needs. Doubling on would copy and zero tens of megabytes in one
+/// go, for which everybody waits; pages that nothing was received into cost nothing, and are not counted.
+const LARGE_BYTES: usize = 1 << 20;
+
 /// Bytes that all incomplete requests of a shard may hold.
 pub const BORROWED_BYTES_MAX: usize = 256 << 20;
 
@@ -72,20 +76,20 @@ impl Buffer {
 
     /// Room to receive into, behind the first `filled` bytes.
     pub fn space(&mut self, filled: usize) -> &mut [u8] {
-        let end = self.bytes.len() - PADDING;
+        let end = self.borrowed_bytes - PADDING;
         &mut self.bytes[filled..end]
     }
 
     /// How much the buffer takes without growing.
     pub fn capacity(&self) -> usize {
-        self.bytes.len() - PADDING
+        self.borrowed_bytes - PADDING
     }
 
     /// Doubles, up to what `wanted` bytes need. Never by a claim alone: callers grow when the buffer is full, so a
     /// client pins twice what it sent, not what it announced. False when the shard's bound does not allow it.
     #[must_use]
     pub fn grow(&mut self, wanted: usize) -> bool {
-        let len = self.bytes.len();
+        let len = self.borrowed_bytes;
         let target = (len * 2).min(wanted + PADDING).max(len);
         let more = target - len;
         if self.pool.borrowed_bytes.get() + more > BORROWED_BYTES_MAX {
@@ -93,8 +97,12 @@ impl Buffer {
         }
         self.pool.borrowed_bytes.set(self.pool.borrowed_bytes.get() + more);
         self.borrowed_bytes = target;
-        self.bytes.reserve_exact(more);
-        self.bytes.resize(target, 0);
+        if target > self.bytes.len() {
+            let bytes = if target < LARGE_BYTES { target } else { (wanted + PADDING).max(target) };
+            let mut larger = vec![0; bytes];
+            larger[..len].copy_from_slice(&self.bytes[..len]);
+            self.bytes = larger;
+        }
         true
     }
 
