@@ -10,6 +10,7 @@ use crate::codec::line_protocol::{Kind, Kv, PointSpan, Tape, span as span_bits};
 use crate::intake::convert::{Conversion, Fault};
 use crate::intake::tracing::{RareResources, Verdict};
 use crate::point::{Category, Precision};
+use crate::simd::wire::{self, Isa, Kernel};
 
 use super::collector::{self, Collector, Name, Names, Promoted, source_type};
 use super::json::Out;
@@ -97,6 +98,7 @@ pub fn chunk(
         cx.filtered(Category::Tracing, truncated as u64);
     }
     let tags = &cx.settings.tracing_tags;
+    let padded = body;
     for (index, span) in kept.iter().enumerate() {
         if cx.tape.arena.is_empty() {
             cx.tape.arena.extend_from_slice(&collector.names.bytes);
@@ -106,12 +108,13 @@ pub fn chunk(
             Extra { sampled: sampled.filter(|_| index == 0), truncated: if is_last { truncated } else { 0 } };
         let kind = scratch.span_type(span, all, spans, &body);
         let arena_len = cx.tape.arena.len();
-        point(request, spans, span, kind, &trace_id, extra, scratch, &body, cx.tape);
+        let (trace_id, body, tape) = (&trace_id[..], body.bytes(), &mut *cx.tape);
+        wire::run(PointKernel { request, spans, span, kind, trace_id, extra, scratch, body, tape });
         if let Some(labels) = &collector.labels {
-            cx.count_span(labels, &body);
+            cx.count_span(labels, body);
         }
         if is_kept {
-            cx.flush_if_long(Category::Tracing, Precision::Nanos, tags, body)?;
+            cx.flush_if_long(Category::Tracing, Precision::Nanos, tags, padded)?;
         } else {
             cx.take_back(arena_len);
         }
@@ -240,7 +243,7 @@ struct Point<'t> {
 
 impl Point<'_> {
     /// Notes that the point has a key; `false` if it had.
-    #[inline]
+    #[inline(always)]
     fn claim(&mut self, name: Name) -> bool {
         let (word, bit) = (usize::from(name) / 64, 1 << (name % 64));
         let free = self.seen[word] & bit == 0;
@@ -248,13 +251,13 @@ impl Point<'_> {
         free
     }
 
-    #[inline]
+    #[inline(always)]
     fn kv(&self, name: Name, kind: Kind, flags: u8, value: u64) -> Kv {
         let (key, key_len) = self.names.place(name);
         Kv { key, key_len, kind, flags: flags | Kv::KEY_IN_ARENA, value }
     }
 
-    #[inline]
+    #[inline(always)]
     fn tag(&mut self, name: Name, (value, flags): (u64, u8)) {
         if self.claim(name) {
             let kv = self.kv(name, Kind::Tag, flags, value);
@@ -263,13 +266,13 @@ impl Point<'_> {
     }
 
     /// A tag whose value is a name.
-    #[inline]
+    #[inline(always)]
     fn named(&mut self, name: Name, value: Name) {
         let (at, len) = self.names.place(value);
         self.tag(name, (span_bits(at as usize, usize::from(len)), Kv::VALUE_IN_ARENA));
     }
 
-    #[inline]
+    #[inline(always)]
     fn field(&mut self, name: Name, kind: Kind, (value, flags): (u64, u8)) {
         if self.claim(name) {
             let kv = self.kv(name, kind, flags, value);
@@ -278,7 +281,7 @@ impl Point<'_> {
     }
 
     /// Where a text is for the tape: texts that are not in the body come into the arena.
-    #[inline]
+    #[inline(always)]
     fn place(&mut self, text: Text, spans: &Spans) -> (u64, u8) {
         match text.in_body() {
             Some(at) => (span_bits(at, text.len()), 0),
@@ -320,7 +323,31 @@ impl Point<'_> {
     }
 }
 
+/// A span's point, compiled for each set of instructions: most of the work is on windows, which are registers.
+struct PointKernel<'a, 'r> {
+    request: &'a Request<'r>,
+    spans: &'a Spans,
+    span: &'a Span,
+    kind: Name,
+    trace_id: &'a [u8],
+    extra: Extra,
+    scratch: &'a mut ChunkScratch,
+    body: &'a [u8],
+    tape: &'a mut Tape,
+}
+
+impl Kernel for PointKernel<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let PointKernel { request, spans, span, kind, trace_id, extra, scratch, body, tape } = self;
+        point(request, spans, span, kind, trace_id, extra, scratch, body, tape);
+    }
+}
+
 #[expect(clippy::too_many_arguments, reason = "the parts of a chunk, each borrowed by itself")]
+#[inline(always)]
 fn point(
     request: &Request<'_>,
     spans: &Spans,
@@ -443,6 +470,7 @@ fn point(
 
 /// Writes the span as JSON and notes what is promoted, in one walk over its meta. Says whether there is a
 /// `db.type`.
+#[inline(always)]
 fn message(
     request: &Request<'_>,
     spans: &Spans,
@@ -454,13 +482,12 @@ fn message(
 ) -> bool {
     out.begin();
     let mut has_db_type = false;
-    let text = |text: Text, out: &mut Out| out.text(spans.window(text, body), spans.text(text, body));
     out.raw(b"{\"service\":");
-    text(span.service, out);
+    put(span.service, spans, body, out);
     out.raw(b",\"name\":");
-    text(span.name, out);
+    put(span.name, spans, body, out);
     out.raw(b",\"resource\":");
-    text(span.resource, out);
+    put(span.resource, spans, body, out);
     out.raw(b",\"start\":");
     out.int(span.start);
     out.raw(b",\"duration\":");
@@ -487,7 +514,7 @@ fn message(
                 begin_member(&mut begun, out);
                 out.text(window, name);
                 out.raw(b":");
-                text(value, out);
+                put(value, spans, body, out);
             }
         }
     }
@@ -506,7 +533,7 @@ fn message(
     let mut begun = false;
     for (key, value) in span.metrics.of(&spans.metrics) {
         begin_member(&mut begun, out);
-        text(*key, out);
+        put(*key, spans, body, out);
         out.raw(b":");
         out.double(*value);
     }
@@ -516,9 +543,15 @@ fn message(
         out.raw(b"null")
     }
     out.raw(b",\"type\":");
-    text(span.kind, out);
+    put(span.kind, spans, body, out);
     out.raw(b"}");
     has_db_type
+}
+
+/// Appends a text of a span as a JSON string.
+#[inline(always)]
+fn put(text: Text, spans: &Spans, body: &[u8], out: &mut Out) {
+    out.text(spans.window(text, body), spans.text(text, body));
 }
 
 /// What stands before a member of a map.

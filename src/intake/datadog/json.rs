@@ -135,23 +135,13 @@ impl Out {
 /// Whether anything in a short text is to be escaped.
 #[inline(always)]
 fn has_special(window: Window<'_>) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    // Bytes behind the text are made letters, which are not special.
-    let words = window.words_filled();
-    let mut found = 0;
-    for word in words {
-        // The usual trick: a byte below n borrows from its highest bit, where that was not set.
-        let below = |word: u64, n: u64| word.wrapping_sub(ONES * n) & !word;
-        found |= below(word, 0x20);
-        found |= below(word ^ (ONES * u64::from(b'"')), 1);
-        found |= below(word ^ (ONES * u64::from(b'\\')), 1);
-    }
-    // A borrow may run on into the next byte and find too much: then the longer way is taken, which looks again.
-    found & HIGH != 0
+    let mask = window.mask();
+    let found: [u8; WINDOW_BYTES] =
+        std::array::from_fn(|at| u8::from(is_special(window.bytes[at])).wrapping_neg() & mask[at]);
+    found != [0; WINDOW_BYTES]
 }
 
-#[inline]
+#[inline(always)]
 fn is_special(byte: u8) -> bool {
     (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }

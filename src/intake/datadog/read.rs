@@ -12,6 +12,7 @@
 use crate::codec::json::{self, Elements, Malformed, Tape, Value, View};
 use crate::codec::msgpack::{MsgpackError, Reader};
 use crate::intake::convert::Fault;
+use crate::simd::wire::{self, Isa, Kernel};
 
 use super::spans::{Span, Spans, Text};
 
@@ -48,15 +49,35 @@ impl<'b> Traces<'b> {
         if self.reader.nil() {
             return Ok(true);
         }
-        for _ in 0..self.reader.array()? {
-            if !self.reader.nil() {
-                span(&mut self.reader, self.body, spans)?;
-            }
-        }
+        let count = self.reader.array()?;
+        wire::run(TraceKernel { reader: &mut self.reader, count, body: self.body, spans })?;
         Ok(true)
     }
 }
 
+/// The spans of a trace, compiled for each set of instructions.
+struct TraceKernel<'k, 'b> {
+    reader: &'k mut Reader<'b>,
+    count: usize,
+    body: &'b [u8],
+    spans: &'k mut Spans,
+}
+
+impl Kernel for TraceKernel<'_, '_> {
+    type Output = Result<(), Fault>;
+
+    #[inline(always)]
+    fn run<I: Isa>(self) -> Result<(), Fault> {
+        for _ in 0..self.count {
+            if !self.reader.nil() {
+                span(self.reader, self.body, self.spans)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[inline(always)]
 fn span(reader: &mut Reader<'_>, body: &[u8], spans: &mut Spans) -> Result<(), Fault> {
     let (meta, metrics) = (spans.meta.len(), spans.metrics.len());
     let mut span = Span::default();

@@ -114,7 +114,7 @@ impl Spans {
         self.own.shrink_to(OWN_KEPT_BYTES_MAX);
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn text<'a>(&'a self, text: Text, body: &'a [u8]) -> &'a [u8] {
         let source = if text.at & OWN == 0 { body } else { &self.own };
         let at = (text.at & !OWN) as usize;
@@ -171,7 +171,7 @@ impl Spans {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn push_meta(&mut self, key: Text, value: Text) -> Result<(), Fault> {
         if self.meta.len() >= ENTRIES_MAX {
             return Err(Fault::TooLarge(ENTRIES_MAX * size_of::<[Text; 2]>()));
@@ -180,7 +180,7 @@ impl Spans {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn push_metric(&mut self, key: Text, value: f64) -> Result<(), Fault> {
         if self.metrics.len() >= ENTRIES_MAX {
             return Err(Fault::TooLarge(ENTRIES_MAX * size_of::<(Text, f64)>()));
@@ -224,13 +224,13 @@ pub const WINDOW_BYTES: usize = 32;
 const WORDS: usize = WINDOW_BYTES / 8;
 
 /// By the length of a text: the bytes of its window that belong to it.
-static MASKS: [[u64; WORDS]; WINDOW_BYTES + 1] = {
-    let mut masks = [[0; WORDS]; WINDOW_BYTES + 1];
+static MASKS: [[u8; WINDOW_BYTES]; WINDOW_BYTES + 1] = {
+    let mut masks = [[0; WINDOW_BYTES]; WINDOW_BYTES + 1];
     let mut len = 0;
     while len <= WINDOW_BYTES {
         let mut byte = 0;
         while byte < len {
-            masks[len][byte / 8] |= 0xff << (8 * (byte % 8));
+            masks[len][byte] = 0xff;
             byte += 1;
         }
         len += 1;
@@ -246,27 +246,25 @@ impl<'a> Window<'a> {
         (len <= WINDOW_BYTES).then_some(Window { bytes, len })
     }
 
+    /// Which of its bytes are the text's.
+    #[inline(always)]
+    pub fn mask(self) -> &'static [u8; WINDOW_BYTES] {
+        &MASKS[self.len]
+    }
+
     /// The text, and zeros behind it.
     #[inline(always)]
     pub fn words(self) -> [u64; WORDS] {
-        let masks = &MASKS[self.len];
-        std::array::from_fn(|index| {
-            let word: [u8; 8] = std::array::from_fn(|byte| self.bytes[8 * index + byte]);
-            u64::from_le_bytes(word) & masks[index]
-        })
-    }
-
-    /// The text, and letters behind it.
-    #[inline(always)]
-    pub fn words_filled(self) -> [u64; WORDS] {
-        let (words, masks) = (self.words(), &MASKS[self.len]);
-        std::array::from_fn(|index| words[index] | !masks[index] & 0x6161_6161_6161_6161)
+        let mask = self.mask();
+        let masked: [u8; WINDOW_BYTES] = std::array::from_fn(|at| self.bytes[at] & mask[at]);
+        std::array::from_fn(|index| u64::from_le_bytes(std::array::from_fn(|byte| masked[8 * index + byte])))
     }
 
     #[inline(always)]
     fn is_ascii(self) -> bool {
-        let [a, b, c, d] = self.words();
-        (a | b | c | d) & 0x8080_8080_8080_8080 == 0
+        let mask = self.mask();
+        let high: [u8; WINDOW_BYTES] = std::array::from_fn(|at| self.bytes[at] & mask[at] & 0x80);
+        high == [0; WINDOW_BYTES]
     }
 }
 
