@@ -19,7 +19,7 @@ pub struct Pulls {
 }
 
 impl Pulls {
-    /// Asks those that are configured now. One that stays as it was is asked on, and keeps what it adds up from.
+    /// Asks those that are configured now. Where any has changed all begin anew: what they add up from is a round ago at most.
     pub fn renew(&mut self, common: &Arc<Common>) {
         let live = common.live_owned();
         let wanted = &live.settings.go_pulls;

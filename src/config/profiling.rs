@@ -135,7 +135,7 @@ pub(super) fn profiling(
     let own = written.size("spool.capacity_of.profiling");
     let of_all =
         written.size("spool.capacity").is_some() || written.number("dataway.wal.max_capacity_gb").is_some();
-    let mut capacity = own.or((!of_all).then_some(PROFILING_CAPACITY_BYTES));
+    let mut capacity = own.or_else(|| (!of_all).then_some(PROFILING_CAPACITY_BYTES));
     if let Some(mib) = written.integer(&io("cache_capacity_mb")) {
         let key = io("cache_capacity_mb");
         let bytes = u64::try_from(mib).unwrap_or(u64::MAX) << 20;

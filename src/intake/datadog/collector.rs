@@ -406,7 +406,7 @@ mod tests {
     #[test]
     fn keys_are_found_with_and_without_a_window() {
         let long = "k".repeat(WINDOW_BYTES + 1);
-        let customer_tags = vec![long.clone(), "exactly.thirty.two.bytes.long.ab".to_owned()];
+        let customer_tags = vec![long, "exactly.thirty.two.bytes.long.ab".to_owned()];
         let collector =
             Collector::new(Options { customer_tags: customer_tags.clone(), ..Options::default() });
         let known = |key: &str| {

@@ -105,6 +105,11 @@ fn language_of_spy(spy: &str) -> Option<&'static str> {
     }
 }
 
+/// Seconds below this are of the next three thousand years; as milliseconds they would be of 1973. So on for the others.
+const S_END: i64 = 100_000_000_000;
+const MS_END: i64 = 1000 * S_END;
+const US_END: i64 = 1000 * MS_END;
+
 /// A time in seconds, milliseconds, microseconds or nanoseconds: its size tells which.
 fn time_of(cx: &Context<'_>, name: &str) -> Result<Option<i64>, Fault> {
     let Some(text) = cx.plan.parameter(name).filter(|text| !text.is_empty()) else { return Ok(None) };
@@ -112,10 +117,10 @@ fn time_of(cx: &Context<'_>, name: &str) -> Result<Option<i64>, Fault> {
         .parse()
         .map_err(|_| Fault::Malformed(format!("the parameter {name} is {text:?}, and not a time")))?;
     let scale = match number {
-        ..1_000_000_000_00 => 1_000_000_000,
-        ..1_000_000_000_000_00 => 1_000_000,
-        ..1_000_000_000_000_000_00 => 1_000,
-        _ => 1,
+        ..S_END => 1_000_000_000,
+        S_END..MS_END => 1_000_000,
+        MS_END..US_END => 1_000,
+        US_END.. => 1,
     };
     Ok(Some(number.saturating_mul(scale)))
 }
