@@ -21,6 +21,10 @@ use crate::upstream::{self, Upstream};
 /// The configuration of the case.
 pub const TEMPLATE: &str = include_str!("../cases/large-profile/gateway.toml");
 const PROFILE_BYTES: usize = 30 << 20;
+/// A profile comes as over a link of 1 Gbit/s. As fast as the loopback goes its sender would have the load's core for itself for
+/// milliseconds, and that would be measured.
+const PIECE_BYTES: usize = 64 << 10;
+const PIECE_TIME: Duration = Duration::from_micros(524);
 /// Between two profiles.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Small writes a second: a gateway that is busy, and not so busy that latency is a queue's.
@@ -193,7 +197,12 @@ fn profile(bytes: usize, out: &mut Vec<u8>) {
 
 fn send(address: SocketAddr, request: &[u8]) -> std::io::Result<u16> {
     let mut stream = TcpStream::connect(address)?;
-    stream.write_all(request)?;
+    let begun = Instant::now();
+    for (index, piece) in request.chunks(PIECE_BYTES).enumerate() {
+        stream.write_all(piece)?;
+        let due = PIECE_TIME * u32::try_from(index + 1).unwrap_or(u32::MAX);
+        std::thread::sleep(due.saturating_sub(begun.elapsed()));
+    }
     let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
     loop {
         if let Ok(Some(head)) = response_head(&bytes)

@@ -28,6 +28,8 @@
 //! exact whatever lies between them, damage included. Later versions keep magic, version and the place and reach of the
 //! first CRC, so that "newer" can be told from "damaged".
 
+use bytes::Bytes;
+
 use super::block::{Block, Codec, Kind};
 use super::place::{PLAUSIBLE_MAX, Place};
 
@@ -288,6 +290,16 @@ impl FrameHeader {
     /// The block in the bytes of the whole frame; none if the payload is damaged or of a sort unknown to this version.
     pub fn block(&self, frame: &[u8]) -> Option<Block> {
         let (route, payload) = self.split(frame)?;
+        self.made_of(Bytes::copy_from_slice(route), payload, Bytes::copy_from_slice)
+    }
+
+    /// The same, a part of these bytes and not a copy of them.
+    pub fn block_of(&self, frame: &Bytes) -> Option<Block> {
+        let (route, payload) = self.split(frame)?;
+        self.made_of(frame.slice_ref(route), payload, |payload| frame.slice_ref(payload))
+    }
+
+    fn made_of(&self, route: Bytes, payload: &[u8], keep: impl FnOnce(&[u8]) -> Bytes) -> Option<Block> {
         if crc32c::crc32c(payload) != self.payload_crc {
             return None;
         }
@@ -298,8 +310,8 @@ impl FrameHeader {
             points: self.points,
             raw_bytes: self.raw_bytes,
             sealed_ms: self.sealed_ms,
-            route: bytes::Bytes::copy_from_slice(route),
-            payload: bytes::Bytes::copy_from_slice(payload),
+            route,
+            payload: keep(payload),
             payload_crc: self.payload_crc,
         })
     }

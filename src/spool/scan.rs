@@ -1,7 +1,9 @@
 //! Walks the frames of one segment file: forwards, in bounded memory, over whatever damage lies between.
 
+use super::block::Block;
 use super::file::{SegmentFile, read_sector};
 use super::format::{self, FrameHeader, SECTOR_BYTES, SEGMENT_HEADER_BYTES, Step};
+use bytes::Bytes;
 use std::io;
 
 /// What one read asks for: long enough to be near the disk's full rate, short enough for one buffer a log.
@@ -173,6 +175,22 @@ impl<F: SegmentFile> Scan<F> {
         self.offset() + header.frame_bytes() as u64
     }
 
+    /// What is in it, if its payload is what the header says; and moves behind it. A large one is not copied: what has been
+    /// read ahead is given away with it.
+    pub(super) fn take(&mut self, header: &FrameHeader) -> Option<Block> {
+        if (header.payload_bytes as usize) < READ_BYTES {
+            let block = header.block(self.frame(header));
+            self.consume(header);
+            return block;
+        }
+        let (at, end) = (self.at, (self.at + header.frame_bytes()).min(self.buf.len()));
+        let whole = Bytes::from(std::mem::take(&mut self.buf));
+        self.buf = whole.get(end..).unwrap_or(&[]).to_vec();
+        self.start += end as u64;
+        self.at = 0;
+        header.block_of(&whole.slice(at.min(end)..end))
+    }
+
     /// Moves behind it.
     pub(super) fn consume(&mut self, header: &FrameHeader) {
         self.at += header.frame_bytes();
@@ -199,11 +217,12 @@ impl<F: SegmentFile> Scan<F> {
         if self.buf.capacity() > 2 * READ_BYTES && wanted <= READ_BYTES {
             self.buf.shrink_to(READ_BYTES);
         }
+        // In pieces: a frame may have tens of megabytes, and others are served while the next piece comes.
+        self.buf.reserve((self.at + wanted).saturating_sub(self.buf.len()));
         while self.buf.len() < self.at + wanted {
             let from = self.start + self.buf.len() as u64;
             let left = self.end.saturating_sub(from);
-            let len = (self.at + wanted - self.buf.len()).max(READ_BYTES).next_multiple_of(SECTOR_BYTES);
-            let len = usize::try_from(left).map_or(len, |left| left.min(len));
+            let len = usize::try_from(left).map_or(READ_BYTES, |left| left.min(READ_BYTES));
             if len == 0 {
                 return Ok(false);
             }

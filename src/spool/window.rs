@@ -397,14 +397,13 @@ impl<D: Disk> Log<D> {
             if !fill.takes(header.raw_bytes as usize, header.payload_bytes as usize) {
                 return Ok(true);
             }
-            match header.block(open.scan.frame(&header)) {
+            match open.scan.take(&header) {
                 Some(block) => {
                     run.frames.push(Frame { seq: header.place.seq, block });
                     run.end = header.end();
                 }
                 None => run.lose(Some(open.id), header.end()),
             }
-            open.scan.consume(&header);
         }
         Ok(false)
     }

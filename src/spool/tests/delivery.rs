@@ -243,3 +243,31 @@ fn no_block_goes_out_before_its_commit_returns() {
     executor::interleave(vec![Box::pin(taker), Box::pin(committer)], &mut random, 100_000, || false);
     assert_eq!(seen.get(), 8);
 }
+
+/// A frame of several reads is read in pieces, and what was read ahead behind it is not lost.
+#[test]
+fn large_frames_come_from_disk_as_small_ones_do() {
+    let large = LogConfig { segment_bytes: 16 << 20, capacity_bytes: 64 << 20, ..small() };
+    let sizes = [100, (1 << 20) - 300, 1 << 20, 3_000_001, 50, 5 << 20, 70, 900_000];
+    let blocks: Vec<Block> = sizes.iter().zip(0..).map(|(size, tag)| block(tag, *size)).collect();
+    for limit in [1, 2, 100] {
+        let disk = MemoryDisk::default();
+        block_on(open_with(&disk, large.clone()).0.commit(&blocks)).unwrap();
+        let (log, _) = open_with(&disk, large.clone());
+        let mut seen = 0;
+        while seen < blocks.len() {
+            let next = window(&log, WindowLimits { frames_max: limit, ..ALL });
+            for frame in &next.frames {
+                let expected = &blocks[seen];
+                assert!(
+                    frame.block.payload == expected.payload && frame.block.route == expected.route,
+                    "{seen}"
+                );
+                seen += 1;
+            }
+            log.complete(next, Fate::Delivered);
+        }
+        let stats = log.stats();
+        assert!(stats.windows_from_disk > 0 && stats.spooled_points == 0);
+    }
+}
