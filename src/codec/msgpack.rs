@@ -56,7 +56,7 @@ impl<'a> Reader<'a> {
         Ok(byte)
     }
 
-    #[inline]
+    #[inline(always)]
     fn be<const N: usize>(&mut self) -> Result<[u8; N], MsgpackError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let bytes = *rest.first_chunk::<N>().ok_or(MsgpackError::UnexpectedEof)?;
@@ -83,8 +83,17 @@ impl<'a> Reader<'a> {
         Ok(start..self.at)
     }
 
+    /// What is not inlined works on a copy: a reader whose address is never taken stays in registers.
+    #[inline(always)]
+    fn apart<T>(&mut self, read: impl FnOnce(&mut Reader<'a>) -> T) -> T {
+        let mut copy = Reader { bytes: self.bytes, at: self.at };
+        let result = read(&mut copy);
+        self.at = copy.at;
+        result
+    }
+
     /// Goes past a nil, if one is next.
-    #[inline]
+    #[inline(always)]
     pub fn nil(&mut self) -> bool {
         let is_nil = self.bytes.get(self.at) == Some(&NIL);
         self.at += usize::from(is_nil);
@@ -102,10 +111,20 @@ impl<'a> Reader<'a> {
     }
 
     /// How many pairs of values a map has.
-    #[inline]
+    #[inline(always)]
     pub fn map(&mut self) -> Result<usize, MsgpackError> {
+        match self.bytes.get(self.at) {
+            Some(first @ 0x80..=0x8f) => {
+                self.at += 1;
+                Ok(usize::from(first & 0x0f))
+            }
+            _ => self.apart(Reader::other_map),
+        }
+    }
+
+    #[inline(never)]
+    fn other_map(&mut self) -> Result<usize, MsgpackError> {
         match self.first()? {
-            first @ 0x80..=0x8f => Ok(usize::from(first & 0x0f)),
             0xde => self.len_of(2),
             0xdf => self.len_of(4),
             other => Err(self.wrong(other)),
@@ -119,7 +138,7 @@ impl<'a> Reader<'a> {
         let (len, start) = match self.bytes.get(self.at..) {
             Some([first @ 0xa0..=0xbf, ..]) => (usize::from(first & 0x1f), self.at + 1),
             Some([0xd9, len, ..]) => (usize::from(*len), self.at + 2),
-            _ => return self.other_text(),
+            _ => return self.apart(Reader::other_text),
         };
         let end = start + len;
         if end > self.bytes.len() {
@@ -179,34 +198,34 @@ impl<'a> Reader<'a> {
     }
 
     /// 64 bits: an unsigned integer, or a signed one by its bits. Nil is 0.
-    #[inline]
+    #[inline(always)]
     pub fn bits(&mut self) -> Result<u64, MsgpackError> {
         if let Some(value) = self.quick() {
             return Ok(value);
         }
-        self.integer().map(|value| value as u64)
+        self.apart(Reader::integer).map(|value| value as u64)
     }
 
     /// A signed integer. Nil is 0.
-    #[inline]
+    #[inline(always)]
     pub fn int(&mut self) -> Result<i64, MsgpackError> {
         if let Some(value) = self.quick() {
             return i64::try_from(value).map_err(|_| MsgpackError::OutOfRange);
         }
-        i64::try_from(self.integer()?).map_err(|_| MsgpackError::OutOfRange)
+        i64::try_from(self.apart(Reader::integer)?).map_err(|_| MsgpackError::OutOfRange)
     }
 
     /// An unsigned integer of 32 bits.
-    #[inline]
+    #[inline(always)]
     pub fn index(&mut self) -> Result<u32, MsgpackError> {
         if let Some(value) = self.quick() {
             return u32::try_from(value).map_err(|_| MsgpackError::OutOfRange);
         }
-        u32::try_from(self.integer()?).map_err(|_| MsgpackError::OutOfRange)
+        u32::try_from(self.apart(Reader::integer)?).map_err(|_| MsgpackError::OutOfRange)
     }
 
     /// A double, or an integer as one. Nil is 0; a float of 32 bits is refused, as DataKit does.
-    #[inline]
+    #[inline(always)]
     pub fn double(&mut self) -> Result<f64, MsgpackError> {
         if self.bytes.get(self.at) == Some(&0xcb) {
             self.at += 1;
@@ -215,11 +234,17 @@ impl<'a> Reader<'a> {
         if let Some(value) = self.quick() {
             return Ok(value as f64);
         }
-        self.integer().map(|value| value as f64)
+        self.apart(Reader::integer).map(|value| value as f64)
     }
 
     /// Goes past one value, whatever is in it.
+    #[inline(always)]
     pub fn skip(&mut self) -> Result<(), MsgpackError> {
+        self.apart(Reader::pass)
+    }
+
+    #[inline(never)]
+    fn pass(&mut self) -> Result<(), MsgpackError> {
         // Each value is a byte at least, so that this ends, however many are promised.
         let mut pending = 1u64;
         while pending > 0 {

@@ -9,6 +9,7 @@
 //! [`Plain`] does the same with ordinary instructions. It runs on other machines, and the tests compare the two.
 
 pub mod frames;
+mod quoted;
 
 use std::marker::PhantomData;
 
@@ -35,6 +36,12 @@ pub trait Isa: super::json::Tokens {
     /// 32 bytes are readable at `source` and writable at `target`, and the two do not overlap.
     unsafe fn copy_and_find(source: *const u8, target: *mut u8, unwanted: u8) -> u32;
 
+    /// A bit for every byte of 32 that is beyond ASCII.
+    ///
+    /// # Safety
+    /// 32 bytes are readable at `source`.
+    unsafe fn high_bits(source: *const u8) -> u32;
+
     /// Spreads the 56 low bits of `value` into groups of seven, one a byte.
     fn spread(value: u64) -> u64;
 
@@ -58,6 +65,13 @@ impl Isa for Plain {
             found |= u32::from(byte == b'\n' || byte == unwanted) << index;
         }
         found
+    }
+
+    #[inline(always)]
+    unsafe fn high_bits(source: *const u8) -> u32 {
+        // SAFETY: the caller's promise; arrays of bytes have no alignment.
+        let bytes = unsafe { *source.cast::<[u8; MOVE_BYTES]>() };
+        bytes.into_iter().enumerate().fold(0, |bits, (index, byte)| bits | u32::from(byte >> 7) << index)
     }
 
     #[inline(always)]
@@ -96,6 +110,13 @@ impl Isa for Avx2 {
             let other = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(unwanted as i8));
             _mm256_movemask_epi8(_mm256_or_si256(newline, other)) as u32
         }
+    }
+
+    #[inline(always)]
+    unsafe fn high_bits(source: *const u8) -> u32 {
+        use std::arch::x86_64::{_mm256_loadu_si256, _mm256_movemask_epi8};
+        // SAFETY: as above.
+        unsafe { _mm256_movemask_epi8(_mm256_loadu_si256(source.cast())) as u32 }
     }
 
     #[inline(always)]

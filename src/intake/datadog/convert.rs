@@ -10,11 +10,11 @@ use crate::codec::line_protocol::{Kind, Kv, PointSpan, Tape, span as span_bits};
 use crate::intake::convert::{Conversion, Fault};
 use crate::intake::tracing::{RareResources, Verdict};
 use crate::point::{Category, Precision};
-use crate::simd::wire::{self, Isa, Kernel};
+use crate::simd::wire::{self, Isa, Kernel, Sources, Writer};
 
 use super::collector::{self, Collector, Name, Names, Promoted, source_type};
-use super::json::Out;
-use super::spans::{Span, Spans, Text};
+use super::json;
+use super::spans::{Span, Spans, Text, Window};
 
 /// A longer value is a field and not a tag.
 const TAG_VALUE_BYTES_MAX: usize = 1024;
@@ -28,7 +28,7 @@ const UPPER_ID_KEY: &[u8] = b"_dd.p.tid";
 const PEER_HOST_KEY: &[u8] = b"peer.hostname";
 
 /// Among the meta of the last span that is kept of a trace of too many.
-const TRUNCATED_KEY: &[u8] = b"__datakit_span_truncated";
+const TRUNCATED: &[u8] = b"\"__datakit_span_truncated\":\"";
 
 /// Memory for one chunk after the other.
 #[derive(Debug, Default)]
@@ -38,7 +38,6 @@ pub struct ChunkScratch {
     parents: Vec<u64>,
     fields: Vec<Kv>,
     promoted: Vec<(Target, Text)>,
-    message: Out,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -98,28 +97,46 @@ pub fn chunk(
         cx.filtered(Category::Tracing, truncated as u64);
     }
     let tags = &cx.settings.tracing_tags;
-    let padded = body;
+    let mut shared = None;
     for (index, span) in kept.iter().enumerate() {
         if cx.tape.arena.is_empty() {
             cx.tape.arena.extend_from_slice(&collector.names.bytes);
+            shared = None;
         }
+        let shared = *shared.get_or_insert_with(|| Shared {
+            trace_id: keep(&mut cx.tape.arena, &trace_id),
+            remote_ip: keep(&mut cx.tape.arena, request.remote_ip.as_bytes()),
+        });
         let is_last = index + 1 == kept.len();
         let extra =
             Extra { sampled: sampled.filter(|_| index == 0), truncated: if is_last { truncated } else { 0 } };
         let kind = scratch.span_type(span, all, spans, &body);
         let arena_len = cx.tape.arena.len();
-        let (trace_id, body, tape) = (&trace_id[..], body.bytes(), &mut *cx.tape);
-        wire::run(PointKernel { request, spans, span, kind, trace_id, extra, scratch, body, tape });
+        let tape = &mut *cx.tape;
+        wire::run(PointKernel { request, spans, span, kind, shared, extra, scratch, body, tape });
         if let Some(labels) = &collector.labels {
-            cx.count_span(labels, body);
+            cx.count_span(labels, &body);
         }
         if is_kept {
-            cx.flush_if_long(Category::Tracing, Precision::Nanos, tags, padded)?;
+            cx.flush_if_long(Category::Tracing, Precision::Nanos, tags, body)?;
         } else {
             cx.take_back(arena_len);
         }
     }
     Ok(())
+}
+
+/// Texts that all points of a chunk have, in the arena.
+#[derive(Clone, Copy)]
+struct Shared {
+    trace_id: (u64, u8),
+    remote_ip: (u64, u8),
+}
+
+fn keep(arena: &mut Vec<u8>, bytes: &[u8]) -> (u64, u8) {
+    let at = arena.len();
+    arena.extend_from_slice(bytes);
+    (span_bits(at, bytes.len()), Kv::VALUE_IN_ARENA)
 }
 
 /// What only the first or the last span of a chunk has.
@@ -290,9 +307,7 @@ impl Point<'_> {
     }
 
     fn keep(&mut self, bytes: &[u8]) -> (u64, u8) {
-        let at = self.tape.arena.len();
-        self.tape.arena.extend_from_slice(bytes);
-        (span_bits(at, bytes.len()), Kv::VALUE_IN_ARENA)
+        keep(&mut self.tape.arena, bytes)
     }
 
     /// A meta key that a pattern matched: it must not have the name of a key that is there.
@@ -329,10 +344,10 @@ struct PointKernel<'a, 'r> {
     spans: &'a Spans,
     span: &'a Span,
     kind: Name,
-    trace_id: &'a [u8],
+    shared: Shared,
     extra: Extra,
     scratch: &'a mut ChunkScratch,
-    body: &'a [u8],
+    body: Padded<'a>,
     tape: &'a mut Tape,
 }
 
@@ -341,22 +356,22 @@ impl Kernel for PointKernel<'_, '_> {
 
     #[inline(always)]
     fn run<I: Isa>(self) {
-        let PointKernel { request, spans, span, kind, trace_id, extra, scratch, body, tape } = self;
-        point(request, spans, span, kind, trace_id, extra, scratch, body, tape);
+        let PointKernel { request, spans, span, kind, shared, extra, scratch, body, tape } = self;
+        point::<I>(request, spans, span, kind, shared, extra, scratch, body, tape);
     }
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of a chunk, each borrowed by itself")]
 #[inline(always)]
-fn point(
+fn point<I: Isa>(
     request: &Request<'_>,
     spans: &Spans,
     span: &Span,
     kind: Name,
-    trace_id: &[u8],
+    shared: Shared,
     extra: Extra,
     scratch: &mut ChunkScratch,
-    body: &[u8],
+    body: Padded<'_>,
     tape: &mut Tape,
 ) {
     let collector = request.collector;
@@ -364,11 +379,15 @@ fn point(
     scratch.fields.clear();
     scratch.promoted.clear();
     let first = tape.kvs.len();
-    let out = &mut scratch.message;
-    let has_db_type = message(request, spans, span, extra.truncated, &mut scratch.promoted, body, out);
+    let sources = spans.sources(body);
+    let body = body.bytes();
     let start = tape.arena.len();
-    if !options.del_message {
-        tape.arena.extend_from_slice(out.written());
+    let mut out = json::writer::<I>(&mut tape.arena);
+    let has_db_type =
+        message(request, spans, span, extra.truncated, &mut scratch.promoted, &sources, &mut out);
+    out.finish();
+    if options.del_message {
+        tape.arena.truncate(start);
     }
     let message = (span_bits(start, tape.arena.len() - start), Kv::VALUE_IN_ARENA);
     let mut point = Point {
@@ -381,8 +400,7 @@ fn point(
     };
 
     // Fields.
-    let id = point.keep(trace_id);
-    point.field(collector::TRACE_ID, Kind::Str, id);
+    point.field(collector::TRACE_ID, Kind::Str, shared.trace_id);
     let hexadecimal = options.compatible_otel || options.trace_id_64_bit_hex;
     for (name, id) in [(collector::PARENT_ID, span.parent_id), (collector::SPAN_ID, span.span_id)] {
         let text = match hexadecimal && id != 0 {
@@ -418,8 +436,7 @@ fn point(
     point.named(collector::SPAN_TYPE, kind);
     point.named(collector::SOURCE_TYPE, source_type(spans.text(span.kind, body)));
     point.named(collector::STATUS, if span.error != 0 { collector::ERROR } else { collector::OK });
-    let remote_ip = point.keep(request.remote_ip.as_bytes());
-    point.tag(collector::REMOTE_IP, remote_ip);
+    point.tag(collector::REMOTE_IP, shared.remote_ip);
     match span.priority {
         Some(2) => point.named(collector::SAMPLING_RATE, collector::USER_KEEP),
         Some(1) => point.named(collector::SAMPLING_RATE, collector::SAMPLER_KEEP),
@@ -468,95 +485,80 @@ fn point(
     });
 }
 
-/// Writes the span as JSON and notes what is promoted, in one walk over its meta. Says whether there is a
-/// `db.type`.
+/// Writes the span as JSON, straight to where it stays, and notes what is promoted, in one walk over its meta. Says
+/// whether there is a `db.type`.
 #[inline(always)]
-fn message(
+fn message<I: Isa>(
     request: &Request<'_>,
     spans: &Spans,
     span: &Span,
     truncated: usize,
     promoted: &mut Vec<(Target, Text)>,
-    body: &[u8],
-    out: &mut Out,
+    sources: &Sources<'_>,
+    out: &mut Writer<'_, I>,
 ) -> bool {
-    out.begin();
     let mut has_db_type = false;
-    out.raw(b"{\"service\":");
-    put(span.service, spans, body, out);
-    out.raw(b",\"name\":");
-    put(span.name, spans, body, out);
-    out.raw(b",\"resource\":");
-    put(span.resource, spans, body, out);
-    out.raw(b",\"start\":");
-    out.int(span.start);
-    out.raw(b",\"duration\":");
-    out.int(span.duration);
-    out.raw(b",\"error\":");
-    out.int(i64::from(span.error));
-    out.raw(b",\"meta\":");
-    // As Go has it, a map that is not there is null.
-    let mut begun = false;
+    out.bytes(b"{\"service\":");
+    json::text(out, span.service.of(sources));
+    out.bytes(b",\"name\":");
+    json::text(out, span.name.of(sources));
+    out.bytes(b",\"resource\":");
+    json::text(out, span.resource.of(sources));
+    out.bytes(b",\"start\":");
+    json::int(out, span.start);
+    out.bytes(b",\"duration\":");
+    json::int(out, span.duration);
+    out.bytes(b",\"error\":");
+    json::int(out, i64::from(span.error));
+    out.bytes(b",\"meta\":");
+    let mut before = b'{';
     for &[key, value] in span.meta.of(&spans.meta) {
-        let window = spans.window(key, body);
-        let name = spans.text(key, body);
-        match request.collector.promoted(window, name) {
+        let name = key.of(sources);
+        match request.collector.promoted(Window::of(name), name.bytes()) {
             Promoted::Known(promotion) => {
                 has_db_type |= promotion.is_db_type;
                 promoted.push((Target::Name(promotion.name), value));
                 promoted.extend(promotion.second.map(|second| (Target::Name(second), value)));
             }
             Promoted::Matched => promoted.push((Target::Own(key), value)),
-            Promoted::No if request.trace_tags.iter().any(|asked| **asked == *name) => {
+            Promoted::No if request.trace_tags.iter().any(|asked| **asked == *name.bytes()) => {
                 promoted.push((Target::Own(key), value));
             }
             Promoted::No => {
-                begin_member(&mut begun, out);
-                out.text(window, name);
-                out.raw(b":");
-                put(value, spans, body, out);
+                json::member(out, before, name, value.of(sources));
+                before = b',';
             }
         }
     }
     if truncated > 0 {
-        begin_member(&mut begun, out);
-        out.text(None, TRUNCATED_KEY);
-        out.raw(b":");
-        out.text(None, itoa::Buffer::new().format(truncated).as_bytes());
+        out.bytes(&[before]);
+        out.bytes(TRUNCATED);
+        out.bytes(itoa::Buffer::new().format(truncated).as_bytes());
+        out.bytes(b"\"");
+        before = b',';
     }
-    match (begun, span.meta.count > 0 || truncated > 0) {
-        (true, _) => out.raw(b"}"),
-        (false, true) => out.raw(b"{}"),
-        (false, false) => out.raw(b"null"),
+    // As Go has it, a map that is not there is null.
+    match (before == b',', span.meta.count > 0) {
+        (true, _) => out.bytes(b"}"),
+        (false, true) => out.bytes(b"{}"),
+        (false, false) => out.bytes(b"null"),
     }
-    out.raw(b",\"metrics\":");
-    let mut begun = false;
+    out.bytes(b",\"metrics\":");
+    let mut before = b'{';
     for (key, value) in span.metrics.of(&spans.metrics) {
-        begin_member(&mut begun, out);
-        put(*key, spans, body, out);
-        out.raw(b":");
-        out.double(*value);
+        out.bytes(&[before]);
+        json::text(out, key.of(sources));
+        out.bytes(b":");
+        json::double(out, *value);
+        before = b',';
     }
-    if begun {
-        out.raw(b"}")
+    if before == b',' {
+        out.bytes(b"}");
     } else {
-        out.raw(b"null")
+        out.bytes(b"null");
     }
-    out.raw(b",\"type\":");
-    put(span.kind, spans, body, out);
-    out.raw(b"}");
+    out.bytes(b",\"type\":");
+    json::text(out, span.kind.of(sources));
+    out.bytes(b"}");
     has_db_type
-}
-
-/// Appends a text of a span as a JSON string.
-#[inline(always)]
-fn put(text: Text, spans: &Spans, body: &[u8], out: &mut Out) {
-    out.text(spans.window(text, body), spans.text(text, body));
-}
-
-/// What stands before a member of a map.
-#[inline(always)]
-fn begin_member(begun: &mut bool, out: &mut Out) {
-    out.raw(if *begun { b"," } else { b"{" });
-    *begun = true;
 }

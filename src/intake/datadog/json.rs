@@ -2,146 +2,55 @@
 
 use std::io::Write as _;
 
-use super::spans::{WINDOW_BYTES, Window};
+use crate::simd::wire::{Isa, Layout, Text, Writer};
 
-/// A text in the making. There is always room for what has a bound, so that nobody asks for it byte by byte.
-#[derive(Debug, Default)]
-pub struct Out {
-    /// Longer than what is written.
-    bytes: Vec<u8>,
-    len: usize,
-    escaped: Vec<u8>,
-}
+/// Nothing is written as a field of a message.
+const NO_FIELDS: Layout = Layout { field: 0, key: 0, is_tag: [0, 0] };
 
-/// Room behind what is written: a short text with its quotes, or any number or literal.
-const ROOM_BYTES: usize = 64;
-const _: () = assert!(ROOM_BYTES >= WINDOW_BYTES + 2);
-
-/// Memory for more than this is given back.
-const KEPT_BYTES_MAX: usize = 1 << 18;
-
-impl Out {
-    /// Begins a new text.
-    pub fn begin(&mut self) {
-        if self.bytes.len() > KEPT_BYTES_MAX {
-            *self = Out::default();
-        }
-        self.len = 0;
-    }
-
-    pub fn written(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
-
-    /// The next [`ROOM_BYTES`].
-    #[inline(always)]
-    fn room(&mut self) -> &mut [u8; ROOM_BYTES] {
-        if self.bytes.len() < self.len + ROOM_BYTES {
-            self.grow(ROOM_BYTES);
-        }
-        let room = self.bytes.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut);
-        room.expect("BUG: room was made")
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn grow(&mut self, more: usize) {
-        self.bytes.resize((self.len + more).max(2 * self.bytes.len()), 0);
-    }
-
-    /// Appends a few bytes as they are.
-    #[inline(always)]
-    pub fn raw<const N: usize>(&mut self, bytes: &[u8; N]) {
-        const { assert!(N <= ROOM_BYTES) };
-        self.room()[..N].copy_from_slice(bytes);
-        self.len += N;
-    }
-
-    /// Appends a JSON string; `window` is the same text, if it is short.
-    #[inline(always)]
-    pub fn text(&mut self, window: Option<Window<'_>>, bytes: &[u8]) {
-        match window {
-            Some(window) if !has_special(window) => {
-                let room = self.room();
-                room[0] = b'"';
-                room[1..=WINDOW_BYTES].copy_from_slice(window.bytes);
-                room[1 + window.len] = b'"';
-                self.len += window.len + 2;
-            }
-            _ => self.long_text(bytes),
-        }
-    }
-
-    #[inline(never)]
-    fn long_text(&mut self, bytes: &[u8]) {
-        let mut escaped = std::mem::take(&mut self.escaped);
-        let is_special = bytes.iter().fold(false, |found, &byte| found | is_special(byte));
-        let shown = if is_special {
-            escaped.clear();
-            self::escaped(bytes, &mut escaped);
-            &escaped
-        } else {
-            bytes
-        };
-        let needed = shown.len() + 2;
-        if self.bytes.len() < self.len + needed {
-            self.grow(needed);
-        }
-        if let Some(room) = self.bytes.get_mut(self.len..self.len + needed) {
-            room[0] = b'"';
-            room[1..needed - 1].copy_from_slice(shown);
-            room[needed - 1] = b'"';
-        }
-        self.len += needed;
-        escaped.shrink_to(KEPT_BYTES_MAX);
-        self.escaped = escaped;
-    }
-
-    pub fn int(&mut self, value: i64) {
-        let mut digits = itoa::Buffer::new();
-        self.digits(digits.format(value).as_bytes());
-    }
-
-    #[inline(always)]
-    fn digits(&mut self, digits: &[u8]) {
-        if let Some(room) = self.room().get_mut(..digits.len()) {
-            room.copy_from_slice(digits);
-        }
-        self.len += digits.len();
-    }
-
-    /// Appends a number with at most six decimals; what is none is `null`.
-    #[inline(always)]
-    pub fn double(&mut self, value: f64) {
-        // Most are counts and marks.
-        let small = value as u8;
-        if small < 10 && f64::from(small).to_bits() == value.to_bits() {
-            return self.raw(&[b'0' + small]);
-        }
-        self.any_double(value);
-    }
-
-    #[inline(never)]
-    fn any_double(&mut self, value: f64) {
-        self.escaped.clear();
-        double(value, &mut self.escaped);
-        let written = std::mem::take(&mut self.escaped);
-        // A double has no more digits than 25, with its exponent.
-        self.digits(&written);
-        self.escaped = written;
-    }
-}
-
-/// Whether anything in a short text is to be escaped.
+/// Begins to write behind what there is.
 #[inline(always)]
-fn has_special(window: Window<'_>) -> bool {
-    let mask = window.mask();
-    let found: [u8; WINDOW_BYTES] =
-        std::array::from_fn(|at| u8::from(is_special(window.bytes[at])).wrapping_neg() & mask[at]);
-    found != [0; WINDOW_BYTES]
+pub fn writer<I: Isa>(out: &mut Vec<u8>) -> Writer<'_, I> {
+    Writer::new(out, NO_FIELDS)
+}
+
+/// Appends a JSON string.
+#[inline(always)]
+pub fn text<I: Isa>(out: &mut Writer<'_, I>, text: Text<'_>) {
+    if !out.quoted(text) {
+        out.with_vec(|out| escaped(text.bytes(), out));
+    }
+}
+
+/// Appends `before` and a member of a map.
+#[inline(always)]
+pub fn member<I: Isa>(out: &mut Writer<'_, I>, before: u8, key: Text<'_>, value: Text<'_>) {
+    if !out.quoted_pair(before, key, value) {
+        out.bytes(&[before]);
+        text(out, key);
+        out.bytes(b":");
+        text(out, value);
+    }
 }
 
 #[inline(always)]
+pub fn int<I: Isa>(out: &mut Writer<'_, I>, value: i64) {
+    out.bytes(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Appends a number with at most six decimals; what is none is `null`.
+#[inline(always)]
+pub fn double<I: Isa>(out: &mut Writer<'_, I>, value: f64) {
+    // Most are counts and marks.
+    let whole = value as u32;
+    if f64::from(whole).to_bits() != value.to_bits() || value > LOSSY_MAX {
+        out.with_vec(|out| any_double(value, out));
+    } else if whole < 10 {
+        out.bytes(&[b'0' + whole as u8]);
+    } else {
+        out.bytes(itoa::Buffer::new().format(whole).as_bytes());
+    }
+}
+
 fn is_special(byte: u8) -> bool {
     (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
@@ -150,6 +59,7 @@ fn is_special(byte: u8) -> bool {
 fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut copied = 0;
+    out.push(b'"');
     for (at, &byte) in bytes.iter().enumerate() {
         if !is_special(byte) {
             continue;
@@ -169,6 +79,7 @@ fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
         }
     }
     out.extend_from_slice(&bytes[copied..]);
+    out.push(b'"');
 }
 
 /// The largest double that is written with six decimals; above it all digits are.
@@ -176,7 +87,7 @@ const LOSSY_MAX: f64 = 0x4ff_ffff as f64;
 
 const DECIMALS: u64 = 1_000_000;
 
-fn double(value: f64, out: &mut Vec<u8>) {
+fn any_double(value: f64, out: &mut Vec<u8>) {
     if !value.is_finite() {
         out.extend_from_slice(b"null");
         return;
@@ -210,21 +121,49 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn written(write: impl FnOnce(&mut Out)) -> String {
-        let mut out = Out::default();
-        out.begin();
-        out.raw(b"<");
-        write(&mut out);
-        out.raw(b">");
-        let text = String::from_utf8(out.written().to_vec()).unwrap();
-        text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap().to_owned()
+    use crate::buf::Padded;
+    use crate::simd::wire::{self, Kernel, Sources};
+
+    /// What there is to be written.
+    #[derive(Clone, Copy)]
+    enum Piece<'a> {
+        Text(&'a [u8]),
+        /// Both the key and the value of a member.
+        Member(&'a [u8]),
+        Int(i64),
+        Double(f64),
     }
 
-    /// With a window, where there is one.
-    fn text(words: &[u8], out: &mut Out) {
-        let mut source = words.to_vec();
-        source.extend(b"\"\\\x01".iter().cycle().take(WINDOW_BYTES));
-        out.text(Window::at(&source, 0, words.len()), words);
+    impl Kernel for Piece<'_> {
+        type Output = Vec<u8>;
+
+        #[inline(always)]
+        fn run<I: Isa>(self) -> Vec<u8> {
+            let mut words = match self {
+                Piece::Text(words) | Piece::Member(words) => words.to_vec(),
+                Piece::Int(_) | Piece::Double(_) => Vec::new(),
+            };
+            let words = Padded::pad(&mut words);
+            let words = Sources::new(words, words).text(false, 0, words.len());
+            let mut out = b"<".to_vec();
+            let mut writer = writer::<I>(&mut out);
+            match self {
+                Piece::Text(_) => text(&mut writer, words),
+                Piece::Member(_) => member(&mut writer, b'{', words, words),
+                Piece::Int(value) => int(&mut writer, value),
+                Piece::Double(value) => double(&mut writer, value),
+            }
+            writer.bytes(b">");
+            writer.finish();
+            out
+        }
+    }
+
+    fn written(piece: Piece<'_>) -> String {
+        let text = wire::run(piece);
+        assert_eq!(text, wire::run_plain(piece));
+        let text = String::from_utf8(text).unwrap();
+        text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap().to_owned()
     }
 
     #[test]
@@ -240,13 +179,16 @@ mod tests {
             (0.1 + 0.2, "0.3"),
             (12.345_678_9, "12.345679"),
             (83_886_079.0, "83886079"),
+            (83_886_080.0, "83886080"),
+            (4_294_967_295.0, "4294967295"),
+            (4711.0, "4711"),
             (83_886_080.5, "83886080.5"),
             (1e15, "1000000000000000"),
             (1e21, "1e21"),
             (f64::NAN, "null"),
             (f64::INFINITY, "null"),
         ] {
-            assert_eq!(written(|out| out.double(value)), expected, "{value}");
+            assert_eq!(written(Piece::Double(value)), expected, "{value}");
         }
     }
 
@@ -257,24 +199,26 @@ mod tests {
                 for at in 0..len {
                     let mut words = vec![b'x'; len];
                     words[at] = special;
-                    let json = written(|out| text(&words, out));
+                    let json = written(Piece::Text(&words));
                     assert_eq!(serde_json::from_str::<String>(&json).unwrap().as_bytes(), words);
+                    let member = format!("{{{json}:{json}");
+                    assert_eq!(written(Piece::Member(&words)), member);
                 }
             }
         }
         let long = "\"".repeat(10_000);
-        assert_eq!(written(|out| text(long.as_bytes(), out)).len(), 20_002);
+        assert_eq!(written(Piece::Text(long.as_bytes())).len(), 20_002);
     }
 
     proptest! {
         #[test]
         fn what_is_written_is_json(words in ".{0,40}", number in any::<f64>(), int_value in any::<i64>()) {
-            let json = written(|out| text(words.as_bytes(), out));
+            let json = written(Piece::Text(words.as_bytes()));
             prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), words);
-            let json = written(|out| out.double(number));
+            let json = written(Piece::Double(number));
             let read: Option<f64> = serde_json::from_str(&json).unwrap();
             prop_assert_eq!(read.is_some(), number.is_finite());
-            prop_assert_eq!(written(|out| out.int(int_value)).parse(), Ok(int_value));
+            prop_assert_eq!(written(Piece::Int(int_value)).parse(), Ok(int_value));
         }
     }
 }

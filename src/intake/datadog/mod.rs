@@ -288,7 +288,7 @@ impl TraceJob {
                 return Err(Fault::Unsupported("v0.2 takes JSON".to_owned()));
             }
             (_, Form::Msgpack) => {
-                let mut traces = Traces::new(&body)?;
+                let mut traces = Traces::new(body)?;
                 while traces.next(spans)? {
                     convert(spans, cx)?;
                 }

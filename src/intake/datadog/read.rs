@@ -9,10 +9,11 @@
 //! What is accepted for which key is what the recorded DataKit accepts: nil stands for zero and for an empty text, a
 //! binary for a text, an integer for a double. A nil span is skipped, where DataKit fails.
 
+use crate::buf::Padded;
 use crate::codec::json::{self, Elements, Malformed, Tape, Value, View};
 use crate::codec::msgpack::{MsgpackError, Reader};
 use crate::intake::convert::Fault;
-use crate::simd::wire::{self, Isa, Kernel};
+use crate::simd::wire::{self, Isa, Kernel, Sources};
 
 use super::spans::{Span, Spans, Text};
 
@@ -28,14 +29,14 @@ const DEPTH_MAX: usize = 64;
 /// The traces of a msgpack body, one at a time.
 #[derive(Debug)]
 pub struct Traces<'b> {
-    body: &'b [u8],
+    body: Padded<'b>,
     reader: Reader<'b>,
     left: usize,
 }
 
 impl<'b> Traces<'b> {
-    pub fn new(body: &'b [u8]) -> Result<Traces<'b>, Fault> {
-        let mut reader = Reader::new(body);
+    pub fn new(body: Padded<'b>) -> Result<Traces<'b>, Fault> {
+        let mut reader = Reader::new(body.bytes());
         let left = reader.array()?;
         Ok(Traces { body, reader, left })
     }
@@ -59,7 +60,7 @@ impl<'b> Traces<'b> {
 struct TraceKernel<'k, 'b> {
     reader: &'k mut Reader<'b>,
     count: usize,
-    body: &'b [u8],
+    body: Padded<'b>,
     spans: &'k mut Spans,
 }
 
@@ -68,26 +69,35 @@ impl Kernel for TraceKernel<'_, '_> {
 
     #[inline(always)]
     fn run<I: Isa>(self) -> Result<(), Fault> {
+        let sources = Sources::new(self.body, self.body);
+        // One of its own, so that its place is a register.
+        let mut reader = self.reader.clone();
         for _ in 0..self.count {
-            if !self.reader.nil() {
-                span(self.reader, self.body, self.spans)?;
+            if !reader.nil() {
+                span::<I>(&mut reader, &sources, self.body.bytes(), self.spans)?;
             }
         }
+        *self.reader = reader;
         Ok(())
     }
 }
 
 #[inline(always)]
-fn span(reader: &mut Reader<'_>, body: &[u8], spans: &mut Spans) -> Result<(), Fault> {
+fn span<I: Isa>(
+    reader: &mut Reader<'_>,
+    sources: &Sources<'_>,
+    body: &[u8],
+    spans: &mut Spans,
+) -> Result<(), Fault> {
     let (meta, metrics) = (spans.meta.len(), spans.metrics.len());
     let mut span = Span::default();
     for _ in 0..reader.map()? {
         let key = reader.text()?;
         match &body[key] {
-            b"service" => span.service = spans.take(reader.text()?, body),
-            b"name" => span.name = spans.take(reader.text()?, body),
-            b"resource" => span.resource = spans.take(reader.text()?, body),
-            b"type" => span.kind = spans.take(reader.text()?, body),
+            b"service" => span.service = spans.take_in::<I>(reader.text()?, sources, body),
+            b"name" => span.name = spans.take_in::<I>(reader.text()?, sources, body),
+            b"resource" => span.resource = spans.take_in::<I>(reader.text()?, sources, body),
+            b"type" => span.kind = spans.take_in::<I>(reader.text()?, sources, body),
             b"trace_id" => span.trace_id = reader.bits()?,
             b"span_id" => span.span_id = reader.bits()?,
             b"parent_id" => span.parent_id = reader.bits()?,
@@ -96,14 +106,14 @@ fn span(reader: &mut Reader<'_>, body: &[u8], spans: &mut Spans) -> Result<(), F
             b"error" => span.error = error(reader.int()?)?,
             b"meta" => {
                 for _ in 0..reader.map()? {
-                    let key = spans.take(reader.text()?, body);
-                    let value = spans.take(reader.text()?, body);
+                    let key = spans.take_in::<I>(reader.text()?, sources, body);
+                    let value = spans.take_in::<I>(reader.text()?, sources, body);
                     spans.push_meta(key, value)?;
                 }
             }
             b"metrics" => {
                 for _ in 0..reader.map()? {
-                    let key = spans.take(reader.text()?, body);
+                    let key = spans.take_in::<I>(reader.text()?, sources, body);
                     spans.push_metric(key, reader.double()?)?;
                 }
             }

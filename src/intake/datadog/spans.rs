@@ -3,7 +3,9 @@
 //! A *chunk* is what one trace brought in one request. Its spans are read whole before the first point is made of it: what
 //! a span is (entry, local or exit) follows from the others.
 
+use crate::buf::{PADDING, Padded};
 use crate::intake::convert::Fault;
+use crate::simd::wire::{self, Isa, Sources};
 
 /// A text of the body, or one that had to be changed and lies in [`Spans::own`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +29,12 @@ impl Text {
     /// The offset, if it lies in the body.
     pub fn in_body(self) -> Option<usize> {
         (self.at & OWN == 0).then_some(self.at as usize)
+    }
+
+    /// The text where [`Spans::sources`] has it.
+    #[inline(always)]
+    pub fn of<'a>(self, sources: &Sources<'a>) -> wire::Text<'a> {
+        sources.text(self.at & OWN != 0, (self.at & !OWN) as usize, self.len())
     }
 
     /// Its first `chars` characters.
@@ -81,6 +89,7 @@ pub struct Spans {
     pub list: Vec<Span>,
     pub meta: Vec<[Text; 2]>,
     pub metrics: Vec<(Text, f64)>,
+    /// With padding behind it, once there is anything.
     own: Vec<u8>,
 }
 
@@ -121,27 +130,16 @@ impl Spans {
         source.get(at..at + text.len as usize).unwrap_or_default()
     }
 
-    /// The text as a window, if it is short.
+    /// Where all texts are.
     #[inline(always)]
-    pub fn window<'a>(&'a self, text: Text, body: &'a [u8]) -> Option<Window<'a>> {
-        let source = if text.at & OWN == 0 { body } else { &self.own };
-        Window::at(source, (text.at & !OWN) as usize, text.len())
+    pub fn sources<'a>(&'a self, body: Padded<'a>) -> Sources<'a> {
+        let own = Padded::new(&self.own, self.own.len().saturating_sub(PADDING));
+        Sources::new(body, own.unwrap_or(body))
     }
 
     /// A text that lies at `range` of the body; what is not UTF-8 in it is replaced.
-    #[inline(always)]
-    pub fn take(&mut self, range: std::ops::Range<usize>, body: &[u8]) -> Text {
-        let len = range.end - range.start;
-        if let Some(window) = Window::at(body, range.start, len)
-            && window.is_ascii()
-        {
-            return Text { at: range.start as u32, len: len as u32 };
-        }
-        self.take_long(range, body)
-    }
-
     #[inline(never)]
-    fn take_long(&mut self, range: std::ops::Range<usize>, body: &[u8]) -> Text {
+    pub fn take(&mut self, range: std::ops::Range<usize>, body: &[u8]) -> Text {
         let bytes = &body[range.clone()];
         if bytes.is_ascii() || simdutf8::basic::from_utf8(bytes).is_ok() {
             return Text { at: range.start as u32, len: range.len() as u32 };
@@ -149,10 +147,27 @@ impl Spans {
         self.keep(String::from_utf8_lossy(bytes).as_bytes())
     }
 
+    /// As [`Spans::take`], for each set of instructions; `sources` are those of the body.
+    #[inline(always)]
+    pub fn take_in<I: Isa>(
+        &mut self,
+        range: std::ops::Range<usize>,
+        sources: &Sources<'_>,
+        body: &[u8],
+    ) -> Text {
+        let len = range.end - range.start;
+        if sources.text(false, range.start, len).is_ascii::<I>() {
+            return Text { at: range.start as u32, len: len as u32 };
+        }
+        self.take(range, body)
+    }
+
     /// A text that lies elsewhere.
     pub fn keep(&mut self, bytes: &[u8]) -> Text {
+        self.own.truncate(self.own.len().saturating_sub(PADDING));
         let text = Text { at: self.own.len() as u32 | OWN, len: bytes.len() as u32 };
         self.own.extend_from_slice(bytes);
+        self.own.extend_from_slice(&[0; PADDING]);
         text
     }
 
@@ -239,6 +254,12 @@ static MASKS: [[u8; WINDOW_BYTES]; WINDOW_BYTES + 1] = {
 };
 
 impl<'a> Window<'a> {
+    /// None: it is longer.
+    #[inline(always)]
+    pub fn of(text: wire::Text<'a>) -> Option<Window<'a>> {
+        (text.len() <= WINDOW_BYTES).then_some(Window { bytes: text.head(), len: text.len() })
+    }
+
     /// None: it is longer, or stands so near to the end that there is no such window.
     #[inline(always)]
     pub fn at(source: &'a [u8], at: usize, len: usize) -> Option<Window<'a>> {
@@ -246,25 +267,16 @@ impl<'a> Window<'a> {
         (len <= WINDOW_BYTES).then_some(Window { bytes, len })
     }
 
-    /// Which of its bytes are the text's.
-    #[inline(always)]
-    pub fn mask(self) -> &'static [u8; WINDOW_BYTES] {
-        &MASKS[self.len]
-    }
-
     /// The text, and zeros behind it.
     #[inline(always)]
     pub fn words(self) -> [u64; WORDS] {
-        let mask = self.mask();
-        let masked: [u8; WINDOW_BYTES] = std::array::from_fn(|at| self.bytes[at] & mask[at]);
-        std::array::from_fn(|index| u64::from_le_bytes(std::array::from_fn(|byte| masked[8 * index + byte])))
-    }
-
-    #[inline(always)]
-    fn is_ascii(self) -> bool {
-        let mask = self.mask();
-        let high: [u8; WINDOW_BYTES] = std::array::from_fn(|at| self.bytes[at] & mask[at] & 0x80);
-        high == [0; WINDOW_BYTES]
+        let (bytes, mask) = (self.bytes.as_chunks::<8>().0, MASKS[self.len].as_chunks::<8>().0);
+        let mut words = [0; WORDS];
+        // No `from_fn`: it is not inlined into code that is compiled for other instructions.
+        for (word, (bytes, mask)) in words.iter_mut().zip(bytes.iter().zip(mask)) {
+            *word = u64::from_le_bytes(*bytes) & u64::from_le_bytes(*mask);
+        }
+        words
     }
 }
 
@@ -298,7 +310,6 @@ mod tests {
                     (&words[..len], words[len..].iter().all(|byte| *byte == 0)),
                     (&source[at..at + len], true)
                 );
-                assert_eq!(window.is_ascii(), source[at..at + len].is_ascii());
             }
         }
     }
