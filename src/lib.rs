@@ -27,6 +27,9 @@
 //! **Every other protocol becomes the same tape.** Traces, OTLP, Prometheus and the like are read in place into what the
 //! lines' parser gives, whole bodies at a time, and answered in their own words ([`intake::convert`]).
 //!
+//! **Points can be rewritten by scripts.** A script of the DataKit pipeline language is compiled once and run over one point at
+//! a time, in bounded steps and memory ([`pipeline`]).
+//!
 //! **What takes long is done aside.** Questions to the destination, source maps, dial tests and `/metrics` cross to threads of
 //! their own ([`aside`]), bounded in number; a shard never waits for anybody.
 //!
@@ -60,7 +63,7 @@
 //! # Invariants
 //!
 //! - *Data moves down the list of stages, imports down the tiers, neither turns back.* Five tiers: `main`, `app` and
-//!   `shard` join; `net`, `spool`, `upload`, `admin` and `aside` run; `intake` and `sink` translate; `http1`, `codec`, `point`
+//!   `shard` join; `net`, `spool`, `upload`, `admin` and `aside` run; `intake`, `pipeline` and `sink` translate; `http1`, `codec`, `point`
 //!   and `ring` represent; `buf`, `simd`, `limits`, `metrics`, `config` and `rt` are what all stand on. A folder imports
 //!   from tiers below its own (`upload` also reads from `spool`). A test reads the sources and says so.
 //! - The three lower tiers, [`rt`] apart, have no sockets, files, clocks or threads: `now` is an argument.
@@ -89,6 +92,7 @@ pub mod http1;
 pub mod intake;
 pub mod codec;
 pub mod point;
+pub mod pipeline;
 pub mod ring;
 pub mod spool;
 pub mod upload;

@@ -20,6 +20,7 @@ mod intakes;
 mod layout;
 mod lifecycle;
 mod openapi;
+mod pipeline;
 mod profiling;
 mod rum;
 mod smoke;

@@ -1,0 +1,29 @@
+//! Pipeline: scripts that rewrite points on their way, in the language of DataKit.
+//!
+//! ```text
+//! text ─ lexer → parser ─ ast → compile (checks, slots, funcs) ─ node::Program ┐
+//!                                                    set: scripts by name ─────┴→ vm: run over a record → post
+//! ```
+//!
+//! A script is compiled once and shared by all runs. A run takes its values from an arena and gives everything back at its end;
+//! what it may use up is bounded ([`vm`]). Nothing here has a clock, a file or a socket: what a run needs of the world it asks
+//! of its [`vm::Host`].
+
+pub mod args;
+pub mod ast;
+pub mod category;
+pub mod compile;
+pub mod error;
+mod eval;
+pub mod funcs;
+mod lexer;
+pub mod node;
+pub mod number;
+mod ops;
+mod parser;
+pub mod post;
+pub mod record;
+pub mod set;
+pub mod text;
+pub mod value;
+pub mod vm;

@@ -1,0 +1,251 @@
+//! The values of a run. All of them lie in the run's arena or in what outlives the run (the script, the point), so they
+//! are copied like numbers, circles among lists and maps harm nobody, and a run frees everything at once.
+
+use std::cell::{Cell, RefCell};
+
+use bumpalo::{Bump, collections::Vec as ArenaVec};
+
+/// How deep lists and maps are followed when they are compared or written as JSON: a script can put a map into itself.
+pub const VALUE_DEPTH_MAX: usize = 100;
+
+/// A value.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'r> {
+    /// A variable that was not assigned yet: never seen by a script.
+    Unset,
+    /// What a call without a result gives.
+    Void,
+    Nil,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    /// Bytes, mostly UTF-8.
+    Str(&'r [u8]),
+    List(List<'r>),
+    Map(&'r Map<'r>),
+}
+
+/// A list: a window into storage that others may share, as Go's slices are. Its length never changes.
+#[derive(Clone, Copy, Debug)]
+pub struct List<'r> {
+    storage: &'r [Cell<Value<'r>>],
+    len: usize,
+}
+
+/// A map by reference, its entries sorted by key.
+#[derive(Debug)]
+pub struct Map<'r> {
+    entries: RefCell<ArenaVec<'r, (&'r [u8], Value<'r>)>>,
+}
+
+/// Why a value could not be compared or written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TooMuch {
+    /// More than [`VALUE_DEPTH_MAX`] lists and maps in each other.
+    Deep,
+    /// More than the caller allowed.
+    Large,
+}
+
+impl TooMuch {
+    pub fn message(self) -> String {
+        match self {
+            TooMuch::Deep => format!("lists and maps more than {VALUE_DEPTH_MAX} deep"),
+            TooMuch::Large => "value too large".to_owned(),
+        }
+    }
+}
+
+impl<'r> Value<'r> {
+    /// As messages call its type.
+    pub fn type_name(self) -> &'static str {
+        match self {
+            Value::Unset | Value::Nil => "nil",
+            Value::Void => "void",
+            Value::Bool(_) => "bool",
+            Value::Int(_) => "int",
+            Value::Float(_) => "float",
+            Value::Str(_) => "str",
+            Value::List(_) => "list",
+            Value::Map(_) => "map",
+        }
+    }
+
+    pub fn is_nil(self) -> bool {
+        matches!(self, Value::Unset | Value::Void | Value::Nil)
+    }
+
+    /// What `if`, `for` and `!` make of it.
+    pub fn truthy(self) -> bool {
+        match self {
+            Value::Unset | Value::Void | Value::Nil => false,
+            Value::Bool(value) => value,
+            Value::Int(value) => value != 0,
+            Value::Float(value) => value != 0.0,
+            Value::Str(value) => !value.is_empty(),
+            Value::List(list) => list.len() > 0,
+            Value::Map(map) => map.len() > 0,
+        }
+    }
+
+    /// Strict equality of types and contents, as in lists; `==` of a script is another.
+    ///
+    /// `nodes` is what the comparison may still look at.
+    pub fn same(self, other: Value<'r>, nodes: &mut u32) -> Result<bool, TooMuch> {
+        same(self, other, nodes, VALUE_DEPTH_MAX)
+    }
+}
+
+fn same<'r>(left: Value<'r>, right: Value<'r>, nodes: &mut u32, depth: usize) -> Result<bool, TooMuch> {
+    *nodes = nodes.checked_sub(1).ok_or(TooMuch::Large)?;
+    let depth = depth.checked_sub(1).ok_or(TooMuch::Deep)?;
+    Ok(match (left, right) {
+        (Value::Bool(left), Value::Bool(right)) => left == right,
+        (Value::Int(left), Value::Int(right)) => left == right,
+        (Value::Float(left), Value::Float(right)) => left == right,
+        (Value::Str(left), Value::Str(right)) => left == right,
+        (Value::List(left), Value::List(right)) => {
+            if left.len() != right.len() {
+                return Ok(false);
+            }
+            for (left, right) in left.iter().zip(right.iter()) {
+                if !same(left, right, nodes, depth)? {
+                    return Ok(false);
+                }
+            }
+            true
+        }
+        (Value::Map(left), Value::Map(right)) => {
+            let (left, right) = (left.entries.borrow(), right.entries.borrow());
+            if left.len() != right.len() {
+                return Ok(false);
+            }
+            for (left, right) in left.iter().zip(right.iter()) {
+                if left.0 != right.0 || !same(left.1, right.1, nodes, depth)? {
+                    return Ok(false);
+                }
+            }
+            true
+        }
+        (left, right) => left.is_nil() && right.is_nil(),
+    })
+}
+
+impl<'r> List<'r> {
+    /// A list of its own storage.
+    pub fn new(arena: &'r Bump, items: impl ExactSizeIterator<Item = Value<'r>>) -> List<'r> {
+        let storage: &'r [Cell<Value<'r>>] = arena.alloc_slice_fill_iter(items.map(Cell::new));
+        List { storage, len: storage.len() }
+    }
+
+    pub fn len(self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    pub fn get(self, index: usize) -> Option<Value<'r>> {
+        self.cells().get(index).map(Cell::get)
+    }
+
+    /// Whether there was such an element.
+    pub fn set(self, index: usize, value: Value<'r>) -> bool {
+        let cell = self.cells().get(index);
+        cell.is_some_and(|cell| {
+            cell.set(value);
+            true
+        })
+    }
+
+    pub fn iter(self) -> impl ExactSizeIterator<Item = Value<'r>> + DoubleEndedIterator {
+        self.cells().iter().map(Cell::get)
+    }
+
+    /// A longer list. What lies behind this one in its storage is overwritten, as Go's `append` does; without room there, the
+    /// storage of the new one is twice as large and its own.
+    pub fn append(self, arena: &'r Bump, value: Value<'r>) -> List<'r> {
+        if let Some(cell) = self.storage.get(self.len) {
+            cell.set(value);
+            return List { storage: self.storage, len: self.len + 1 };
+        }
+        let room = self.room_after_append();
+        let items = self.iter().chain(std::iter::once(value)).chain(std::iter::repeat(Value::Nil));
+        let mut items = items.map(Cell::new);
+        let storage = arena.alloc_slice_fill_with(room, |_| items.next().unwrap_or(Cell::new(Value::Nil)));
+        List { storage, len: self.len + 1 }
+    }
+
+    /// Elements for which [`List::append`] takes new storage, 0 if it takes none.
+    pub fn append_takes(self) -> usize {
+        if self.len < self.storage.len() { 0 } else { self.room_after_append() }
+    }
+
+    fn room_after_append(self) -> usize {
+        (self.len + 1).next_power_of_two()
+    }
+
+    fn cells(self) -> &'r [Cell<Value<'r>>] {
+        self.storage.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl<'r> Map<'r> {
+    pub fn new(arena: &'r Bump) -> Map<'r> {
+        Map { entries: RefCell::new(ArenaVec::new_in(arena)) }
+    }
+
+    /// A map of these entries; of equal keys the last one counts.
+    pub fn of(arena: &'r Bump, entries: impl Iterator<Item = (&'r [u8], Value<'r>)>) -> Map<'r> {
+        let mut all = ArenaVec::new_in(arena);
+        all.extend(entries);
+        all.sort_by(|left: &(&[u8], Value<'_>), right| left.0.cmp(right.0));
+        all.dedup_by(|later, earlier| {
+            let equal = later.0 == earlier.0;
+            if equal {
+                earlier.1 = later.1;
+            }
+            equal
+        });
+        Map { entries: RefCell::new(all) }
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.borrow().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn get(&self, key: &[u8]) -> Option<Value<'r>> {
+        let entries = self.entries.borrow();
+        let at = entries.binary_search_by(|entry| entry.0.cmp(key)).ok()?;
+        entries.get(at).map(|entry| entry.1)
+    }
+
+    pub fn set(&self, key: &'r [u8], value: Value<'r>) {
+        let mut entries = self.entries.borrow_mut();
+        match entries.binary_search_by(|entry| entry.0.cmp(key)) {
+            Ok(at) => {
+                if let Some(entry) = entries.get_mut(at) {
+                    entry.1 = value;
+                }
+            }
+            Err(at) => entries.insert(at, (key, value)),
+        }
+    }
+
+    pub fn remove(&self, key: &[u8]) {
+        let mut entries = self.entries.borrow_mut();
+        if let Ok(at) = entries.binary_search_by(|entry| entry.0.cmp(key)) {
+            entries.remove(at);
+        }
+    }
+
+    /// The entry of that rank among the keys.
+    pub fn entry(&self, at: usize) -> Option<(&'r [u8], Value<'r>)> {
+        self.entries.borrow().get(at).copied()
+    }
+}

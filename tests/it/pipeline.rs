@@ -1,0 +1,564 @@
+//! Scripts against what the reference's engine made of the same points: every recorded case of `golden/pipeline`, and with
+//! `KITGATE_EXTRA_GOLDENS=DIR` those of a further folder (`*.jsonl`). The fuzz of the language is here too.
+//!
+//! A case that calls a function of [`PENDING`], or needs a part of [`Skip`], is counted and named, not compared.
+
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+    io::Read,
+    path::Path,
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bumpalo::Bump;
+use kitgate::{
+    buf::Padded,
+    codec::line_protocol::{self, Tape},
+    pipeline::{
+        category::Category,
+        error::ScriptError,
+        funcs,
+        post::{self, StatusOptions},
+        record::{Kind, Record},
+        set::ScriptSet,
+        value::Value as Typed,
+        vm::Host,
+    },
+};
+use serde_json::{Value, json};
+
+/// Functions that are still to come. A name leaves this list with the commit that brings the function.
+const PENDING: &[&str] = &[
+    "add_pattern",
+    "adjust_timezone",
+    "agg_create",
+    "agg_metric",
+    "cache_get",
+    "cache_set",
+    "datetime",
+    "decode",
+    "default_time",
+    "default_time_with_fmt",
+    "duration_precision",
+    "geoip",
+    "gjson",
+    "grok",
+    "http_request",
+    "json",
+    "kv_split",
+    "load_json",
+    "match",
+    "mquery_refer_table",
+    "parse_date",
+    "parse_duration",
+    "point_window",
+    "query_refer_table",
+    "replace",
+    "sample",
+    "sql_cover",
+    "strfmt",
+    "timestamp",
+    "url_decode",
+    "url_parse",
+    "user_agent",
+    "vaild_json",
+    "valid_json",
+    "window_hit",
+    "xml",
+];
+
+/// Files of other shapes, which other tests read.
+const OTHER_FILES: &[&str] = &["debug-api", "selection"];
+
+/// When the message time is not given.
+const TIME: i64 = 1_704_164_645_678_901_234;
+
+/// Why a case was not compared.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Skip {
+    PendingFunction,
+    /// The text of a script of the reference, which is not at hand.
+    ShippedScript,
+    Selection,
+}
+
+/// The clock of a case, and its stop signal: some polls stand for the given time.
+struct Clock {
+    polls_left: Cell<Option<u32>>,
+}
+
+impl Host for Clock {
+    fn now_ns(&self) -> i64 {
+        TIME
+    }
+
+    fn stopped(&self) -> bool {
+        let Some(left) = self.polls_left.get() else { return false };
+        self.polls_left.set(Some(left.saturating_sub(1)));
+        left == 0
+    }
+}
+
+#[test]
+fn pipeline_goldens() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/pipeline");
+    let mut files: Vec<(String, String)> = Vec::new();
+    let mut folders = vec![folder];
+    folders.extend(std::env::var_os("KITGATE_EXTRA_GOLDENS").map(Into::into));
+    for folder in &folders {
+        let entries =
+            std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        for entry in entries {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let Some((stem, ending)) = name.split_once(".jsonl") else { continue };
+            let bytes = std::fs::read(&path).unwrap();
+            let mut text = String::new();
+            match ending {
+                ".zst" => {
+                    zstd::Decoder::new(&bytes[..]).unwrap().read_to_string(&mut text).unwrap();
+                }
+                _ => text = String::from_utf8(bytes).unwrap(),
+            }
+            if !OTHER_FILES.contains(&stem) {
+                files.push((stem.to_owned(), text));
+            }
+        }
+    }
+    files.sort();
+    let there: BTreeSet<&str> = funcs::names().collect();
+    let late: Vec<_> = PENDING.iter().filter(|name| there.contains(*name)).collect();
+    assert!(late.is_empty(), "these are there and still left out: {late:?}");
+
+    let mut failures = Vec::new();
+    let mut compared_all = 0;
+    for (file, text) in &files {
+        let (mut compared, mut failed) = (0, 0);
+        let mut skipped: BTreeMap<Skip, u32> = BTreeMap::new();
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
+            let case: Value = serde_json::from_str(line).unwrap();
+            if let Some(skip) = skip(&case) {
+                *skipped.entry(skip).or_default() += 1;
+                continue;
+            }
+            compared += 1;
+            if let Err(difference) = check(&case) {
+                failed += 1;
+                failures.push(format!(
+                    "{file} {}: {:?}\n  {difference}",
+                    case["name"],
+                    case["script"].as_str()
+                ));
+            }
+        }
+        println!("{file}: {compared} compared, {failed} failed, left out: {skipped:?}");
+        compared_all += compared;
+    }
+    assert!(compared_all > 1_000, "the vectors are elsewhere: {compared_all} compared");
+    let shown = failures.iter().take(60).map(String::as_str).collect::<Vec<_>>().join("\n");
+    assert!(failures.is_empty(), "{} of {compared_all} differ:\n{shown}", failures.len());
+}
+
+/// The main script and those it can reach.
+fn reachable(case: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut found = vec![("main.p".to_owned(), text(&case["script"]))];
+    let others = case["scripts"].as_object();
+    let mut at = 0;
+    while at < found.len() {
+        for (name, script) in others.into_iter().flatten() {
+            if found[at].1.contains(&format!("\"{name}\"")) && !found.iter().any(|(known, _)| known == name) {
+                found.push((name.clone(), text(script)));
+            }
+        }
+        at += 1;
+    }
+    found
+}
+
+fn is_pending(script: &str) -> bool {
+    PENDING.iter().any(|name| {
+        script.match_indices(name).any(|(at, _)| {
+            let before = script[..at].chars().next_back();
+            let after = script[at + name.len()..].trim_start();
+            after.starts_with('(') && !before.is_some_and(|char| char.is_alphanumeric() || char == '_')
+        })
+    })
+}
+
+fn skip(case: &Value) -> Option<Skip> {
+    if case.get("script_ref").is_some() {
+        return Some(Skip::ShippedScript);
+    }
+    if case.get("select").is_some() {
+        return Some(Skip::Selection);
+    }
+    reachable(case).iter().any(|(_, script)| is_pending(script)).then_some(Skip::PendingFunction)
+}
+
+/// Runs a case; what differs, if something does.
+fn check(case: &Value) -> Result<(), String> {
+    let expected = &case["expected"];
+    let main = case["script"].as_str().unwrap_or_default();
+    let mut sources = vec![("main.p", main)];
+    for (name, script) in case["scripts"].as_object().into_iter().flatten() {
+        sources.push((name, script.as_str().unwrap_or_default()));
+    }
+    let set = ScriptSet::compile(sources.iter().copied());
+    for (name, error) in expected["other_script_errors"].as_object().into_iter().flatten() {
+        let pending = sources.iter().any(|(known, text)| known == name && is_pending(text));
+        if !pending {
+            let got = set.find(name).and_then(Result::err);
+            same_error(error, got).map_err(|difference| format!("{name}: {difference}"))?;
+        }
+    }
+    let found = set.find("main.p").ok_or("no main script")?;
+    if let Some(errors) = expected["pl_errors"].as_array() {
+        let got = found.as_ref().err().copied();
+        return same_error(errors.first().unwrap_or(&Value::Null), got);
+    }
+    let at = found.map_err(|error| format!("does not compile: {error}"))?;
+    let options = &case["options"];
+    let status = StatusOptions {
+        keep: options["disable_add_status_field"] == true,
+        ignored: options["ignore_status"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|status| status.as_str().unwrap_or_default().to_lowercase())
+            .collect(),
+    };
+    let volatile: Vec<&str> =
+        case["volatile"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let results = expected["results"].as_array().ok_or("no results expected")?;
+    let points = Points::of(case)?;
+    if points.count() != results.len() {
+        return Err(format!("{} points, {} results", points.count(), results.len()));
+    }
+    for (index, result) in results.iter().enumerate() {
+        let arena = Bump::new();
+        let clock = Clock { polls_left: Cell::new(options.get("timeout_ms").map(|_| 100)) };
+        let record = points.record(index, &arena);
+        let mut outcome = set.run(at, record, &arena, &clock);
+        if outcome.error.is_none() {
+            post::finish(&mut outcome.record, &status, &arena);
+        }
+        if result.get("panic").is_some() || volatile.contains(&"*") {
+            continue;
+        }
+        same_error(&result["run_error"], outcome.error.as_deref())?;
+        same_point(&result["point"], &shown(&outcome.record, false), &volatile)?;
+        let created: Vec<Value> = outcome.record.created.iter().map(|record| shown(record, true)).collect();
+        let expected = result["created"].as_array().cloned().unwrap_or_default();
+        if created.len() != expected.len() {
+            return Err(format!("{} points created, expected {}", created.len(), expected.len()));
+        }
+        for (expected, got) in expected.iter().zip(&created) {
+            same_point(expected, got, &volatile)?;
+        }
+    }
+    Ok(())
+}
+
+/// The points of a case. They borrow from the texts here.
+struct Points {
+    category: Category,
+    name: String,
+    messages: Vec<Vec<u8>>,
+    body: Vec<u8>,
+    tape: Tape,
+}
+
+impl Points {
+    fn of(case: &Value) -> Result<Points, String> {
+        let category = case["category"].as_str().and_then(Category::named).ok_or("no such category")?;
+        let name = case["source"].as_str().unwrap_or("main").to_owned();
+        let mut points =
+            Points { category, name, messages: Vec::new(), body: Vec::new(), tape: Tape::default() };
+        if let Some(lines) = case["points_lp"].as_str() {
+            points.body = lines.as_bytes().to_vec();
+            let body = Padded::pad(&mut points.body);
+            line_protocol::parse(body, &mut points.tape).map_err(|failure| format!("{failure:?}"))?;
+        } else if let Some(messages) = case["messages"].as_array() {
+            points.messages = messages.iter().map(|text| text.as_str().unwrap_or_default().into()).collect();
+        } else if let Some(encoded) = case["message_b64"].as_str() {
+            points.messages = vec![BASE64_STANDARD.decode(encoded).map_err(|error| error.to_string())?];
+        } else {
+            points.messages = vec![case["message"].as_str().unwrap_or_default().into()];
+        }
+        Ok(points)
+    }
+
+    fn count(&self) -> usize {
+        self.messages.len() + self.tape.points.len()
+    }
+
+    fn record<'r>(&'r self, index: usize, arena: &'r Bump) -> Record<'r> {
+        let mut record = match self.messages.get(index) {
+            Some(message) => {
+                let mut record = Record::new(arena, self.category, self.name.as_bytes(), TIME);
+                record.push(b"message", Typed::Str(message), Kind::Field, None);
+                record
+            }
+            None => self.line(index, arena),
+        };
+        // Names of objects are of no concern to the recordings.
+        if self.category == Category::Logging {
+            record.add_defaults();
+        }
+        record
+    }
+
+    fn line<'r>(&'r self, index: usize, arena: &'r Bump) -> Record<'r> {
+        use line_protocol::Kind as Written;
+        let (tape, body) = (&self.tape, &self.body[..]);
+        let point = &tape.points[index];
+        let mut record =
+            Record::new(arena, self.category, tape.name(body, point), point.time.unwrap_or(TIME));
+        for kv in tape.kvs_of(point) {
+            let (value, kind) = match kv.kind {
+                Written::Tag => (Typed::Str(tape.text(body, kv)), Kind::Tag),
+                Written::Int => (Typed::Int(kv.value as i64), Kind::Field),
+                Written::Float => (Typed::Float(f64::from_bits(kv.value)), Kind::Field),
+                Written::Bool => (Typed::Bool(kv.value != 0), Kind::Field),
+                Written::Uint => (Typed::Int(kv.value as i64), Kind::Uint),
+                Written::Str | Written::Bytes | Written::Array if self.category == Category::Metric => {
+                    continue;
+                }
+                Written::Str | Written::Bytes => (Typed::Str(tape.text(body, kv)), Kind::Field),
+                Written::Array => panic!("no case has an array"),
+            };
+            record.push(tape.key(body, kv), value, kind, None);
+        }
+        record
+    }
+}
+
+/// A record as the vectors write one.
+fn shown(record: &Record<'_>, created: bool) -> Value {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (mut tags, mut fields) = (serde_json::Map::new(), serde_json::Map::new());
+    for entry in record.entries() {
+        let value = match entry.value {
+            Typed::Str(value) if entry.kind == Kind::Tag => {
+                tags.insert(text(entry.key), json!(text(value)));
+                continue;
+            }
+            Typed::Str(value) => match std::str::from_utf8(value) {
+                Ok(value) => json!({"t": "str", "v": value}),
+                Err(_) => json!({"t": "str", "b64": BASE64_STANDARD.encode(value)}),
+            },
+            Typed::Int(value) if entry.kind == Kind::Uint => json!({"t": "uint", "v": value as u64}),
+            Typed::Int(value) => json!({"t": "int", "v": value}),
+            Typed::Float(value) if value.is_nan() => json!({"t": "float", "v": "NaN"}),
+            Typed::Float(f64::INFINITY) => json!({"t": "float", "v": "+Inf"}),
+            Typed::Float(f64::NEG_INFINITY) => json!({"t": "float", "v": "-Inf"}),
+            Typed::Float(value) => json!({"t": "float", "v": value}),
+            Typed::Bool(value) => json!({"t": "bool", "v": value}),
+            Typed::Nil => json!({"t": "nil"}),
+            other => panic!("a point holds {other:?}"),
+        };
+        fields.insert(text(entry.key), value);
+    }
+    let mut point = json!({
+        "measurement": text(record.name), "tags": tags, "fields": fields, "time": record.time, "dropped": record.dropped,
+    });
+    if created {
+        point["category"] = json!(record.category.name());
+    }
+    point
+}
+
+fn same_point(expected: &Value, got: &Value, volatile: &[&str]) -> Result<(), String> {
+    let prepared = |point: &Value| {
+        let mut point = point.clone();
+        for key in volatile {
+            for group in ["tags", "fields"] {
+                point[group].as_object_mut().map(|group| group.remove(*key));
+            }
+            if *key == "time" {
+                point["time"] = Value::Null;
+            }
+        }
+        // Floats by their bits: 5 and 5.0 are the same number of a float.
+        for field in point["fields"].as_object_mut().into_iter().flat_map(|fields| fields.values_mut()) {
+            if field["t"] == "float"
+                && let Some(value) = field["v"].as_f64()
+            {
+                field["v"] = json!(value.to_bits());
+            }
+        }
+        point
+    };
+    let (expected, got) = (prepared(expected), prepared(got));
+    if expected == got { Ok(()) } else { Err(format!("expected {expected}\n       got {got}")) }
+}
+
+/// Texts that come from Go's libraries are free; where they stand is not.
+const LOOSE: &[&str] = &["error parsing regexp", "failed to parse url", "parsing time"];
+
+fn same_error(expected: &Value, got: Option<&ScriptError>) -> Result<(), String> {
+    let shown = match got {
+        None => Value::Null,
+        Some(error) => {
+            let places = error.places.iter().map(|place| {
+                json!({"file": place.file, "ln": place.line, "col": place.column, "pos": place.offset})
+            });
+            json!({"error": error.message, "pos_chain": places.collect::<Vec<_>>()})
+        }
+    };
+    let message = expected["error"].as_str().unwrap_or_default();
+    let loose = LOOSE.iter().any(|start| message.contains(start));
+    let same = expected["pos_chain"] == shown["pos_chain"] && (loose || expected["error"] == shown["error"]);
+    if same { Ok(()) } else { Err(format!("expected error {expected}\n       got error {shown}")) }
+}
+
+/// Scripts that together use everything there is.
+const SEEDS: &[&str] = &[
+    "x = [1, 2.5, \"a\\x41 \", nil, true, {\"k\": [1]}]\nfor v in x { add_key(last, v) }\nadd_key(n, len(x))",
+    "a = 0\nfor i = 0; i < 5; i += 1 {\n if i == 3 { break } elif i == 1 {\n continue\n}\n a += i * 2 - 1 % 2\n}\nadd_key(a)",
+    "m = {\"a\": {\"b\": [1, 2, 3]}}\nm[\"a\"][\"b\"][-1] = m\nadd_key(y, m[\"a\"][\"b\"][0:2:1])",
+    "m = {}\nm[\"m\"] = m\nadd_key(same, m == m)\nadd_key(m)",
+    "if \"e\" in message && !(len(message) > 3 || false) { set_tag(t, message) } else { drop_key(message) }",
+    "l = [1]\nfor ;; { l = append(l, l) }\nadd_key(l)",
+    "s = \"ab\"\nfor ;; { s = s + s }",
+    "for ;; { s = message + s }",
+    "use(\"other.p\")\ncreate_point(\"n\", {\"t\": \"v\"}, {\"f\": 1}, category=\"L\", after_use=\"other.p\")\nexit()",
+    "`a b` = '''long\n'text' '''\nadd_key(a.b[0].c, `a b`)\nrename(z, message)\nx.y = -(+(!nil))\nx, y = 1, 2",
+    "cast(message, \"int\")\nadd_key(h, hash(\"a\", method=\"md5\"))\nslice_string(\"中文\", 0, 1)\ncover(message, [1, -1])",
+    "group_between(n, [-1, 2.5], \"v\", k)\ngroup_in(message, [\"hello\", 0x1F, 1e3], 7)\nnullif(message, \"\")",
+    "x = 9223372036854775807 * -1 / 3 % 7 + 0.5\nadd_key(v, value_type(x + nil))\nadd_key(p, parse_int(\"zz\", 36)) # end",
+];
+
+/// How often a run may ask whether it is to stop: some thousand steps.
+const RUN_POLLS: u32 = 4;
+
+/// Compiles and runs whatever it is, a run without end until the host stops it; that the bounds end it as well is shown below.
+fn compile_and_run(script: &str) {
+    let set = ScriptSet::compile([("main.p", script), ("other.p", "add_key(o, 1)\nexit()")]);
+    let Some(Ok(at)) = set.find("main.p") else { return };
+    let arena = Bump::new();
+    let clock = Clock { polls_left: Cell::new(Some(RUN_POLLS)) };
+    let mut record = Record::new(&arena, Category::Logging, b"main", TIME);
+    record.push(b"message", Typed::Str("hello 中".as_bytes()), Kind::Field, None);
+    let mut outcome = set.run(at, record, &arena, &clock);
+    if outcome.error.is_none() {
+        post::finish(&mut outcome.record, &StatusOptions::default(), &arena);
+    }
+    shown(&outcome.record, false);
+}
+
+#[test]
+fn pipeline_every_prefix_of_a_script_ends() {
+    for seed in SEEDS {
+        for end in (0..=seed.len()).filter(|&end| seed.is_char_boundary(end)) {
+            compile_and_run(&seed[..end]);
+        }
+    }
+}
+
+#[test]
+fn pipeline_mutated_scripts_end() {
+    const PIECES: &[&str] = &[
+        "(", ")", "[", "]", "{", "}", "\n", ";", ",", ":", ".", "=", "==", "+", "-", "/", "%", "!", "&&",
+        "||", "in", "for", "if", "else", "break", "\"", "'", "`", "\\", "0", "9e9", "x", "中", "nil",
+        "message", "for ;; {", "\u{0}", "#", "[0]", "[::-1]",
+    ];
+    // Any generator will do; this one is xorshift.
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below.max(1) as u64) as usize
+    };
+    for round in 0..3_000 {
+        let seed = SEEDS[round % SEEDS.len()];
+        let mut chars: Vec<char> = seed.chars().collect();
+        for _ in 0..=random(4) {
+            let at = random(chars.len() + 1);
+            match random(4) {
+                0 => {
+                    let end = chars.len().min(at + 1 + random(6));
+                    chars.drain(at.min(end)..end);
+                }
+                1 => {
+                    let other: Vec<char> = SEEDS[random(SEEDS.len())].chars().collect();
+                    let from = random(other.len());
+                    let to = other.len().min(from + random(40));
+                    chars.splice(at..at, other[from..to].iter().copied());
+                }
+                _ => {
+                    let piece = PIECES[random(PIECES.len())];
+                    chars.splice(at..at, piece.chars());
+                }
+            }
+        }
+        compile_and_run(&chars.into_iter().collect::<String>());
+    }
+}
+
+#[test]
+fn pipeline_deep_and_long_scripts_are_refused() {
+    let deep = |open: &str, inner: &str, close: &str| {
+        format!("{}{inner}{}", open.repeat(50_000), close.repeat(50_000))
+    };
+    let scripts = [
+        format!("x = {}", deep("(", "1", ")")),
+        format!("x = {}", deep("[", "1", "]")),
+        format!("x = {}", deep("!", "1", "")),
+        format!("x = {}", deep("f(", "1", ")")),
+        deep("if true {", "x = 1", "}"),
+        format!("x = 1{}", "+1".repeat(50_000)),
+        format!("x = y{}", ".z".repeat(50_000)),
+        format!("x = \"y\"{}", "[0:]".repeat(50_000)),
+        // Chains inside brackets inside chains.
+        format!("x = {}1{}", "(".repeat(90), format!("{})", "+1".repeat(200)).repeat(90)),
+    ];
+    for script in &scripts {
+        let set = ScriptSet::compile([("main.p", script.as_str())]);
+        let error = set.find("main.p").and_then(Result::err).expect("refused").to_string();
+        assert!(error.contains("deep") || error.contains("on top of each other"), "{error}");
+    }
+    // As high as it gets, which has to fit the stack.
+    compile_and_run(&format!("x = {}1{}", "(".repeat(90), format!("{})", "+1".repeat(1)).repeat(90)));
+    compile_and_run(&format!("x = 1{}", "+1".repeat(250)));
+    compile_and_run(&format!("{}x = 1{}", "if true {".repeat(90), "}".repeat(90)));
+}
+
+#[test]
+fn pipeline_runs_are_bounded() {
+    let cases = [
+        ("for ;; { }", "steps"),
+        ("for i = 0; true; i += 1 { x = [i, i, i, i] }", "bytes"),
+        ("s = \"ab\"\nfor ;; { s = s + s }", "bytes"),
+        ("l = [1]\nfor ;; { l = append(l, l) }", "elements"),
+        ("m = {}\nfor i = 0; true; i += 1 { m[format_int(i, 10)] = i }", "entries"),
+        ("m = {}\nm[\"m\"] = m\nadd_key(m)", "deep"),
+        ("m = {\"a\": 1}\nfor i = 0; i < 90; i += 1 { m = {\"a\": m, \"b\": m} }\nadd_key(m)", "large"),
+        ("for ;; { create_point(\"n\", {}, {}) }", "created"),
+        ("for i = 0; true; i += 1 { add_key(x, value_type(\"a\" in [i])) }", "steps"),
+    ];
+    for (script, words) in cases {
+        let set = ScriptSet::compile([("main.p", script)]);
+        let at = set.find("main.p").and_then(Result::ok).expect("compiles");
+        let arena = Bump::new();
+        let clock = Clock { polls_left: Cell::new(None) };
+        let record = Record::new(&arena, Category::Logging, b"main", TIME);
+        let error = set.run(at, record, &arena, &clock).error.expect(script).to_string();
+        assert!(error.contains(words), "{script}: {error}");
+    }
+}
+
+#[test]
+fn pipeline_a_stopped_run_ends_quietly() {
+    let set = ScriptSet::compile([("main.p", "add_key(a, 1)\nfor ;; { }\nadd_key(b, 1)")]);
+    let at = set.find("main.p").and_then(Result::ok).expect("compiles");
+    let arena = Bump::new();
+    let clock = Clock { polls_left: Cell::new(Some(3)) };
+    let record = Record::new(&arena, Category::Logging, b"main", TIME);
+    let outcome = set.run(at, record, &arena, &clock);
+    assert!(outcome.error.is_none());
+    assert!(outcome.record.get(b"a").is_some() && outcome.record.get(b"b").is_none());
+}
