@@ -89,6 +89,7 @@ pub mod http1;
 pub mod intake;
 pub mod codec;
 pub mod point;
+pub mod pipeline;
 pub mod ring;
 pub mod spool;
 pub mod upload;
