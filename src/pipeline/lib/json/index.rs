@@ -75,7 +75,12 @@ impl Index {
     }
 
     fn root(&self) -> View<'_> {
-        View { text: &self.text, nodes: &self.nodes, at: 0 }
+        self.view(0)
+    }
+
+    /// The value at a place that [`View::place`] gave for this text.
+    pub(super) fn view(&self, at: usize) -> View<'_> {
+        View { text: &self.text, nodes: &self.nodes, at }
     }
 }
 
@@ -307,6 +312,10 @@ impl<'a> View<'a> {
             Kind::EscapedText => Some(Cow::Owned(text::decode(inside()))),
             _ => None,
         }
+    }
+
+    pub(super) fn place(&self) -> usize {
+        self.at
     }
 
     /// Whether two views are of one value of one index.

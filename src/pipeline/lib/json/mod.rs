@@ -1,12 +1,14 @@
 //! JSON in scripts: one pass over a text makes an [`Index`], and whatever a script asks of the text is answered from that.
 //!
-//! Several `json()` calls on one key share the index: nothing but the values that are asked for is decoded. `load_json` builds
-//! its tree from the same index, by a [`Build`] that the caller brings. [`gjson`] is tidwall's path language.
+//! Several `json()` calls on one key share the index: nothing but the values that are asked for is decoded. `load_json` keeps
+//! one as a [`Document`], and where a script changes the tree it is built from that, by a [`Build`] that the caller brings.
+//! [`gjson`] is tidwall's path language.
 //!
 //! The grammar is that of the reference engine's parser, which is more lenient than JSON: numbers may begin with zeros, texts
 //! may have any byte in them, UTF-8 or not. [`is_valid`] is strict. A number that no `f64` can say makes the whole text bad.
 
 mod build;
+mod document;
 pub mod gjson;
 mod index;
 mod path;
@@ -17,6 +19,7 @@ mod write;
 mod tests;
 
 pub use build::{Build, build};
+pub use document::Document;
 pub use index::{Index, Kind, View};
 pub use path::{Found, Step, delete, extract};
 pub use write::{Without, write_float, write_text, write_value};

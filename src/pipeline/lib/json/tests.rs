@@ -1,3 +1,5 @@
+//! Recorded cases, and comparisons with another JSON library.
+
 use std::{borrow::Cow, collections::BTreeMap};
 
 use proptest::prelude::*;
@@ -321,6 +323,21 @@ fn the_same_text_is_indexed_once_and_another_one_anew() {
     assert_eq!(index.of(b"{\"a\":2}").and_then(|root| root.get(b"a")?.number()), Some(2.0));
     assert!(index.of(b"{\"a\":2").is_none() && index.of(b"{\"a\":2").is_none());
     assert!(index.of(b"").is_none());
+}
+
+#[test]
+fn documents_give_their_members() {
+    let document = Document::read(br#" {"a":{"b":[1,{"c":"x"}]},"d":2} "#).unwrap();
+    let inner = document.get(b"a").and_then(|a| a.get(b"b")?.item(-1)).unwrap();
+    drop(document);
+    assert_eq!(inner.get(b"c").unwrap().view().bytes().as_deref(), Some(b"x".as_slice()));
+    assert_eq!(build(inner.view(), &mut Trees).to_string(), r#"{"c":"x"}"#);
+    assert!(inner.get(b"d").is_none() && inner.item(0).is_none());
+    assert_eq!(
+        Document::read(b"[1,2]").unwrap().items().filter_map(|item| item.view().number()).sum::<f64>(),
+        3.0
+    );
+    assert!(Document::read(b"[1,2").is_none());
 }
 
 #[test]

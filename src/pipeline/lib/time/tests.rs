@@ -1,3 +1,5 @@
+//! Recorded cases, and what they do not show: shapes of dates, clocks that are hours off, texts that are none.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! The path language by its own description, and paths that are none.
+
 use proptest::prelude::*;
 
 use super::*;

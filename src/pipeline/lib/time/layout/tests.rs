@@ -1,3 +1,5 @@
+//! Layouts against what Go makes of the same.
+
 use proptest::prelude::*;
 
 use super::*;
