@@ -7,7 +7,7 @@
 //!
 //! A script is compiled once and shared by all runs. A run takes its values from an arena and gives everything back at its end;
 //! what it may use up is bounded ([`vm`]). Nothing here has a clock, a file or a socket: what a run needs of the world it asks
-//! of its [`vm::Host`].
+//! of its [`vm::Host`]. [`lib`] is what functions stand on: pure code over bytes and numbers that knows nothing of scripts.
 
 pub mod args;
 pub mod ast;
@@ -17,6 +17,7 @@ pub mod error;
 mod eval;
 pub mod funcs;
 mod lexer;
+pub mod lib;
 pub mod node;
 pub mod number;
 mod ops;

@@ -1,0 +1,400 @@
+//! Where everything in a JSON text is: a flat list of values in the order of the text, made in one pass.
+
+use std::borrow::Cow;
+
+use super::{DEPTH_MAX, NODES_MAX, TEXT_BYTES_MAX, text};
+
+/// What a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Null,
+    False,
+    True,
+    Number,
+    /// A text that is as it stands.
+    Text,
+    /// A text with backslashes.
+    EscapedText,
+    List,
+    Map,
+}
+
+/// A value: its bytes (of a text, those between the quotes) and the node behind everything that is in it.
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    kind: Kind,
+    start: u32,
+    end: u32,
+    next: u32,
+}
+
+/// A text and where everything in it is. Keeps its memory from one text to the next.
+#[derive(Debug, Default)]
+pub struct Index {
+    text: Vec<u8>,
+    nodes: Vec<Node>,
+    /// Lists and maps that are open during the pass.
+    open: Vec<u32>,
+    /// Whether `text` has been looked at, and whether it is JSON.
+    good: Option<bool>,
+}
+
+/// What an index keeps between two texts; more is given back.
+const KEPT_BYTES_MAX: usize = 256 * 1_024;
+
+impl Index {
+    pub fn new() -> Index {
+        Index::default()
+    }
+
+    /// The value of a text, or None if it is no JSON. The same text as the last time costs a comparison.
+    pub fn of(&mut self, text: &[u8]) -> Option<View<'_>> {
+        if self.good.is_none() || self.text != text {
+            self.read(text);
+        }
+        (self.good == Some(true)).then(|| self.root())
+    }
+
+    fn read(&mut self, text: &[u8]) {
+        self.nodes.clear();
+        self.open.clear();
+        self.text.clear();
+        if self.text.capacity() > KEPT_BYTES_MAX {
+            self.text = Vec::new();
+            self.nodes = Vec::new();
+        }
+        if text.len() > TEXT_BYTES_MAX {
+            // Not kept, so that it is looked at again: that costs nothing.
+            self.good = None;
+            return;
+        }
+        self.text.extend_from_slice(text);
+        let mut pass = Pass { text, at: 0, nodes: &mut self.nodes, open: &mut self.open };
+        let end = pass.value();
+        self.good = Some(end.is_some() && text[pass.at..].iter().all(|byte| is_white(*byte)));
+    }
+
+    fn root(&self) -> View<'_> {
+        self.view(0)
+    }
+
+    /// The value at a place that [`View::place`] gave for this text.
+    pub(super) fn view(&self, at: usize) -> View<'_> {
+        View { text: &self.text, nodes: &self.nodes, at }
+    }
+}
+
+fn is_white(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+struct Pass<'a> {
+    text: &'a [u8],
+    at: usize,
+    nodes: &'a mut Vec<Node>,
+    open: &'a mut Vec<u32>,
+}
+
+impl Pass<'_> {
+    /// One value with everything in it. None as soon as it is no JSON.
+    fn value(&mut self) -> Option<()> {
+        let mut byte = self.visible()?;
+        loop {
+            let closed_at_once = match byte {
+                b'{' => {
+                    self.begin(Kind::Map)?;
+                    let first = self.visible()?;
+                    if first != b'}' {
+                        self.key(first)?;
+                    }
+                    first == b'}'
+                }
+                b'[' => {
+                    self.begin(Kind::List)?;
+                    byte = self.visible()?;
+                    if byte != b']' {
+                        continue;
+                    }
+                    true
+                }
+                _ => {
+                    self.scalar(byte)?;
+                    false
+                }
+            };
+            if byte == b'{' && !closed_at_once {
+                byte = self.visible()?;
+                continue;
+            }
+            if closed_at_once {
+                self.end();
+            }
+            // Behind a value: the next one, or ends of what it is in.
+            loop {
+                let Some(open) = self.open.last() else { return Some(()) };
+                let in_map = self.nodes.get(*open as usize)?.kind == Kind::Map;
+                match (self.visible()?, in_map) {
+                    (b',', true) => {
+                        self.at += 1;
+                        let first = self.visible()?;
+                        self.key(first)?;
+                        break;
+                    }
+                    (b',', false) => {
+                        self.at += 1;
+                        break;
+                    }
+                    (b'}', true) | (b']', false) => self.end(),
+                    _ => return None,
+                }
+            }
+            byte = self.visible()?;
+        }
+    }
+
+    /// The next byte that is not white. It is not passed.
+    fn visible(&mut self) -> Option<u8> {
+        loop {
+            let byte = *self.text.get(self.at)?;
+            if !is_white(byte) {
+                return Some(byte);
+            }
+            self.at += 1;
+        }
+    }
+
+    fn push(&mut self, kind: Kind, start: usize, end: usize) -> Option<()> {
+        if self.nodes.len() >= NODES_MAX {
+            return None;
+        }
+        let next = self.nodes.len() as u32 + 1;
+        self.nodes.push(Node { kind, start: start as u32, end: end as u32, next });
+        Some(())
+    }
+
+    fn begin(&mut self, kind: Kind) -> Option<()> {
+        if self.open.len() >= DEPTH_MAX {
+            return None;
+        }
+        self.open.push(self.nodes.len() as u32);
+        self.push(kind, self.at, self.at)?;
+        self.at += 1;
+        Some(())
+    }
+
+    fn end(&mut self) {
+        self.at += 1;
+        let next = self.nodes.len() as u32;
+        if let Some(node) = self.open.pop().and_then(|open| self.nodes.get_mut(open as usize)) {
+            node.end = self.at as u32;
+            node.next = next;
+        }
+    }
+
+    /// A member's name and the colon behind it.
+    fn key(&mut self, first: u8) -> Option<()> {
+        if first != b'"' {
+            return None;
+        }
+        self.text()?;
+        if self.visible()? != b':' {
+            return None;
+        }
+        self.at += 1;
+        Some(())
+    }
+
+    fn scalar(&mut self, first: u8) -> Option<()> {
+        match first {
+            b'"' => self.text(),
+            b't' => self.word(b"true", Kind::True),
+            b'f' => self.word(b"false", Kind::False),
+            b'n' => self.word(b"null", Kind::Null),
+            b'-' | b'0'..=b'9' => self.number(),
+            _ => None,
+        }
+    }
+
+    fn word(&mut self, word: &[u8], kind: Kind) -> Option<()> {
+        if !self.text.get(self.at..)?.starts_with(word) {
+            return None;
+        }
+        let start = self.at;
+        self.at += word.len();
+        self.push(kind, start, self.at)
+    }
+
+    fn text(&mut self) -> Option<()> {
+        let start = self.at + 1;
+        let (end, escaped) = text::end_of(self.text, start)?;
+        self.at = end + 1;
+        self.push(if escaped { Kind::EscapedText } else { Kind::Text }, start, end)
+    }
+
+    fn number(&mut self) -> Option<()> {
+        /// Integers of fewer digits are in range.
+        const SURE_DIGITS: usize = 300;
+        let start = self.at;
+        if self.text.get(self.at) == Some(&b'-') {
+            self.at += 1;
+        }
+        self.digits()?;
+        let mut sure = true;
+        if self.text.get(self.at) == Some(&b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.text.get(self.at), Some(b'e' | b'E')) {
+            sure = false;
+            self.at += 1;
+            if matches!(self.text.get(self.at), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        let number = self.text.get(start..self.at)?;
+        if (!sure || number.len() > SURE_DIGITS) && !float(number).is_finite() {
+            return None;
+        }
+        self.push(Kind::Number, start, self.at)
+    }
+
+    /// At least one digit.
+    fn digits(&mut self) -> Option<()> {
+        let start = self.at;
+        while self.text.get(self.at).is_some_and(u8::is_ascii_digit) {
+            self.at += 1;
+        }
+        (self.at > start).then_some(())
+    }
+}
+
+/// A number that has been found to be one.
+fn float(number: &[u8]) -> f64 {
+    fast_float2::parse(number).unwrap_or(f64::INFINITY)
+}
+
+/// A value in a text.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    text: &'a [u8],
+    nodes: &'a [Node],
+    at: usize,
+}
+
+impl<'a> View<'a> {
+    fn node(&self) -> Node {
+        *self.nodes.get(self.at).expect("BUG: a view of no node")
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.node().kind
+    }
+
+    /// The bytes as they stand in the text, those of a text with its quotes.
+    pub fn raw(&self) -> &'a [u8] {
+        let Node { kind, start, end, .. } = self.node();
+        let quote = usize::from(matches!(kind, Kind::Text | Kind::EscapedText));
+        self.text.get(start as usize - quote..end as usize + quote).expect("BUG: a node beyond its text")
+    }
+
+    /// The number, if it is one.
+    pub fn number(&self) -> Option<f64> {
+        (self.kind() == Kind::Number).then(|| float(self.raw()))
+    }
+
+    /// The bytes a text stands for, if it is one.
+    pub fn bytes(&self) -> Option<Cow<'a, [u8]>> {
+        let Node { kind, start, end, .. } = self.node();
+        let inside = || self.text.get(start as usize..end as usize).expect("BUG: a node beyond its text");
+        match kind {
+            Kind::Text => Some(Cow::Borrowed(inside())),
+            Kind::EscapedText => Some(Cow::Owned(text::decode(inside()))),
+            _ => None,
+        }
+    }
+
+    pub(super) fn place(&self) -> usize {
+        self.at
+    }
+
+    /// Whether two views are of one value of one index.
+    pub fn is(&self, other: &View) -> bool {
+        self.at == other.at && std::ptr::eq(self.nodes, other.nodes)
+    }
+
+    fn children(&self) -> Children<'a> {
+        let node = self.node();
+        let inside = matches!(node.kind, Kind::List | Kind::Map);
+        let end = if inside { node.next as usize } else { self.at };
+        Children { parent: *self, at: self.at + 1, end }
+    }
+
+    /// What is in a list; nothing is in anything else.
+    pub fn items(&self) -> impl Iterator<Item = View<'a>> + use<'a> {
+        let mut children = self.children();
+        if self.kind() != Kind::List {
+            children.end = 0;
+        }
+        children
+    }
+
+    /// Names and values of a map in the order of the text, also those that come twice; nothing is in anything else.
+    pub fn members(&self) -> impl Iterator<Item = (View<'a>, View<'a>)> + use<'a> {
+        let mut children = self.children();
+        if self.kind() != Kind::Map {
+            children.end = 0;
+        }
+        std::iter::from_fn(move || Some((children.next()?, children.next()?)))
+    }
+
+    /// How many values are in it, names too: what a list's or a map's storage is sized by.
+    pub fn len_hint(&self) -> usize {
+        self.node().next as usize - self.at - 1
+    }
+
+    /// The member of a name, the last one if there are several.
+    pub fn get(&self, name: &[u8]) -> Option<View<'a>> {
+        let mut found = None;
+        for (key, value) in self.members() {
+            let Node { kind, start, end, .. } = key.node();
+            let same = match kind {
+                Kind::Text => self.text.get(start as usize..end as usize) == Some(name),
+                _ => key.bytes().as_deref() == Some(name),
+            };
+            if same {
+                found = Some(value);
+            }
+        }
+        found
+    }
+
+    /// The item at an index; from the end if it is negative.
+    pub fn item(&self, index: i64) -> Option<View<'a>> {
+        if index >= 0 {
+            return self.items().nth(usize::try_from(index).ok()?);
+        }
+        let from_end = usize::try_from(index.unsigned_abs()).ok()?;
+        let count = self.items().count();
+        self.items().nth(count.checked_sub(from_end)?)
+    }
+}
+
+struct Children<'a> {
+    parent: View<'a>,
+    at: usize,
+    end: usize,
+}
+
+impl<'a> Iterator for Children<'a> {
+    type Item = View<'a>;
+
+    fn next(&mut self) -> Option<View<'a>> {
+        if self.at >= self.end {
+            return None;
+        }
+        let child = View { at: self.at, ..self.parent };
+        self.at = child.node().next as usize;
+        Some(child)
+    }
+}
