@@ -5,8 +5,10 @@
 //!                                                    set: scripts by name ─────┴→ vm: run over a record → post
 //! ```
 //!
-//! A script is compiled once and shared by all runs. A run takes its values from an arena and gives everything back at its end;
-//! what it may use up is bounded ([`vm`]). Nothing here has a clock, a file or a socket: what a run needs of the world it asks
+//! A script is compiled once and shared by all runs. A run takes its values from an arena and gives everything back at
+//! its end;
+//! what it may use up is bounded ([`vm`]). Nothing here has a clock, a file or a socket: what a run needs of the world
+//! it asks
 //! of its [`vm::Host`].
 
 pub mod args;
