@@ -1,4 +1,5 @@
-//! The categories of data that scripts are kept for. They are not those of [`crate::point`]: dial tests and changes of objects
+//! The categories of data that scripts are kept for. They are not those of [`crate::point`]: dial tests and changes of
+//! objects
 //! have scripts as well.
 
 /// A category of points, as scripts know them.

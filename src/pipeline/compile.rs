@@ -1,4 +1,5 @@
-//! The checks of a script, in the order in which the reference makes them, and with them its compiled form: names become
+//! The checks of a script, in the order in which the reference makes them, and with them its compiled form: names
+//! become
 //! slots, and functions prepare what they will do.
 
 use super::{

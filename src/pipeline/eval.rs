@@ -263,18 +263,18 @@ impl<'r> Vm<'r> {
     }
 
     fn is_in(&mut self, pos: u32, sides: &'r (Node, Node)) -> Result<Value<'r>, Error> {
-        let mut signed_bool = false;
+        let mut signed_false = false;
         let left = match &sides.0 {
             Node::Unary(op @ (Op::Sub | Op::Add), pos, inner) => {
                 let value = self.eval(inner)?;
-                signed_bool = matches!(value, Value::Bool(_));
+                signed_false = matches!(value, Value::Bool(false));
                 self.unary(*op, *pos, value)?
             }
             node => self.eval(node)?,
         };
         let right = self.eval(&sides.1)?;
-        if signed_bool && matches!(right, Value::List(_)) {
-            // The reference makes an integer of another kind of `-true`, which equals no element of a list.
+        if signed_false && matches!(right, Value::List(_)) {
+            // The reference makes an integer of another kind of `-false`, which equals no element of a list.
             return Ok(Value::Bool(false));
         }
         self.contains(pos, left, right)

@@ -1,6 +1,7 @@
 //! Texts and numbers, as Go's `strconv` turns one into the other.
 
-/// `ParseFloat`, here with underscores between digits as well: decimal and hexadecimal digits, exponents, infinity, NaN.
+/// `ParseFloat`, here with underscores between digits as well: decimal and hexadecimal digits, exponents, infinity,
+/// NaN.
 pub fn parse_float(text: &[u8]) -> Option<f64> {
     let text = std::str::from_utf8(text).ok()?;
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
@@ -53,7 +54,8 @@ pub fn parse_bool(text: &[u8]) -> Option<bool> {
     }
 }
 
-/// What `ParseInt(text, base, 64)` gives, its error ignored: 0 for what is no number, the limit for what is too large a one.
+/// What `ParseInt(text, base, 64)` gives, its error ignored: 0 for what is no number, the limit for what is too large a
+/// one.
 pub fn parse_int(text: &[u8], base: i64) -> i64 {
     let (negative, digits) = match text.split_first() {
         Some((b'-', rest)) => (true, rest),

@@ -1,6 +1,7 @@
 //! Tokens → statements: recursive descent that minds what the reference's generated parser minds, at the same token.
 //!
-//! A token is read only when it decides something. What is wrong with a node as a whole is placed at the last token read
+//! A token is read only when it decides something. What is wrong with a node as a whole is placed at the last token
+//! read
 //! by then, which is why `seen` is kept.
 
 use super::{
@@ -11,7 +12,8 @@ use super::{
 
 /// How deep brackets, blocks and signs nest: reading recurses that deep, on the stack of a shard.
 pub const NESTING_MAX: usize = 96;
-/// How high the tree of a script gets, for which a chain of operators (`a + b + c …`) counts as well: checking, running and
+/// How high the tree of a script gets, for which a chain of operators (`a + b + c …`) counts as well: checking, running
+/// and
 /// freeing recurse that deep.
 pub const HEIGHT_MAX: usize = 256;
 

@@ -1,4 +1,5 @@
-//! What happens to a point after its script: the status of a log is put into the words of the product, and the key `time`
+//! What happens to a point after its script: the status of a log is put into the words of the product, and the key
+//! `time`
 //! becomes its time. Not after a run that failed.
 
 use bumpalo::Bump;

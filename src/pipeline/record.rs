@@ -22,7 +22,8 @@ pub struct Entry<'r> {
     /// No list or map: those are held as JSON. A tag's is a text.
     pub value: Value<'r>,
     pub kind: Kind,
-    /// Which of the tags and fields of the original point it is, as long as the script has not written it: what the values
+    /// Which of the tags and fields of the original point it is, as long as the script has not written it: what the
+    /// values
     /// here do not say (unit, metric type, arrays) can be taken from there.
     pub origin: Option<u32>,
 }
@@ -71,7 +72,8 @@ impl<'r> Record<'r> {
         self.entry(key).is_some_and(|entry| entry.kind == Kind::Tag)
     }
 
-    /// Writes a tag or field, of which there is one afterwards. Texts are made of lists, maps and the values of tags before.
+    /// Writes a tag or field, of which there is one afterwards. Texts are made of lists, maps and the values of tags
+    /// before.
     pub(super) fn put(&mut self, key: &'r [u8], value: Value<'r>, kind: Kind) {
         match self.find(key) {
             Some(entry) => {

@@ -26,7 +26,8 @@ pub fn put_text(out: &mut Vec<u8>, value: Value<'_>, bytes_max: usize) -> Result
     Ok(())
 }
 
-/// As Go's `encoding/json` writes it: keys sorted, `<`, `>` and `&` escaped. At most so many bytes, lest a map that holds the
+/// As Go's `encoding/json` writes it: keys sorted, `<`, `>` and `&` escaped. At most so many bytes, lest a map that
+/// holds the
 /// same map many times fill the memory.
 pub fn put_json(out: &mut Vec<u8>, value: Value<'_>, bytes_max: usize) -> Result<(), TooMuch> {
     json(out, value, bytes_max, VALUE_DEPTH_MAX)

@@ -83,8 +83,8 @@ impl<'r> Value<'r> {
             Value::Int(value) => value != 0,
             Value::Float(value) => value != 0.0,
             Value::Str(value) => !value.is_empty(),
-            Value::List(list) => list.len() > 0,
-            Value::Map(map) => map.len() > 0,
+            Value::List(list) => !list.is_empty(),
+            Value::Map(map) => !map.is_empty(),
         }
     }
 
@@ -163,7 +163,8 @@ impl<'r> List<'r> {
         self.cells().iter().map(Cell::get)
     }
 
-    /// A longer list. What lies behind this one in its storage is overwritten, as Go's `append` does; without room there, the
+    /// A longer list. What lies behind this one in its storage is overwritten, as Go's `append` does; without room
+    /// there, the
     /// storage of the new one is twice as large and its own.
     pub fn append(self, arena: &'r Bump, value: Value<'r>) -> List<'r> {
         if let Some(cell) = self.storage.get(self.len) {

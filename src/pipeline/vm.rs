@@ -27,7 +27,7 @@ pub const BYTES_PER_STEP: usize = 256;
 pub const MEMORY_BYTES_MAX: usize = 96 << 20;
 /// The largest text, list (its elements) or map (its entries) that a script makes.
 pub const TEXT_BYTES_MAX: usize = 32 << 20;
-pub const LIST_ITEMS_MAX: usize = 1 << 20;
+pub const LIST_ITEMS_MAX: usize = 1 << 19;
 pub const MAP_ENTRIES_MAX: usize = 1 << 16;
 /// Points that one run creates.
 pub const CREATED_MAX: usize = 10_000;

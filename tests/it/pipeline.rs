@@ -1,4 +1,5 @@
-//! Scripts against what the reference's engine made of the same points: every recorded case of `golden/pipeline`, and with
+//! Scripts against what the reference's engine made of the same points: every recorded case of `golden/pipeline`, and
+//! with
 //! `KITGATE_EXTRA_GOLDENS=DIR` those of a further folder (`*.jsonl`). The fuzz of the language is here too.
 //!
 //! A case that calls a function of [`PENDING`], or needs a part of [`Skip`], is counted and named, not compared.
@@ -434,7 +435,8 @@ const SEEDS: &[&str] = &[
 /// How often a run may ask whether it is to stop: some thousand steps.
 const RUN_POLLS: u32 = 4;
 
-/// Compiles and runs whatever it is, a run without end until the host stops it; that the bounds end it as well is shown below.
+/// Compiles and runs whatever it is, a run without end until the host stops it; that the bounds end it as well is shown
+/// below.
 fn compile_and_run(script: &str) {
     let set = ScriptSet::compile([("main.p", script), ("other.p", "add_key(o, 1)\nexit()")]);
     let Some(Ok(at)) = set.find("main.p") else { return };

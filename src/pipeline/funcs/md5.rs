@@ -1,4 +1,5 @@
-//! MD5 (RFC 1321), which scripts use to shorten texts; nothing rests on its strength. The libraries at hand leave it out.
+//! MD5 (RFC 1321), which scripts use to shorten texts; nothing rests on its strength. The libraries at hand leave it
+//! out.
 
 const SHIFTS: [[u32; 4]; 4] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
 
