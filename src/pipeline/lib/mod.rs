@@ -9,6 +9,7 @@ pub mod sql_cover;
 pub mod text;
 pub mod url;
 pub mod user_agent;
+pub mod xml;
 
 #[cfg(test)]
 mod golden_tests;

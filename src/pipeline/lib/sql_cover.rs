@@ -181,7 +181,6 @@ impl<'t> Reader<'t> {
     }
 
     /// The next token; the outer `None` is a refusal, the inner one the end.
-    #[expect(clippy::should_implement_trait, reason = "it can fail, and is no iterator")]
     fn next(&mut self) -> Option<Option<(Token, String)>> {
         self.skip(char::is_whitespace);
         let from = self.at;
@@ -221,7 +220,10 @@ impl<'t> Reader<'t> {
                 Token::Char('~')
             }
             '<' => {
-                if self.eat('>') || (self.eat('=') && (self.eat('>') || true)) {
+                if self.eat('>') {
+                    Token::Operator
+                } else if self.eat('=') {
+                    self.eat('>');
                     Token::Operator
                 } else {
                     Token::Char('<')

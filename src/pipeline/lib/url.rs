@@ -317,7 +317,7 @@ mod tests {
             error("http://h/\x01"),
             "parse \"http://h/\\x01\": net/url: invalid control character in URL"
         );
-        assert_eq!(error("a:b:c/d\x7f").contains("control"), true);
+        assert!(error("a:b:c/d\x7f").contains("control"));
         assert_eq!(error("1a:b/c"), "parse \"1a:b/c\": first path segment in URL cannot contain colon");
         assert_eq!(error("http://[::1/"), "parse \"http://[::1/\": missing ']' in host");
         assert_eq!(error("http://a b/"), "parse \"http://a b/\": invalid character \" \" in host name");

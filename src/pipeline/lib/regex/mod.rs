@@ -2,8 +2,8 @@
 //! pattern is.
 //!
 //! Two engines share the work. The backtracker ([`search`]) is several times as fast on the patterns that logs are
-//! taken apart with, and finds groups in the same pass; it has a number of steps for each search. Where they are spent, or
-//! where a pattern is none of its kind, the `regex` crate's engines answer, which need no luck.
+//! taken apart with, and finds groups in the same pass; it has a number of steps for each search. Where they are
+//! spent, or where a pattern is none of its kind, the `regex` crate's engines answer, which need no luck.
 
 pub mod program;
 pub mod search;
