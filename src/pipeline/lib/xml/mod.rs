@@ -69,10 +69,10 @@ mod tests {
         let path = "//a[@b = 'x' or (1 div 0)]/self::node()|/*[count(b) >= -1.5]";
         for cut in 0..path.len() {
             for with in ["(", "]", "/", "'", "é", "::", "*", "@", "-"] {
-                if path.is_char_boundary(cut) {
-                    if let Some(path) = XPath::parse(&format!("{}{with}{}", &path[..cut], &path[cut..])) {
-                        first_text(document, &path);
-                    }
+                if path.is_char_boundary(cut)
+                    && let Some(path) = XPath::parse(&format!("{}{with}{}", &path[..cut], &path[cut..]))
+                {
+                    first_text(document, &path);
                 }
                 if document.is_char_boundary(cut) {
                     let text = format!("{}{with}{}", &document[..cut], &document[cut..]);
