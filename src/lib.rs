@@ -90,6 +90,7 @@ pub mod shard;
 pub mod net;
 pub mod http1;
 pub mod intake;
+pub mod pipeline;
 pub mod codec;
 pub mod point;
 pub mod pipeline;

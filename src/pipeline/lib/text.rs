@@ -1,0 +1,48 @@
+//! Small things about texts that several functions need.
+
+/// Without white space of any script at both ends.
+pub fn trim_space(text: &[u8]) -> &[u8] {
+    let plain = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_graphic());
+    if plain(text.first()) && plain(text.last()) {
+        return text;
+    }
+    let mut rest = text;
+    while let Some((_, len)) = first_char(rest).filter(|(c, _)| c.is_whitespace()) {
+        rest = &rest[len..];
+    }
+    while let Some((_, len)) = last_char(rest).filter(|(c, _)| c.is_whitespace()) {
+        rest = &rest[..rest.len() - len];
+    }
+    rest
+}
+
+/// The first character and its length; a byte that is no text is U+FFFD.
+pub fn first_char(text: &[u8]) -> Option<(char, usize)> {
+    let chunk = text.get(..text.len().min(4))?.utf8_chunks().next()?;
+    Some(chunk.valid().chars().next().map_or((char::REPLACEMENT_CHARACTER, 1), |c| (c, c.len_utf8())))
+}
+
+fn last_char(text: &[u8]) -> Option<(char, usize)> {
+    let end = text.len();
+    let start = (1..=4).filter_map(|back| end.checked_sub(back)).find(|at| text[*at] & 0xc0 != 0x80);
+    let whole =
+        start.and_then(|start| std::str::from_utf8(&text[start..]).ok()).and_then(|c| c.chars().next());
+    match whole {
+        Some(c) => Some((c, c.len_utf8())),
+        None => (!text.is_empty()).then_some((char::REPLACEMENT_CHARACTER, 1)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn space_of_any_script_goes() {
+        assert_eq!(trim_space(" \t\u{3000}a b\u{a0}\n".as_bytes()), b"a b");
+        assert_eq!(trim_space(b" \xff "), b"\xff");
+        assert_eq!(trim_space(" é".as_bytes()), "é".as_bytes());
+        assert_eq!(trim_space(b"  "), b"");
+        assert_eq!(trim_space(b""), b"");
+    }
+}
