@@ -215,9 +215,7 @@ impl<'a> Text<'a> {
     /// Six bits that depend on the length and the first eight bytes only; [`key_filter`] gives the same for a slice.
     #[inline(always)]
     pub fn filter<I: Isa>(self) -> u32 {
-        // SAFETY: the invariant; PADDING is more than eight.
-        let first = u64::from_le(unsafe { self.at.cast::<u64>().read_unaligned() });
-        filter(I::low_bits(first, (self.len.min(8) * 8) as u32), self.len)
+        filter(self.first_word::<I>(), self.len)
     }
 
     /// Whether the last byte is a backslash. The text must not be empty: checked by the callers, who branch on the

@@ -34,7 +34,11 @@ pub fn member<I: Isa>(out: &mut Writer<'_, I>, before: u8, key: Text<'_>, value:
 
 #[inline(always)]
 pub fn int<I: Isa>(out: &mut Writer<'_, I>, value: i64) {
-    out.bytes(itoa::Buffer::new().format(value).as_bytes());
+    if (0..10).contains(&value) {
+        out.bytes(&[b'0' + value as u8]);
+    } else {
+        out.bytes(itoa::Buffer::new().format(value).as_bytes());
+    }
 }
 
 /// Appends a number with at most six decimals; what is none is `null`.
@@ -44,10 +48,8 @@ pub fn double<I: Isa>(out: &mut Writer<'_, I>, value: f64) {
     let whole = value as u32;
     if f64::from(whole).to_bits() != value.to_bits() || value > LOSSY_MAX {
         out.with_vec(|out| any_double(value, out));
-    } else if whole < 10 {
-        out.bytes(&[b'0' + whole as u8]);
     } else {
-        out.bytes(itoa::Buffer::new().format(whole).as_bytes());
+        int(out, i64::from(whole));
     }
 }
 

@@ -13,6 +13,7 @@ use crate::buf::Padded;
 use crate::codec::json::{self, Elements, Malformed, Tape, Value, View};
 use crate::codec::msgpack::{MsgpackError, Reader};
 use crate::intake::convert::Fault;
+use crate::simd::json::word;
 use crate::simd::wire::{self, Isa, Kernel, Sources};
 
 use super::spans::{Span, Spans, Text};
@@ -82,6 +83,24 @@ impl Kernel for TraceKernel<'_, '_> {
     }
 }
 
+/// The first bytes of a span's keys.
+mod key {
+    use super::word;
+
+    pub const SERVICE: u64 = word(b"service");
+    pub const NAME: u64 = word(b"name");
+    pub const RESOURCE: u64 = word(b"resource");
+    pub const TYPE: u64 = word(b"type");
+    pub const TRACE_ID: u64 = word(b"trace_id");
+    pub const SPAN_ID: u64 = word(b"span_id");
+    pub const PARENT_I: u64 = word(b"parent_i");
+    pub const START: u64 = word(b"start");
+    pub const DURATION: u64 = word(b"duration");
+    pub const ERROR: u64 = word(b"error");
+    pub const META: u64 = word(b"meta");
+    pub const METRICS: u64 = word(b"metrics");
+}
+
 #[inline(always)]
 fn span<I: Isa>(
     reader: &mut Reader<'_>,
@@ -93,25 +112,27 @@ fn span<I: Isa>(
     let mut span = Span::default();
     for _ in 0..reader.map()? {
         let key = reader.text()?;
-        match &body[key] {
-            b"service" => span.service = spans.take_in::<I>(reader.text()?, sources, body),
-            b"name" => span.name = spans.take_in::<I>(reader.text()?, sources, body),
-            b"resource" => span.resource = spans.take_in::<I>(reader.text()?, sources, body),
-            b"type" => span.kind = spans.take_in::<I>(reader.text()?, sources, body),
-            b"trace_id" => span.trace_id = reader.bits()?,
-            b"span_id" => span.span_id = reader.bits()?,
-            b"parent_id" => span.parent_id = reader.bits()?,
-            b"start" => span.start = reader.int()?,
-            b"duration" => span.duration = reader.int()?,
-            b"error" => span.error = error(reader.int()?)?,
-            b"meta" => {
+        let key = sources.text(false, key.start, key.end - key.start);
+        // By one word: no comparison of texts. Those of eight bytes are told from longer ones by the length.
+        match (key.first_word::<I>(), key.len()) {
+            (key::SERVICE, 7) => span.service = spans.take_in::<I>(reader.text()?, sources, body),
+            (key::NAME, 4) => span.name = spans.take_in::<I>(reader.text()?, sources, body),
+            (key::RESOURCE, 8) => span.resource = spans.take_in::<I>(reader.text()?, sources, body),
+            (key::TYPE, 4) => span.kind = spans.take_in::<I>(reader.text()?, sources, body),
+            (key::TRACE_ID, 8) => span.trace_id = reader.bits()?,
+            (key::SPAN_ID, 7) => span.span_id = reader.bits()?,
+            (key::PARENT_I, 9) if key.bytes() == b"parent_id" => span.parent_id = reader.bits()?,
+            (key::START, 5) => span.start = reader.int()?,
+            (key::DURATION, 8) => span.duration = reader.int()?,
+            (key::ERROR, 5) => span.error = error(reader.int()?)?,
+            (key::META, 4) => {
                 for _ in 0..reader.map()? {
                     let key = spans.take_in::<I>(reader.text()?, sources, body);
                     let value = spans.take_in::<I>(reader.text()?, sources, body);
                     spans.push_meta(key, value)?;
                 }
             }
-            b"metrics" => {
+            (key::METRICS, 7) => {
                 for _ in 0..reader.map()? {
                     let key = spans.take_in::<I>(reader.text()?, sources, body);
                     spans.push_metric(key, reader.double()?)?;

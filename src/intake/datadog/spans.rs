@@ -207,7 +207,14 @@ impl Spans {
     /// Cuts names, services and resources to what the document allows.
     pub fn cut(&mut self, body: &[u8]) {
         for index in 0..self.list.len() {
-            let mut span = self.list[index];
+            let span = &self.list[index];
+            let is_short = span.name.len() <= NAME_CHARS_MAX
+                && span.service.len() <= SERVICE_CHARS_MAX
+                && span.resource.len() <= RESOURCE_CHARS_MAX;
+            if is_short {
+                continue;
+            }
+            let mut span = *span;
             span.name = span.name.cut(NAME_CHARS_MAX, self, body);
             span.service = span.service.cut(SERVICE_CHARS_MAX, self, body);
             span.resource = span.resource.cut(RESOURCE_CHARS_MAX, self, body);

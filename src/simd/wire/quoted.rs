@@ -13,6 +13,14 @@ impl<'a> Text<'a> {
         unsafe { &*self.at.cast() }
     }
 
+    /// The first eight bytes of the text, and zeros where it is shorter: as [`crate::simd::json::word`] has it.
+    #[inline(always)]
+    pub fn first_word<I: Isa>(self) -> u64 {
+        // SAFETY: the invariant; PADDING is more than eight.
+        let first = u64::from_le(unsafe { self.at.cast::<u64>().read_unaligned() });
+        I::low_bits(first, (self.len.min(8) * 8) as u32)
+    }
+
     #[inline(always)]
     pub fn is_ascii<I: Isa>(self) -> bool {
         let (mut done, mut high) = (0, 0);
