@@ -93,7 +93,6 @@ pub mod intake;
 pub mod pipeline;
 pub mod codec;
 pub mod point;
-pub mod pipeline;
 pub mod ring;
 pub mod spool;
 pub mod upload;

@@ -524,7 +524,7 @@ fn pipeline_deep_and_long_scripts_are_refused() {
         assert!(error.contains("deep") || error.contains("on top of each other"), "{error}");
     }
     // As high as it gets, which has to fit the stack.
-    compile_and_run(&format!("x = {}1{}", "(".repeat(90), format!("{})", "+1".repeat(1)).repeat(90)));
+    compile_and_run(&format!("x = {}1{}", "(".repeat(90), "+1)".repeat(90)));
     compile_and_run(&format!("x = 1{}", "+1".repeat(250)));
     compile_and_run(&format!("{}x = 1{}", "if true {".repeat(90), "}".repeat(90)));
 }
