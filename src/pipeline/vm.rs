@@ -12,6 +12,7 @@ use super::{
     node::{Name, Program},
     record::{Kind, Record},
     set::ScriptSet,
+    state::{ScriptState, tables::Tables},
     text,
     value::{List, Map, TooMuch, Value},
 };
@@ -45,6 +46,51 @@ pub trait Host {
     fn stopped(&self) -> bool {
         false
     }
+
+    /// What the script keeps from run to run; none: it keeps nothing.
+    fn state(&self) -> Option<&ScriptState> {
+        None
+    }
+
+    /// The reference tables of now.
+    fn tables(&self) -> Option<&Tables> {
+        None
+    }
+
+    /// Where an address is. None where it is none, or nothing is known of any.
+    fn place(&self, _ip: &str) -> Option<Place> {
+        None
+    }
+
+    /// Asks another host, and waits for it. None where that must not be or comes to nothing.
+    fn http(&self, _request: &HttpRequest<'_>) -> Option<HttpResponse> {
+        None
+    }
+}
+
+/// Where an address is, in names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub country: Box<str>,
+    pub province: Box<str>,
+    pub city: Box<str>,
+    pub isp: Box<str>,
+}
+
+/// A request over HTTP.
+#[derive(Clone, Debug)]
+pub struct HttpRequest<'a> {
+    pub method: &'a [u8],
+    pub url: &'a [u8],
+    pub headers: Vec<(&'a [u8], &'a [u8])>,
+    pub body: Option<&'a [u8]>,
+}
+
+/// Its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpResponse {
+    pub status: u16,
+    pub body: Vec<u8>,
 }
 
 /// A run.
