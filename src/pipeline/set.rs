@@ -1,10 +1,13 @@
 //! The scripts of one namespace and category, compiled together: they can use each other.
 
+use std::sync::LazyLock;
+
 use bumpalo::Bump;
 
 use super::{
     compile::{Compiled, Use, compile},
     error::{Error, Lines, ScriptError},
+    lib::grok::Patterns,
     node::Program,
     record::Record,
     vm::{Host, Vm},
@@ -37,10 +40,19 @@ pub struct Outcome<'r> {
 impl ScriptSet {
     /// Compiles scripts, each a name with `.p` and a text. Of equal names the last one counts.
     pub fn compile<'a>(sources: impl IntoIterator<Item = (&'a str, &'a str)>) -> ScriptSet {
+        static BUILT_IN: LazyLock<Patterns> = LazyLock::new(Patterns::built_in);
+        ScriptSet::compile_with(sources, &BUILT_IN)
+    }
+
+    /// The same, with patterns of the user's beside the built-in ones.
+    pub fn compile_with<'a>(
+        sources: impl IntoIterator<Item = (&'a str, &'a str)>,
+        patterns: &Patterns,
+    ) -> ScriptSet {
         let sources: std::collections::BTreeMap<&str, &str> = sources.into_iter().collect();
         let names: Vec<&str> = sources.keys().copied().collect();
         let index = |name: &str| names.binary_search(&name).ok();
-        let compiled: Vec<_> = sources.iter().map(|(name, source)| compile(name, source, &index)).collect();
+        let compiled: Vec<_> = sources.iter().map(|(name, source)| compile(name, source, &index, patterns)).collect();
         let linked: Vec<_> = (0..names.len()).map(|at| Linker::new(&compiled).link(at)).collect();
         let scripts = names.iter().zip(compiled).zip(linked).map(|((name, compiled), linked)| {
             let program = match linked {

@@ -9,6 +9,11 @@ use bumpalo::Bump;
 
 use super::{
     error::Error,
+    lib::{
+        json::{self, View},
+        regex,
+        time::Zone,
+    },
     node::{Name, Program},
     record::{Kind, Record},
     set::ScriptSet,
@@ -45,6 +50,55 @@ pub trait Host {
     fn stopped(&self) -> bool {
         false
     }
+
+    /// The time zone of clocks around here.
+    fn zone(&self) -> &Zone {
+        static UTC: Zone = Zone::UTC;
+        &UTC
+    }
+
+    /// Any number, each as likely as every other.
+    fn random(&self) -> u64 {
+        mixed(self.now_ns() as u64)
+    }
+}
+
+/// Spreads the bits of a number over all of it (the last step of splitmix64).
+fn mixed(number: u64) -> u64 {
+    let mixed = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
+}
+
+/// Memory that functions use while they run, kept for the next run of the thread.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    pub regex: regex::Scratch,
+    json: json::Places,
+}
+
+thread_local! {
+    /// That of a thread, while no run has it.
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+}
+
+/// The scratch memory of a run, given back at its end.
+struct Lent(Option<Box<Scratch>>);
+
+impl Lent {
+    fn of_thread() -> Lent {
+        Lent(SCRATCH.take())
+    }
+
+    fn get(&mut self) -> &mut Scratch {
+        self.0.get_or_insert_default()
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        SCRATCH.set(self.0.take());
+    }
 }
 
 /// A run.
@@ -67,6 +121,9 @@ pub struct Vm<'r> {
     steps: u32,
     memory: usize,
     refusals: Cell<u32>,
+    scratch: Lent,
+    /// The JSON text that was looked at last, and its value if it has one.
+    json: Option<(&'r [u8], Option<View<'r>>)>,
 }
 
 impl<'r> Vm<'r> {
@@ -94,6 +151,8 @@ impl<'r> Vm<'r> {
             steps,
             memory,
             refusals: Cell::new(0),
+            scratch: Lent::of_thread(),
+            json: None,
         }
     }
 
@@ -302,6 +361,39 @@ impl<'r> Vm<'r> {
         Ok(())
     }
 
+    /// What functions use while they run.
+    pub fn scratch(&mut self) -> &mut Scratch {
+        self.scratch.get()
+    }
+
+    /// The value of a JSON text, if it is one. Who asks about the same text again gets the same answer for nothing.
+    pub fn json(&mut self, text: &'r [u8]) -> Result<Option<View<'r>>, Error> {
+        if let Some((last, view)) = self.json
+            && std::ptr::eq(last, text)
+        {
+            return Ok(view);
+        }
+        self.work_on(text.len())?;
+        let mut places = std::mem::take(&mut self.scratch.get().json);
+        let view = match places.of(text) {
+            Some(nodes) => self.reserve(size_of_val(nodes)).map(|()| {
+                let nodes: &'r [json::Node] = self.arena.alloc_slice_copy(nodes);
+                View::root(text, nodes)
+            }),
+            None => Ok(None),
+        };
+        self.scratch.get().json = places;
+        let view = view?;
+        self.json = Some((text, view));
+        Ok(view)
+    }
+
+    /// The value of a JSON text as a script can change it.
+    pub fn json_value(&mut self, view: View<'r>) -> Result<Value<'r>, Error> {
+        self.reserve(view.count() * JSON_VALUE_BYTES)?;
+        Ok(Value::of_json(self.arena, view))
+    }
+
     /// Strict equality, as in lists.
     pub fn same(&mut self, left: Value<'r>, right: Value<'r>, pos: u32) -> Result<bool, Error> {
         if let (Value::Str(left), Value::Str(right)) = (left, right) {
@@ -338,6 +430,10 @@ impl<'r> Vm<'r> {
         self.block(&program.body).map(|_| ())
     }
 }
+
+/// What a value of a JSON text may take, half of it for its name. All are counted when the text is read, so that they can
+/// be made whenever they are looked at.
+const JSON_VALUE_BYTES: usize = 128;
 
 /// What an entry of a map or a point takes.
 const ENTRY_BYTES: usize = 64;
