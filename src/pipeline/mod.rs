@@ -22,6 +22,7 @@ pub mod lib;
 pub mod node;
 pub mod number;
 mod ops;
+pub mod outside;
 mod parser;
 pub mod post;
 pub mod record;

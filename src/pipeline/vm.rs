@@ -9,7 +9,13 @@ use bumpalo::Bump;
 
 use super::{
     error::Error,
+    lib::{
+        json::{self, View},
+        regex,
+        time::Zone,
+    },
     node::{Name, Program},
+    outside::{HttpRequest, HttpResponse, Place},
     record::{Kind, Record},
     set::ScriptSet,
     state::{ScriptState, tables::Tables},
@@ -47,15 +53,19 @@ pub trait Host {
         false
     }
 
-    /// What the script keeps from run to run; none: it keeps nothing.
-    fn state(&self) -> Option<&ScriptState> {
-        None
+    /// The time zone of clocks around here.
+    fn zone(&self) -> &Zone {
+        static UTC: Zone = Zone::UTC;
+        &UTC
     }
 
-    /// The reference tables of now.
-    fn tables(&self) -> Option<&Tables> {
-        None
+    /// Any number, each as likely as every other.
+    fn random(&self) -> u64 {
+        mixed(self.now_ns() as u64)
     }
+
+    /// Shows the reference tables of now, where there are any.
+    fn tables(&self, _look: &mut dyn FnMut(&Tables)) {}
 
     /// Where an address is. None where it is none, or nothing is known of any.
     fn place(&self, _ip: &str) -> Option<Place> {
@@ -68,29 +78,42 @@ pub trait Host {
     }
 }
 
-/// Where an address is, in names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    pub country: Box<str>,
-    pub province: Box<str>,
-    pub city: Box<str>,
-    pub isp: Box<str>,
+/// Spreads the bits of a number over all of it (the last step of splitmix64).
+fn mixed(number: u64) -> u64 {
+    let mixed = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
 }
 
-/// A request over HTTP.
-#[derive(Clone, Debug)]
-pub struct HttpRequest<'a> {
-    pub method: &'a [u8],
-    pub url: &'a [u8],
-    pub headers: Vec<(&'a [u8], &'a [u8])>,
-    pub body: Option<&'a [u8]>,
+/// Memory that functions use while they run, kept for the next run of the thread.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    pub regex: regex::Scratch,
+    json: json::Places,
 }
 
-/// Its answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpResponse {
-    pub status: u16,
-    pub body: Vec<u8>,
+thread_local! {
+    /// That of a thread, while no run has it.
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+}
+
+/// The scratch memory of a run, given back at its end.
+struct Lent(Option<Box<Scratch>>);
+
+impl Lent {
+    fn of_thread() -> Lent {
+        Lent(SCRATCH.take())
+    }
+
+    fn get(&mut self) -> &mut Scratch {
+        self.0.get_or_insert_default()
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        SCRATCH.set(self.0.take());
+    }
 }
 
 /// A run.
@@ -98,6 +121,8 @@ pub struct Vm<'r> {
     pub arena: &'r Bump,
     pub host: &'r dyn Host,
     pub record: Record<'r>,
+    /// What the script keeps that the run began with.
+    pub state: &'r ScriptState,
     pub(super) set: &'r ScriptSet,
     pub(super) program: &'r Program,
     pub(super) slots: &'r [Cell<Value<'r>>],
@@ -113,6 +138,9 @@ pub struct Vm<'r> {
     steps: u32,
     memory: usize,
     refusals: Cell<u32>,
+    scratch: Lent,
+    /// The JSON text that was looked at last, and its value if it has one.
+    json: Option<(&'r [u8], Option<View<'r>>)>,
 }
 
 impl<'r> Vm<'r> {
@@ -121,6 +149,7 @@ impl<'r> Vm<'r> {
         host: &'r dyn Host,
         set: &'r ScriptSet,
         program: &'r Program,
+        state: &'r ScriptState,
         record: Record<'r>,
     ) -> Vm<'r> {
         let (fuel, steps) = (STEPS_PER_POLL, STEPS_MAX - STEPS_PER_POLL);
@@ -130,6 +159,7 @@ impl<'r> Vm<'r> {
             arena,
             host,
             record,
+            state,
             set,
             program,
             slots,
@@ -140,6 +170,8 @@ impl<'r> Vm<'r> {
             steps,
             memory,
             refusals: Cell::new(0),
+            scratch: Lent::of_thread(),
+            json: None,
         }
     }
 
@@ -348,6 +380,39 @@ impl<'r> Vm<'r> {
         Ok(())
     }
 
+    /// What functions use while they run.
+    pub fn scratch(&mut self) -> &mut Scratch {
+        self.scratch.get()
+    }
+
+    /// The value of a JSON text, if it is one. Who asks about the same text again gets the same answer for nothing.
+    pub fn json(&mut self, text: &'r [u8]) -> Result<Option<View<'r>>, Error> {
+        if let Some((last, view)) = self.json
+            && std::ptr::eq(last, text)
+        {
+            return Ok(view);
+        }
+        self.work_on(text.len())?;
+        let mut places = std::mem::take(&mut self.scratch.get().json);
+        let view = match places.of(text) {
+            Some(nodes) => self.reserve(size_of_val(nodes)).map(|()| {
+                let nodes: &'r [json::Node] = self.arena.alloc_slice_copy(nodes);
+                View::root(text, nodes)
+            }),
+            None => Ok(None),
+        };
+        self.scratch.get().json = places;
+        let view = view?;
+        self.json = Some((text, view));
+        Ok(view)
+    }
+
+    /// The value of a JSON text as a script can change it.
+    pub fn json_value(&mut self, view: View<'r>) -> Result<Value<'r>, Error> {
+        self.reserve(view.count() * JSON_VALUE_BYTES)?;
+        Ok(Value::of_json(self.arena, view))
+    }
+
     /// Strict equality, as in lists.
     pub fn same(&mut self, left: Value<'r>, right: Value<'r>, pos: u32) -> Result<bool, Error> {
         if let (Value::Str(left), Value::Str(right)) = (left, right) {
@@ -384,6 +449,10 @@ impl<'r> Vm<'r> {
         self.block(&program.body).map(|_| ())
     }
 }
+
+/// What a value of a JSON text may take, half of it for its name. All are counted when the text is read, so that they can
+/// be made whenever they are looked at.
+const JSON_VALUE_BYTES: usize = 128;
 
 /// What an entry of a map or a point takes.
 const ENTRY_BYTES: usize = 64;
