@@ -38,6 +38,8 @@ pub const LIST_ITEMS_MAX: usize = 1 << 19;
 pub const MAP_ENTRIES_MAX: usize = 1 << 16;
 /// Points that one run creates.
 pub const CREATED_MAX: usize = 10_000;
+/// Requests that one run makes of other hosts.
+pub const ASKS_MAX: u32 = 64;
 /// Heights of the trees of scripts that use each other, summed up: all recurse on the same stack.
 pub const HEIGHTS_MAX: usize = 512;
 /// How many values a comparison of lists and maps looks at.
@@ -137,6 +139,7 @@ pub struct Vm<'r> {
     /// After that.
     steps: u32,
     memory: usize,
+    asks: u32,
     refusals: Cell<u32>,
     scratch: Lent,
     /// The JSON text that was looked at last, and its value if it has one.
@@ -169,6 +172,7 @@ impl<'r> Vm<'r> {
             fuel,
             steps,
             memory,
+            asks: ASKS_MAX,
             refusals: Cell::new(0),
             scratch: Lent::of_thread(),
             json: None,
@@ -250,6 +254,17 @@ impl<'r> Vm<'r> {
         self.steps = left;
         self.fuel = STEPS_PER_POLL;
         Ok(())
+    }
+
+    /// Counts a request of another host.
+    pub(super) fn ask(&mut self) -> Result<(), Error> {
+        match self.asks.checked_sub(1) {
+            Some(left) => {
+                self.asks = left;
+                Ok(())
+            }
+            None => Err(self.refused(format!("more than {ASKS_MAX} requests"))),
+        }
     }
 
     /// Counts memory that the arena is about to give.
