@@ -52,7 +52,8 @@ impl ScriptSet {
         let sources: std::collections::BTreeMap<&str, &str> = sources.into_iter().collect();
         let names: Vec<&str> = sources.keys().copied().collect();
         let index = |name: &str| names.binary_search(&name).ok();
-        let compiled: Vec<_> = sources.iter().map(|(name, source)| compile(name, source, &index, patterns)).collect();
+        let compiled: Vec<_> =
+            sources.iter().map(|(name, source)| compile(name, source, &index, patterns)).collect();
         let linked: Vec<_> = (0..names.len()).map(|at| Linker::new(&compiled).link(at)).collect();
         let scripts = names.iter().zip(compiled).zip(linked).map(|((name, compiled), linked)| {
             let program = match linked {

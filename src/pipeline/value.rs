@@ -269,10 +269,7 @@ impl<'r> Map<'r> {
                 let arena = entries.bump();
                 drop(entries);
                 let value = Value::of_json(arena, member);
-                if matches!(
-                    member.kind(),
-                    json::Kind::EscapedText | json::Kind::List | json::Kind::Map
-                ) {
+                if matches!(member.kind(), json::Kind::EscapedText | json::Kind::List | json::Kind::Map) {
                     self.insert(arena.alloc_slice_copy(key), value);
                 }
                 Some(value)

@@ -373,7 +373,8 @@ fn same_point(expected: &Value, got: &Value, volatile: &[&str]) -> Result<(), St
             if field["t"] == "float"
                 && let Some(value) = field["v"].as_f64()
             {
-                field["v"] = json!(value.to_bits());
+                // The recordings have lost the sign of a zero.
+                field["v"] = json!((value + 0.0).to_bits());
             }
         }
         point

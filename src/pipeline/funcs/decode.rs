@@ -94,8 +94,8 @@ fn utf16(text: &[u8], unit: fn([u8; 2]) -> u16) -> String {
 /// is no character.
 fn chinese(text: &[u8], encoding: &'static Encoding, four_bytes: bool) -> String {
     // The library's GBK reads characters of four bytes as well.
-    let foreign = |pair: &[u8; 2]| matches!(pair, [0x81..=0xfe, b'0'..=b'9']);
-    if (four_bytes || !text.array_windows().any(foreign))
+    let foreign = |pair: &[u8]| matches!(pair, [0x81..=0xfe, b'0'..=b'9']);
+    if (four_bytes || !text.windows(2).any(foreign))
         && let Some(text) = encoding.decode_without_bom_handling_and_without_replacement(text)
     {
         return text.into_owned();

@@ -162,8 +162,7 @@ struct Gjson {
 }
 
 pub fn gjson(checker: &mut Checker<'_>, call: &mut Call<'_>) -> Prepared {
-    let arranged =
-        arrange(checker, call, &[("input", true), ("json_path", true), ("key_name", false)])?;
+    let arranged = arrange(checker, call, &[("input", true), ("json_path", true), ("key_name", false)])?;
     let place = |at: usize| arranged.get(at).copied().flatten();
     let arg = |at: usize| place(at).and_then(|at| call.value(at));
     let input = checker.key(arg(0))?;

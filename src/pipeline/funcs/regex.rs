@@ -37,7 +37,11 @@ pub fn match_text(checker: &mut Checker<'_>, call: &mut Call<'_>) -> Prepared {
     let node = match call.args.get(1) {
         arg @ Some(Expr::Attr { .. }) => Node::Name(checker.key(arg)?),
         arg @ (Some(
-            Expr::Int { .. } | Expr::Float { .. } | Expr::Bool { .. } | Expr::Nil { .. } | Expr::List { .. }
+            Expr::Int { .. }
+            | Expr::Float { .. }
+            | Expr::Bool { .. }
+            | Expr::Nil { .. }
+            | Expr::List { .. }
             | Expr::Map { .. },
         )
         | None) => {
@@ -140,10 +144,9 @@ pub fn kv_split(checker: &mut Checker<'_>, call: &mut Call<'_>) -> Prepared {
         }
     }
     let include = place(5).map(|at| call.node(at));
-    op(
-        KvSplit { input, fields, values, trim_key, trim_value, include, prefix },
-        |split, vm| split_keys(split, vm).map(Value::Bool),
-    )
+    op(KvSplit { input, fields, values, trim_key, trim_value, include, prefix }, |split, vm| {
+        split_keys(split, vm).map(Value::Bool)
+    })
 }
 
 /// Whether there was something to write.

@@ -60,7 +60,9 @@ fn arg<'r>(value: Value<'r>, left: &mut usize, depth: usize) -> Result<Arg<'r>, 
         }
         Value::Map(map) => {
             let entries = (0..).map_while(|at| map.entry(at));
-            Arg::Map(entries.map(|(key, value)| Ok((key, arg(value, left, depth)?))).collect::<Result<_, _>>()?)
+            Arg::Map(
+                entries.map(|(key, value)| Ok((key, arg(value, left, depth)?))).collect::<Result<_, _>>()?,
+            )
         }
     })
 }
