@@ -229,7 +229,9 @@ mod tests {
     fn a_large_buffer_is_zeroed_piece_by_piece_and_keeps_what_it_has() {
         let pool = Buffers::new();
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        let Poll::Ready(mut buffer) = std::pin::pin!(pool.borrow()).poll(&mut cx) else { panic!("no room") };
+        let std::task::Poll::Ready(mut buffer) = std::pin::pin!(pool.borrow()).poll(&mut cx) else {
+            panic!("no room")
+        };
         let (wanted, mut filled) = (9 << 20, 0);
         let mut place = std::ptr::null();
         while filled < wanted {
