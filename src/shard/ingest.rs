@@ -33,6 +33,8 @@ use crate::metrics::names::{
     API_WRITE_UNKNOWN,
 };
 use crate::net::{Admission, Answer, Incoming, OwnedBody, Service};
+use crate::pipeline::hook::Created;
+use crate::point::Category;
 use crate::rt::time;
 
 use super::Common;
@@ -49,9 +51,12 @@ use super::ticket::{Progress, Ticket};
 /// minutes that agents buffer.
 pub const RETRY_AFTER_S: u32 = 3;
 
-/// Points that meet filters take the general path, a dozen times as long: of them a body may be a so much smaller one to
-/// be decoded in one go.
+/// Points that meet filters or scripts take the general path, a dozen times as long: of them a body may be a so much smaller
+/// one to be decoded in one go.
 const FILTERED_SHARE: usize = 8;
+
+/// What scripts have made of a body goes into open blocks up to this much; more becomes blocks of its own.
+const CREATED_BYTES_MAX: usize = DIRECT_BODY_BYTES_MAX;
 
 /// The answer to a sender who wanted to wait for the destination.
 pub const LEFT: &str = "the gateway is stopping; the destination has not answered yet";
@@ -127,6 +132,8 @@ enum State {
 /// How a body went that was decoded at once.
 pub enum Read {
     Written(Written, Rc<Ticket>),
+    /// The same, and scripts have made points of it that are in other blocks.
+    Spread(Written, Vec<Rc<Ticket>>),
     /// It must go the slow way.
     InSteps,
     /// And so it must to have its errors resolved.
@@ -167,12 +174,25 @@ impl Core {
         let mut scratch = self.scratch.borrow_mut();
         let now_ns = time::wall_ns();
         let live = self.common.live();
+        let mark = lane.open().mark();
         let decoded = write::decode(plan, body, now_ns, &live.intake, &mut scratch, &mut lane.open());
-        let written = match decoded.map_err(|error| self.refuse_write(plan, &error))? {
+        let mut written = match decoded.map_err(|error| self.refuse_write(plan, &error))? {
             Decoded::Written(written) => written,
             Decoded::InSteps => return Ok(Read::InSteps),
             Decoded::Unresolved(questions) => return Ok(Read::Unresolved(questions)),
         };
+        if !written.created.is_empty() {
+            let created = std::mem::take(&mut written.created);
+            return match self.lanes_of(plan, &created) {
+                Some(lanes) => {
+                    Ok(Read::Spread(written.clone(), self.spread(plan, &written, created, lane, &lanes)))
+                }
+                None => {
+                    lane.open().rollback(mark);
+                    Ok(Read::InSteps)
+                }
+            };
+        }
         let ticket = lane.ticket();
         self.accepted(plan, &written);
         if !plan.dry && written.points > 0 {
@@ -184,21 +204,77 @@ impl Core {
         Ok(Read::Written(written, ticket))
     }
 
+    /// The lanes of points that scripts have made, if those can go into their open blocks.
+    fn lanes_of(&self, plan: &WritePlan, created: &Created) -> Option<Vec<Rc<Lane>>> {
+        if created.bytes() > CREATED_BYTES_MAX {
+            return None;
+        }
+        let lane =
+            |category| self.lanes.lane(category, &plan.route.of(category)).filter(|lane| lane.has_room());
+        created.batches.iter().map(|(category, _)| lane(*category)).collect()
+    }
+
+    /// Puts points that scripts have made beside those of the body, which are in their block already; the tickets of all.
+    fn spread(
+        &self,
+        plan: &WritePlan,
+        written: &Written,
+        created: Created,
+        lane: &Rc<Lane>,
+        lanes: &[Rc<Lane>],
+    ) -> Vec<Rc<Ticket>> {
+        self.accepted(plan, written);
+        let made = created.batches.iter().map(|(category, batch)| (*category, u64::from(batch.points)));
+        self.made(made, &created.filtered);
+        for (lane, (_, batch)) in lanes.iter().zip(&created.batches) {
+            let mut open = lane.open();
+            open.bytes.extend_from_slice(&batch.bytes);
+            open.points += batch.points;
+        }
+        let own = (written.points > 0).then_some(lane);
+        let mut tickets = Vec::with_capacity(lanes.len() + 1);
+        for lane in own.into_iter().chain(lanes) {
+            let ticket = lane.ticket();
+            if plan.ack == Ack::Upstream {
+                ticket.want_delivery();
+            }
+            tickets.push(ticket);
+        }
+        own.into_iter().chain(lanes).for_each(|lane| self.lanes.grown(lane));
+        tickets
+    }
+
+    /// Counts points that scripts have made.
+    pub fn made(&self, made: impl Iterator<Item = (Category, u64)>, filtered: &[(Category, u64)]) {
+        for (category, points) in made {
+            self.counters.categories[category.index()].points_in.add(points);
+        }
+        for (category, points) in filtered {
+            let counters = &self.counters.categories[category.index()];
+            counters.points_in.add(*points);
+            counters.drop_points(DropReason::Filtered, *points);
+        }
+    }
+
     /// The answer to a write that is at fault, counted.
     pub fn refuse_write(&self, plan: &WritePlan, error: &ApiError) -> Reply {
         self.counters.refuse(refusal_of(error));
         plan.refuse(error)
     }
 
-    /// Counts points that are in a block or are to be put into one, and those that filters have dropped.
+    /// Counts points that are in a block or are to be put into one, and those that filters and scripts have dropped.
     pub fn accepted(&self, plan: &WritePlan, written: &Written) {
         if plan.dry {
             return;
         }
         let counters = &self.counters.categories[plan.category.index()];
-        if written.filtered > 0 {
-            counters.points_in.add(u64::from(written.filtered));
-            counters.drop_points(DropReason::Filtered, u64::from(written.filtered));
+        for (reason, points) in
+            [(DropReason::Filtered, written.filtered), (DropReason::Script, written.dropped)]
+        {
+            if points > 0 {
+                counters.points_in.add(u64::from(points));
+                counters.drop_points(reason, u64::from(points));
+            }
         }
         if written.points > 0 {
             counters.points_in.add(u64::from(written.points));
@@ -217,7 +293,7 @@ impl Core {
             ContentEncoding::Coded(_) => DIRECT_CODED_BYTES_MAX,
             _ => DIRECT_BODY_BYTES_MAX,
         };
-        let filtered = live.intake.filters.has(plan.category);
+        let filtered = live.intake.filters.has(plan.category) || live.intake.scripts.has(plan.category);
         body_bytes <= if filtered { most / FILTERED_SHARE } else { most }
     }
 }
@@ -285,6 +361,12 @@ impl Ingest {
                 }
                 self.reply(&plan.reply(written), about, false, out);
                 Answer::Done
+            }
+            Ok(Read::Spread(written, tickets)) => {
+                let core = Rc::clone(core);
+                let reply = async move { slow::finish(&core, &plan, written, &tickets).await };
+                let state = State::Slow(guarded(guard, reply));
+                Answer::Later(Pending::new(state, about))
             }
             Ok(Read::Written(written, ticket)) => {
                 if let Some(guard) = guard {
@@ -444,6 +526,20 @@ impl Ingest {
     }
 }
 
+/// Tells the guard of a package what became of it.
+fn guarded(
+    guard: Option<Guard>,
+    write: impl Future<Output = Reply> + 'static,
+) -> Pin<Box<dyn Future<Output = Reply>>> {
+    Box::pin(async move {
+        let reply = write.await;
+        if let Some(guard) = guard.filter(|_| reply.status / 100 == 2) {
+            guard.stored();
+        }
+        reply
+    })
+}
+
 /// The label of a request in metrics: a bounded set, whatever clients ask for.
 fn api_of(action: &Action, path: &str) -> usize {
     match action {
@@ -502,14 +598,7 @@ impl Service for Ingest {
         let core = Rc::clone(&self.core);
         pending.state = match &pending.state {
             State::Planned(plan) => {
-                let (write, guard) = (slow::write(core, plan.clone(), body), pending.guard.take());
-                State::Slow(Box::pin(async move {
-                    let reply = write.await;
-                    if let Some(guard) = guard.filter(|_| reply.status / 100 == 2) {
-                        guard.stored();
-                    }
-                    reply
-                }))
+                State::Slow(guarded(pending.guard.take(), slow::write(core, plan.clone(), body)))
             }
             State::PlannedRaw(plan) => State::Slow(Box::pin(raw::store(core, plan.clone(), body))),
             State::PlannedProfile(plan) => State::Slow(Box::pin(profile::store(core, plan.clone(), body))),
