@@ -58,9 +58,8 @@ impl Hooks {
         self.filters.is_none() && self.scripts.is_none()
     }
 
-    /// Encodes points of a category, by `encode`, which is given what they meet. `source` is what the request says of
+    /// Encodes points of a category, by `encode`, which is given what they meet. `choice` is what the request says of
     /// scripts.
-    #[expect(clippy::too_many_arguments, reason = "the parts of a shard, each borrowed by itself")]
     pub fn with<T>(
         &mut self,
         category: Category,

@@ -162,7 +162,7 @@ impl<'s> Scripting<'s> {
         let Around { host, status, .. } = self.around;
         let (warns, debugs) = (mem::take(&mut point.warns), mem::take(&mut point.debugs));
         let point = &*point;
-        let is_timed = met.of(script).1.points % TIMED_EVERY == 0;
+        let is_timed = met.of(script).1.points.is_multiple_of(TIMED_EVERY);
         let started = if is_timed { host.now_ns() } else { 0 };
         let record = draft::read(self.category, point, arena);
         let mut outcome = script.set.run(script.at, record, arena, host);

@@ -33,8 +33,6 @@ use crate::metrics::names::{
     API_WRITE_UNKNOWN,
 };
 use crate::net::{Admission, Answer, Incoming, OwnedBody, Service};
-use crate::pipeline::hook::Created;
-use crate::point::Category;
 use crate::rt::time;
 
 use super::Common;
@@ -54,9 +52,6 @@ pub const RETRY_AFTER_S: u32 = 3;
 /// Points that meet filters or scripts take the general path, a dozen times as long: of them a body may be a so much smaller
 /// one to be decoded in one go.
 const FILTERED_SHARE: usize = 8;
-
-/// What scripts have made of a body goes into open blocks up to this much; more becomes blocks of its own.
-const CREATED_BYTES_MAX: usize = DIRECT_BODY_BYTES_MAX;
 
 /// The answer to a sender who wanted to wait for the destination.
 pub const LEFT: &str = "the gateway is stopping; the destination has not answered yet";
@@ -202,58 +197,6 @@ impl Core {
             self.lanes.grown(lane);
         }
         Ok(Read::Written(written, ticket))
-    }
-
-    /// The lanes of points that scripts have made, if those can go into their open blocks.
-    fn lanes_of(&self, plan: &WritePlan, created: &Created) -> Option<Vec<Rc<Lane>>> {
-        if created.bytes() > CREATED_BYTES_MAX {
-            return None;
-        }
-        let lane =
-            |category| self.lanes.lane(category, &plan.route.of(category)).filter(|lane| lane.has_room());
-        created.batches.iter().map(|(category, _)| lane(*category)).collect()
-    }
-
-    /// Puts points that scripts have made beside those of the body, which are in their block already; the tickets of all.
-    fn spread(
-        &self,
-        plan: &WritePlan,
-        written: &Written,
-        created: Created,
-        lane: &Rc<Lane>,
-        lanes: &[Rc<Lane>],
-    ) -> Vec<Rc<Ticket>> {
-        self.accepted(plan, written);
-        let made = created.batches.iter().map(|(category, batch)| (*category, u64::from(batch.points)));
-        self.made(made, &created.filtered);
-        for (lane, (_, batch)) in lanes.iter().zip(&created.batches) {
-            let mut open = lane.open();
-            open.bytes.extend_from_slice(&batch.bytes);
-            open.points += batch.points;
-        }
-        let own = (written.points > 0).then_some(lane);
-        let mut tickets = Vec::with_capacity(lanes.len() + 1);
-        for lane in own.into_iter().chain(lanes) {
-            let ticket = lane.ticket();
-            if plan.ack == Ack::Upstream {
-                ticket.want_delivery();
-            }
-            tickets.push(ticket);
-        }
-        own.into_iter().chain(lanes).for_each(|lane| self.lanes.grown(lane));
-        tickets
-    }
-
-    /// Counts points that scripts have made.
-    pub fn made(&self, made: impl Iterator<Item = (Category, u64)>, filtered: &[(Category, u64)]) {
-        for (category, points) in made {
-            self.counters.categories[category.index()].points_in.add(points);
-        }
-        for (category, points) in filtered {
-            let counters = &self.counters.categories[category.index()];
-            counters.points_in.add(*points);
-            counters.drop_points(DropReason::Filtered, *points);
-        }
     }
 
     /// The answer to a write that is at fault, counted.

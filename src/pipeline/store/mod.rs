@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::{category::Category, error::ScriptError, post::StatusOptions, set::ScriptSet};
 use crate::metrics::scripts::ScriptStats;
 
-pub use select::{Choice, Selector, key_of};
+pub use select::{Choice, KeptChoice, Selector, key_of};
 
 /// A script's text, at most: those that people write have some kilobytes.
 pub const SCRIPT_BYTES_MAX: usize = 1 << 20;

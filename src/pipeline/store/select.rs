@@ -38,6 +38,19 @@ pub struct Choice<'a> {
     pub script: &'a [u8],
 }
 
+/// The same, kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptChoice {
+    pub key: Box<[u8]>,
+    pub script: Box<[u8]>,
+}
+
+impl KeptChoice {
+    pub fn lend(&self) -> Choice<'_> {
+        Choice { key: &self.key, script: &self.script }
+    }
+}
+
 /// Chooses for one point after another, and remembers the last choice: most points of a body are alike.
 #[derive(Debug)]
 pub struct Selector<'s> {

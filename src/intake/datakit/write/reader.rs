@@ -11,7 +11,7 @@ use crate::intake::datakit::rum;
 use crate::intake::datakit::rum::sources::{Asked, Question};
 use crate::intake::hooks::{Gone, Hooks};
 use crate::pipeline::hook;
-use crate::pipeline::store::Choice;
+use crate::pipeline::store::{Choice, KeptChoice};
 use crate::point::draft::Warn;
 use crate::point::encode::{BadJson, Encoder, GENERAL_COST, JsonAt, Rules, Stretch};
 use crate::point::{Batch, Category, Compat, GlobalTags, Mark, echo, rules};
@@ -131,7 +131,7 @@ pub(super) struct Reader {
     /// What the points meet that are fed: what holds at the body's beginning holds to its end.
     hooks: Hooks,
     /// Which script the request names for which points.
-    choice: Option<(Box<[u8]>, Box<[u8]>)>,
+    choice: Option<KeptChoice>,
     /// Errors whose original source is not known.
     asked: Asked,
 }
@@ -353,7 +353,7 @@ impl Reader {
     }
 
     fn choice(&self) -> Option<Choice<'_>> {
-        self.choice.as_ref().map(|(key, script)| Choice { key, script })
+        self.choice.as_ref().map(KeptChoice::lend)
     }
 
     /// Whether the points are needed as the client wrote them.
@@ -424,12 +424,13 @@ fn check(plan: &WritePlan, points: &[u8], settings: &Settings) -> Result<(), Sto
 impl WritePlan {
     /// The key of points, and the script they are to have: of `?source=X` that is `X.p` for points with the key `X`, of
     /// `?pipeline=` of a stream its script for the stream's points.
-    fn choice(&self) -> Option<(Box<[u8]>, Box<[u8]>)> {
+    fn choice(&self) -> Option<KeptChoice> {
         let source = self.source.as_ref()?;
-        Some(match &self.stream {
-            Some(stream) => (stream.source.as_bytes().into(), source.as_bytes().into()),
-            None => (source.as_bytes().into(), [source.as_bytes(), b".p"].concat().into()),
-        })
+        let (key, script) = match &self.stream {
+            Some(stream) => (&stream.source, source.as_bytes().into()),
+            None => (source, [source.as_bytes(), b".p"].concat().into()),
+        };
+        Some(KeptChoice { key: key.as_bytes().into(), script })
     }
 
     fn global_tags<'a>(&self, settings: &'a Settings) -> Option<&'a GlobalTags> {
