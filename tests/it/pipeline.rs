@@ -60,9 +60,9 @@ enum Skip {
 }
 
 /// The clock of a case, and its stop signal: some polls stand for the given time.
-struct Clock {
-    polls_left: Cell<Option<u32>>,
-    zone: Zone,
+pub(super) struct Clock {
+    pub(super) polls_left: Cell<Option<u32>>,
+    pub(super) zone: Zone,
 }
 
 impl Host for Clock {
@@ -81,8 +81,8 @@ impl Host for Clock {
     }
 }
 
-#[test]
-fn pipeline_goldens() {
+/// The files of all folders: name without its ending, text.
+pub(super) fn golden_files() -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/pipeline");
     let mut files: Vec<(String, String)> = Vec::new();
     let mut folders = vec![folder];
@@ -102,12 +102,17 @@ fn pipeline_goldens() {
                 }
                 _ => text = String::from_utf8(bytes).unwrap(),
             }
-            if !OTHER_FILES.contains(&stem) {
-                files.push((stem.to_owned(), text));
-            }
+            files.push((stem.to_owned(), text));
         }
     }
     files.sort();
+    files
+}
+
+#[test]
+fn pipeline_goldens() {
+    let mut files = golden_files();
+    files.retain(|(stem, _)| !OTHER_FILES.contains(&stem.as_str()));
     let there: BTreeSet<&str> = funcs::names().collect();
     let late: Vec<_> = PENDING.iter().filter(|name| there.contains(*name)).collect();
     assert!(late.is_empty(), "these are there and still left out: {late:?}");
@@ -245,7 +250,7 @@ fn check(case: &Value) -> Result<(), String> {
 }
 
 /// The points of a case. They borrow from the texts here.
-struct Points {
+pub(super) struct Points {
     category: Category,
     name: String,
     messages: Vec<Vec<u8>>,
@@ -254,7 +259,7 @@ struct Points {
 }
 
 impl Points {
-    fn of(case: &Value) -> Result<Points, String> {
+    pub(super) fn of(case: &Value) -> Result<Points, String> {
         let category = case["category"].as_str().and_then(Category::named).ok_or("no such category")?;
         let name = case["source"].as_str().unwrap_or("main").to_owned();
         let mut points =
@@ -273,11 +278,11 @@ impl Points {
         Ok(points)
     }
 
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.messages.len() + self.tape.points.len()
     }
 
-    fn record<'r>(&'r self, index: usize, arena: &'r Bump) -> Record<'r> {
+    pub(super) fn record<'r>(&'r self, index: usize, arena: &'r Bump) -> Record<'r> {
         let mut record = match self.messages.get(index) {
             Some(message) => {
                 let mut record = Record::new(arena, self.category, self.name.as_bytes(), TIME);
@@ -319,7 +324,7 @@ impl Points {
 }
 
 /// A record as the vectors write one.
-fn shown(record: &Record<'_>, created: bool) -> Value {
+pub(super) fn shown(record: &Record<'_>, created: bool) -> Value {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (mut tags, mut fields) = (serde_json::Map::new(), serde_json::Map::new());
     for entry in record.entries() {
@@ -353,7 +358,7 @@ fn shown(record: &Record<'_>, created: bool) -> Value {
     point
 }
 
-fn same_point(expected: &Value, got: &Value, volatile: &[&str]) -> Result<(), String> {
+pub(super) fn same_point(expected: &Value, got: &Value, volatile: &[&str]) -> Result<(), String> {
     let prepared = |point: &Value| {
         let mut point = point.clone();
         for key in volatile {
