@@ -2,6 +2,7 @@
 //! socket say until one of them says stop.
 //!
 //! - [`filters`]: puts the rules in force by which points are dropped
+//! - [`scripts`]: reads the scripts by which points are rewritten, and puts them in force
 //! - [`sockets`]: the addresses that are served
 //! - [`reload`]: another configuration, as a whole or not at all
 //! - [`tags`]: tags that requests change
@@ -10,6 +11,7 @@
 mod filters;
 mod pulls;
 mod reload;
+mod scripts;
 mod sockets;
 mod tags;
 mod upgrade;
@@ -207,6 +209,9 @@ impl Process {
         announce(&common, bound);
         filters::put_in_force(&common, &common.live());
         filters::start(&common)?;
+        common.live().intake.scripts.set_host(scripts::host());
+        scripts::put_in_force(&common, &common.live());
+        scripts::start(&common)?;
         let weak = Arc::downgrade(&common);
         sourcemap::Store::keep_looking(&common.desk.sourcemaps, move || {
             let common = weak.upgrade().filter(|common| !common.is_stopping())?;

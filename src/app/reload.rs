@@ -7,8 +7,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::filters;
 use super::sockets::{self, Bound};
+use super::{filters, scripts};
 use crate::config::{Listener, Settings};
 use crate::shard::common::Live;
 use crate::shard::{Change, Common};
@@ -99,6 +99,8 @@ pub fn apply(
     {
         filters::put_in_force(common, &live);
     }
+    // Whatever has changed in the configuration: files may have.
+    scripts::put_in_force(common, &live);
     common.tls.store(live.tls.as_ref().map(|loaded| Arc::clone(&loaded.config)));
     common.desk.sourcemaps.look_again();
     let (done, results) = flume::unbounded::<io::Result<()>>();

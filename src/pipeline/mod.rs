@@ -3,6 +3,7 @@
 //! ```text
 //! text ─ lexer → parser ─ ast → compile (checks, slots, funcs) ─ node::Program ┐
 //!                                                    set: scripts by name ─────┴→ vm: run over a record → post
+//! store: sets by namespace and category ─ which script a point gets ─ hook: on the path of points
 //! ```
 //!
 //! A script is compiled once and shared by all runs. A run takes its values from an arena and gives everything back at its end;
@@ -14,9 +15,11 @@ pub mod args;
 pub mod ast;
 pub mod category;
 pub mod compile;
+pub mod draft;
 pub mod error;
 mod eval;
 pub mod funcs;
+pub mod hook;
 mod lexer;
 pub mod lib;
 pub mod node;
@@ -28,6 +31,7 @@ pub mod post;
 pub mod record;
 pub mod set;
 pub mod state;
+pub mod store;
 pub mod text;
 pub mod value;
 pub mod vm;

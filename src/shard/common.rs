@@ -48,6 +48,7 @@ impl Live {
         if let Some(before) = before {
             intake.geo = Arc::clone(&before.intake.geo);
             intake.filters = Arc::clone(&before.intake.filters);
+            intake.scripts = Arc::clone(&before.intake.scripts);
             intake.sources = Arc::clone(&before.intake.sources);
             intake.remembered = Arc::clone(&before.intake.remembered);
             limiter = before.limiter.clone().filter(|_| before.intake.options.access.rate == rate);

@@ -141,10 +141,14 @@ impl Core {
             counters.points_in.add(u64::from(batch.points));
             counters.requests_in.add(1);
         }
-        for (category, points) in &converted.filtered {
-            let counters = &self.counters.categories[category.index()];
-            counters.points_in.add(*points);
-            counters.drop_points(DropReason::Filtered, *points);
+        for (reason, sums) in
+            [(DropReason::Filtered, &converted.filtered), (DropReason::Script, &converted.dropped)]
+        {
+            for (category, points) in sums {
+                let counters = &self.counters.categories[category.index()];
+                counters.points_in.add(*points);
+                counters.drop_points(reason, *points);
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 //!   bodies of other protocols; [`aside`]: for what another thread answers
 //! - [`sinking`]: to which lanes points go
 //! - [`geo`]: watches the databases that say where clients are; [`tls`]: certificates
+//! - `made`: points that scripts make of others
 //! - [`lanes`], [`seal`], [`ticket`]: open blocks, and how requests hear of them
 //! - [`dedup`]: packages that come again
 //! - [`exchange`]: what crosses shards; [`placement`]: which core runs what
@@ -28,6 +29,7 @@ pub mod geo;
 pub mod home;
 pub mod ingest;
 pub mod lanes;
+mod made;
 pub mod placement;
 pub mod policy;
 mod profile;

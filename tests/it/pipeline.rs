@@ -4,7 +4,7 @@
 //!
 //! A case that needs a part of [`Skip`] is counted and named, not compared.
 
-mod world;
+pub(super) mod world;
 
 use std::{cell::Cell, collections::BTreeMap, io::Read, path::Path};
 
@@ -43,8 +43,8 @@ enum Skip {
     Selection,
 }
 
-#[test]
-fn pipeline_goldens() {
+/// The files of all folders: name without its ending, text.
+pub(super) fn golden_files() -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/pipeline");
     let mut files: Vec<(String, String)> = Vec::new();
     let mut folders = vec![folder];
@@ -64,12 +64,17 @@ fn pipeline_goldens() {
                 }
                 _ => text = String::from_utf8(bytes).unwrap(),
             }
-            if !OTHER_FILES.contains(&stem) {
-                files.push((stem.to_owned(), text));
-            }
+            files.push((stem.to_owned(), text));
         }
     }
     files.sort();
+    files
+}
+
+#[test]
+fn pipeline_goldens() {
+    let mut files = golden_files();
+    files.retain(|(stem, _)| !OTHER_FILES.contains(&stem.as_str()));
     assert_eq!(funcs::names().count(), FUNCTIONS, "the language has so many");
 
     let mut failures = Vec::new();
@@ -194,7 +199,7 @@ fn same_points(what: &str, expected: &Value, got: &[Value], volatile: &[&str]) -
 }
 
 /// The points of a case. They borrow from the texts here.
-struct Points {
+pub(super) struct Points {
     category: Category,
     name: String,
     messages: Vec<Vec<u8>>,
@@ -203,7 +208,7 @@ struct Points {
 }
 
 impl Points {
-    fn of(case: &Value) -> Result<Points, String> {
+    pub(super) fn of(case: &Value) -> Result<Points, String> {
         let category = case["category"].as_str().and_then(Category::named).ok_or("no such category")?;
         let name = case["source"].as_str().unwrap_or("main").to_owned();
         let mut points =
@@ -222,11 +227,11 @@ impl Points {
         Ok(points)
     }
 
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.messages.len() + self.tape.points.len()
     }
 
-    fn record<'r>(&'r self, index: usize, arena: &'r Bump) -> Record<'r> {
+    pub(super) fn record<'r>(&'r self, index: usize, arena: &'r Bump) -> Record<'r> {
         let mut record = match self.messages.get(index) {
             Some(message) => {
                 let mut record = Record::new(arena, self.category, self.name.as_bytes(), TIME);
@@ -268,7 +273,7 @@ impl Points {
 }
 
 /// A record as the vectors write one.
-fn shown(record: &Record<'_>, created: bool) -> Value {
+pub(super) fn shown(record: &Record<'_>, created: bool) -> Value {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (mut tags, mut fields) = (serde_json::Map::new(), serde_json::Map::new());
     for entry in record.entries() {
@@ -302,7 +307,7 @@ fn shown(record: &Record<'_>, created: bool) -> Value {
     point
 }
 
-fn same_point(expected: &Value, got: &Value, volatile: &[&str]) -> Result<(), String> {
+pub(super) fn same_point(expected: &Value, got: &Value, volatile: &[&str]) -> Result<(), String> {
     let prepared = |point: &Value| {
         let mut point = point.clone();
         for key in volatile {
