@@ -484,6 +484,10 @@ pub static TABLES: &[Table] = &[
     super::go_pull::TABLE,
     super::go_pull::TAGS,
     super::dialtesting::TABLE,
+    super::pipeline::TABLES[0],
+    super::pipeline::TABLES[1],
+    super::pipeline::TABLES[2],
+    super::pipeline::TABLES[3],
     table(
         "limits",
         "Bounds against senders that are too many, too large or too slow.",

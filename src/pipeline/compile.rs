@@ -2,11 +2,14 @@
 //! become
 //! slots, and functions prepare what they will do.
 
+use std::sync::Arc;
+
 use super::{
     ast::{Expr, Stmt},
     error::{Error, Lines, NO_POS},
     funcs,
     lexer::Op,
+    lib::grok::{Definition, Patterns},
     node::{
         Action, Block, ForInNode, ForNode, IndexNode, MapNode, Name, Node, Program, Run, SliceNode, Target,
     },
@@ -38,37 +41,48 @@ pub(super) struct Compiled {
     pub uses: Vec<Use>,
 }
 
-/// Compiles a script. `index` tells the place of another one by its name.
+/// Compiles a script. `index` tells the place of another one by its name, `patterns` are those it need not add.
 pub(super) fn compile(
     file: &str,
     source: &str,
     index: &dyn Fn(&str) -> Option<usize>,
+    patterns: &Patterns,
 ) -> Result<Compiled, Error> {
     let lines = Lines::new(file, source);
     let (stmts, height) = parser::parse(source, &lines)?;
-    let mut checker =
-        Checker { lines: &lines, index, scopes: Vec::new(), slots: 0, loops: 0, uses: Vec::new() };
+    let mut checker = Checker {
+        lines: &lines,
+        index,
+        patterns,
+        scopes: Vec::new(),
+        slots: 0,
+        loops: 0,
+        uses: Vec::new(),
+        asks: false,
+    };
     let body = checker.block(&stmts)?;
-    let (slots, uses) = (checker.slots as usize, checker.uses);
-    Ok(Compiled { program: Program { lines, body, slots, height }, uses })
+    let (slots, uses, asks) = (checker.slots as usize, checker.uses, checker.asks);
+    Ok(Compiled { program: Program { lines, body, slots, height, asks }, uses })
 }
 
 /// What is known while a script is checked.
 pub struct Checker<'a> {
     pub lines: &'a Lines,
     index: &'a dyn Fn(&str) -> Option<usize>,
+    patterns: &'a Patterns,
     scopes: Vec<Scope>,
     slots: u32,
     loops: usize,
     uses: Vec<Use>,
+    asks: bool,
 }
 
 /// Variables that a block assigns, and what it declares for its functions.
 #[derive(Default)]
 struct Scope {
     names: Vec<(Box<[u8]>, u32)>,
-    /// Patterns by `add_pattern`: name and text.
-    patterns: Vec<(String, String)>,
+    /// Patterns by `add_pattern`.
+    patterns: Vec<(String, Arc<Definition>)>,
 }
 
 /// A call that is being checked: its arguments as they were written, and compiled.
@@ -120,17 +134,17 @@ impl Checker<'_> {
     }
 
     /// Declares a pattern for the rest of the block.
-    pub fn add_pattern(&mut self, name: String, pattern: String) {
+    pub fn add_pattern(&mut self, name: String, pattern: Arc<Definition>) {
         if let Some(scope) = self.scopes.last_mut() {
             scope.patterns.push((name, pattern));
         }
     }
 
-    /// The pattern of that name: the inner one, the later one.
-    pub fn pattern(&self, name: &str) -> Option<&str> {
-        let declared = |scope: &Scope| scope.patterns.iter().rposition(|(declared, _)| declared == name);
-        let (scope, at) = self.scopes.iter().rev().find_map(|scope| Some((scope, declared(scope)?)))?;
-        scope.patterns.get(at).map(|(_, pattern)| pattern.as_str())
+    /// The pattern of that name: the inner one, the later one, or the one that all scripts have.
+    pub fn pattern(&self, name: &str) -> Option<Arc<Definition>> {
+        let mut declared = self.scopes.iter().rev().flat_map(|scope| scope.patterns.iter().rev());
+        let found = declared.find(|(declared, _)| declared == name);
+        found.map(|(_, pattern)| Arc::clone(pattern)).or_else(|| self.patterns.get(name))
     }
 
     /// Notes that the script runs another one, and gives its place among the scripts.
@@ -139,6 +153,11 @@ impl Checker<'_> {
         self.uses.push(Use { script: script.to_owned(), index, pos });
         // Without it the script never runs.
         index.unwrap_or(usize::MAX)
+    }
+
+    /// Notes that the script asks other hosts, and waits for them.
+    pub(super) fn asks(&mut self) {
+        self.asks = true;
     }
 
     fn scoped<T>(

@@ -20,6 +20,8 @@ pub struct Program {
     pub(super) slots: usize,
     /// How deep running it recurses.
     pub(super) height: usize,
+    /// It asks other hosts, and waits for them.
+    pub(super) asks: bool,
 }
 
 /// What a call does. One object a call in the script, made when the script is compiled.

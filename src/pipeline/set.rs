@@ -1,12 +1,16 @@
 //! The scripts of one namespace and category, compiled together: they can use each other.
 
+use std::sync::LazyLock;
+
 use bumpalo::Bump;
 
 use super::{
     compile::{Compiled, Use, compile},
     error::{Error, Lines, ScriptError},
+    lib::grok::Patterns,
     node::Program,
     record::Record,
+    state::ScriptState,
     vm::{Host, Vm},
 };
 
@@ -24,6 +28,10 @@ pub struct ScriptSet {
 struct Script {
     name: String,
     program: Result<Program, Error>,
+    /// What its runs leave behind.
+    state: ScriptState,
+    /// It, or a script that it uses, asks other hosts.
+    asks: bool,
 }
 
 /// How a run ended.
@@ -37,17 +45,29 @@ pub struct Outcome<'r> {
 impl ScriptSet {
     /// Compiles scripts, each a name with `.p` and a text. Of equal names the last one counts.
     pub fn compile<'a>(sources: impl IntoIterator<Item = (&'a str, &'a str)>) -> ScriptSet {
+        static BUILT_IN: LazyLock<Patterns> = LazyLock::new(Patterns::built_in);
+        ScriptSet::compile_with(sources, &BUILT_IN)
+    }
+
+    /// The same, with patterns of the user's beside the built-in ones.
+    pub fn compile_with<'a>(
+        sources: impl IntoIterator<Item = (&'a str, &'a str)>,
+        patterns: &Patterns,
+    ) -> ScriptSet {
         let sources: std::collections::BTreeMap<&str, &str> = sources.into_iter().collect();
         let names: Vec<&str> = sources.keys().copied().collect();
         let index = |name: &str| names.binary_search(&name).ok();
-        let compiled: Vec<_> = sources.iter().map(|(name, source)| compile(name, source, &index)).collect();
+        let compiled: Vec<_> =
+            sources.iter().map(|(name, source)| compile(name, source, &index, patterns)).collect();
         let linked: Vec<_> = (0..names.len()).map(|at| Linker::new(&compiled).link(at)).collect();
-        let scripts = names.iter().zip(compiled).zip(linked).map(|((name, compiled), linked)| {
+        let asking = asking(&compiled);
+        let scripts = names.iter().zip(compiled).zip(linked).zip(asking);
+        let scripts = scripts.map(|(((name, compiled), linked), asks)| {
             let program = match linked {
                 Ok(()) => compiled.map(|compiled| compiled.program),
                 Err(error) => Err(error),
             };
-            Script { name: (*name).to_owned(), program }
+            Script { name: (*name).to_owned(), program, state: ScriptState::default(), asks }
         });
         ScriptSet { scripts: scripts.collect() }
     }
@@ -73,6 +93,21 @@ impl ScriptSet {
         self.scripts.get(at)?.program.as_ref().ok()
     }
 
+    /// What the runs of the script at that place have left behind.
+    pub fn state(&self, at: usize) -> Option<&ScriptState> {
+        self.scripts.get(at).map(|script| &script.state)
+    }
+
+    /// What all scripts have left behind.
+    pub fn states(&self) -> impl Iterator<Item = &ScriptState> {
+        self.scripts.iter().map(|script| &script.state)
+    }
+
+    /// Whether the script at that place asks other hosts: such a run may take long, for it waits for them.
+    pub fn asks(&self, at: usize) -> bool {
+        self.scripts.get(at).is_some_and(|script| script.asks)
+    }
+
     /// Runs the script at that place (see [`ScriptSet::find`]) over a point.
     pub fn run<'r>(
         &'r self,
@@ -81,11 +116,37 @@ impl ScriptSet {
         arena: &'r Bump,
         host: &'r dyn Host,
     ) -> Outcome<'r> {
-        let Some(program) = self.program(at) else { return Outcome { record, error: None } };
-        let mut vm = Vm::new(arena, host, self, program, record);
+        let (Some(program), Some(state)) = (self.program(at), self.state(at)) else {
+            return Outcome { record, error: None };
+        };
+        let mut vm = Vm::new(arena, host, self, program, state, record);
         let error = vm.run_body().err();
         Outcome { record: vm.record, error }
     }
+}
+
+/// Which scripts ask other hosts, themselves or by those that they use.
+fn asking(scripts: &[Result<Compiled, Error>]) -> Vec<bool> {
+    let mut asking: Vec<bool> =
+        scripts.iter().map(|script| script.as_ref().is_ok_and(|script| script.program.asks)).collect();
+    // Those that use one which asks, then those that use these, as far as uses go.
+    for _ in 0..USES_MAX {
+        let mut changed = false;
+        for (at, script) in scripts.iter().enumerate() {
+            let uses = script.iter().flat_map(|script| &script.uses).filter_map(|used| used.index);
+            let asks = uses.into_iter().any(|used| asking.get(used).copied().unwrap_or(false));
+            if let Some(known) = asking.get_mut(at)
+                && asks
+                && !*known
+            {
+                (*known, changed) = (true, true);
+            }
+        }
+        if !changed {
+            break;
+        }
+    }
+    asking
 }
 
 /// Follows the uses of scripts.

@@ -1,9 +1,14 @@
 //! The values of a run. All of them lie in the run's arena or in what outlives the run (the script, the point), so they
 //! are copied like numbers, circles among lists and maps harm nobody, and a run frees everything at once.
 
-use std::cell::{Cell, RefCell};
+use std::{
+    borrow::Cow,
+    cell::{Cell, RefCell},
+};
 
 use bumpalo::{Bump, collections::Vec as ArenaVec};
+
+use super::lib::json::{self, View};
 
 /// How deep lists and maps are followed when they are compared or written as JSON: a script can put a map into itself.
 pub const VALUE_DEPTH_MAX: usize = 100;
@@ -36,7 +41,14 @@ pub struct List<'r> {
 #[derive(Debug)]
 pub struct Map<'r> {
     entries: RefCell<ArenaVec<'r, (&'r [u8], Value<'r>)>>,
+    /// A map of a JSON text whose members are not all among the entries yet: only those are whose values had to be made,
+    /// so that who asks twice gets the same one.
+    text: Cell<Option<View<'r>>>,
 }
+
+/// How many members of a map in a JSON text are looked at one by one for every key that is asked for. Of a larger map the
+/// entries are made, and sorted.
+const LOOKED_AT_MAX: usize = 32;
 
 /// Why a value could not be compared or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +83,26 @@ impl<'r> Value<'r> {
         }
     }
 
+    /// A value of a JSON text. What lies in its maps is made when it is asked for.
+    pub fn of_json(arena: &'r Bump, view: View<'r>) -> Value<'r> {
+        match view.kind() {
+            json::Kind::Null => Value::Nil,
+            json::Kind::True => Value::Bool(true),
+            json::Kind::False => Value::Bool(false),
+            json::Kind::Number => Value::Float(view.number().unwrap_or_default()),
+            json::Kind::Text | json::Kind::EscapedText => Value::Str(json_text(arena, view)),
+            json::Kind::List => {
+                let mut items = view.items();
+                let item = |_| items.next().map_or(Value::Nil, |item| Value::of_json(arena, item));
+                Value::List(List::new(arena, (0..view.items().count()).map(item)))
+            }
+            json::Kind::Map => {
+                let entries = RefCell::new(ArenaVec::new_in(arena));
+                Value::Map(arena.alloc(Map { entries, text: Cell::new(Some(view)) }))
+            }
+        }
+    }
+
     pub fn is_nil(self) -> bool {
         matches!(self, Value::Unset | Value::Void | Value::Nil)
     }
@@ -96,6 +128,15 @@ impl<'r> Value<'r> {
     }
 }
 
+/// The bytes of a text in a JSON text; it is copied only where there are escapes in it.
+fn json_text<'r>(arena: &'r Bump, view: View<'r>) -> &'r [u8] {
+    match view.bytes() {
+        Some(Cow::Borrowed(bytes)) => bytes,
+        Some(Cow::Owned(bytes)) => arena.alloc_slice_copy(&bytes),
+        None => b"",
+    }
+}
+
 fn same<'r>(left: Value<'r>, right: Value<'r>, nodes: &mut u32, depth: usize) -> Result<bool, TooMuch> {
     *nodes = nodes.checked_sub(1).ok_or(TooMuch::Large)?;
     let depth = depth.checked_sub(1).ok_or(TooMuch::Deep)?;
@@ -116,6 +157,8 @@ fn same<'r>(left: Value<'r>, right: Value<'r>, nodes: &mut u32, depth: usize) ->
             true
         }
         (Value::Map(left), Value::Map(right)) => {
+            left.complete();
+            right.complete();
             let (left, right) = (left.entries.borrow(), right.entries.borrow());
             if left.len() != right.len() {
                 return Ok(false);
@@ -194,25 +237,19 @@ impl<'r> List<'r> {
 
 impl<'r> Map<'r> {
     pub fn new(arena: &'r Bump) -> Map<'r> {
-        Map { entries: RefCell::new(ArenaVec::new_in(arena)) }
+        Map::of(arena, std::iter::empty())
     }
 
     /// A map of these entries; of equal keys the last one counts.
     pub fn of(arena: &'r Bump, entries: impl Iterator<Item = (&'r [u8], Value<'r>)>) -> Map<'r> {
         let mut all = ArenaVec::new_in(arena);
         all.extend(entries);
-        all.sort_by(|left: &(&[u8], Value<'_>), right| left.0.cmp(right.0));
-        all.dedup_by(|later, earlier| {
-            let equal = later.0 == earlier.0;
-            if equal {
-                earlier.1 = later.1;
-            }
-            equal
-        });
-        Map { entries: RefCell::new(all) }
+        sort(&mut all);
+        Map { entries: RefCell::new(all), text: Cell::new(None) }
     }
 
     pub fn len(&self) -> usize {
+        self.complete();
         self.entries.borrow().len()
     }
 
@@ -222,11 +259,35 @@ impl<'r> Map<'r> {
 
     pub fn get(&self, key: &[u8]) -> Option<Value<'r>> {
         let entries = self.entries.borrow();
-        let at = entries.binary_search_by(|entry| entry.0.cmp(key)).ok()?;
-        entries.get(at).map(|entry| entry.1)
+        if let Ok(at) = entries.binary_search_by(|entry| entry.0.cmp(key)) {
+            return entries.get(at).map(|entry| entry.1);
+        }
+        let text = self.text.get()?;
+        match text.get_among(key, LOOKED_AT_MAX) {
+            Ok(member) => {
+                let member = member?;
+                let arena = entries.bump();
+                drop(entries);
+                let value = Value::of_json(arena, member);
+                if matches!(member.kind(), json::Kind::EscapedText | json::Kind::List | json::Kind::Map) {
+                    self.insert(arena.alloc_slice_copy(key), value);
+                }
+                Some(value)
+            }
+            Err(json::TooMany) => {
+                drop(entries);
+                self.complete();
+                self.get(key)
+            }
+        }
     }
 
     pub fn set(&self, key: &'r [u8], value: Value<'r>) {
+        self.complete();
+        self.insert(key, value);
+    }
+
+    fn insert(&self, key: &'r [u8], value: Value<'r>) {
         let mut entries = self.entries.borrow_mut();
         match entries.binary_search_by(|entry| entry.0.cmp(key)) {
             Ok(at) => {
@@ -239,6 +300,7 @@ impl<'r> Map<'r> {
     }
 
     pub fn remove(&self, key: &[u8]) {
+        self.complete();
         let mut entries = self.entries.borrow_mut();
         if let Ok(at) = entries.binary_search_by(|entry| entry.0.cmp(key)) {
             entries.remove(at);
@@ -247,6 +309,43 @@ impl<'r> Map<'r> {
 
     /// The entry of that rank among the keys.
     pub fn entry(&self, at: usize) -> Option<(&'r [u8], Value<'r>)> {
+        self.complete();
         self.entries.borrow().get(at).copied()
     }
+
+    /// Makes the entries that are still in a text.
+    #[inline]
+    fn complete(&self) {
+        if let Some(text) = self.text.take() {
+            self.take_entries(text);
+        }
+    }
+
+    fn take_entries(&self, text: View<'r>) {
+        let mut entries = self.entries.borrow_mut();
+        let arena = entries.bump();
+        let mut all = ArenaVec::with_capacity_in(text.members().count() + entries.len(), arena);
+        for (name, member) in text.members() {
+            let name = json_text(arena, name);
+            // What was made before stays.
+            if entries.binary_search_by(|entry| entry.0.cmp(name)).is_err() {
+                all.push((name, Value::of_json(arena, member)));
+            }
+        }
+        all.extend(entries.iter().copied());
+        sort(&mut all);
+        *entries = all;
+    }
+}
+
+/// Sorts entries by key; of equal keys the last one stays.
+fn sort<'r>(entries: &mut ArenaVec<'r, (&'r [u8], Value<'r>)>) {
+    entries.sort_by(|left, right| left.0.cmp(right.0));
+    entries.dedup_by(|later, earlier| {
+        let equal = later.0 == earlier.0;
+        if equal {
+            earlier.1 = later.1;
+        }
+        equal
+    });
 }

@@ -9,9 +9,16 @@ use bumpalo::Bump;
 
 use super::{
     error::Error,
+    lib::{
+        json::{self, View},
+        regex,
+        time::Zone,
+    },
     node::{Name, Program},
+    outside::{HttpRequest, HttpResponse, Place},
     record::{Kind, Record},
     set::ScriptSet,
+    state::{ScriptState, tables::Tables},
     text,
     value::{List, Map, TooMuch, Value},
 };
@@ -31,6 +38,8 @@ pub const LIST_ITEMS_MAX: usize = 1 << 19;
 pub const MAP_ENTRIES_MAX: usize = 1 << 16;
 /// Points that one run creates.
 pub const CREATED_MAX: usize = 10_000;
+/// Requests that one run makes of other hosts.
+pub const ASKS_MAX: u32 = 64;
 /// Heights of the trees of scripts that use each other, summed up: all recurse on the same stack.
 pub const HEIGHTS_MAX: usize = 512;
 /// How many values a comparison of lists and maps looks at.
@@ -45,6 +54,68 @@ pub trait Host {
     fn stopped(&self) -> bool {
         false
     }
+
+    /// The time zone of clocks around here.
+    fn zone(&self) -> &Zone {
+        static UTC: Zone = Zone::UTC;
+        &UTC
+    }
+
+    /// Any number, each as likely as every other.
+    fn random(&self) -> u64 {
+        mixed(self.now_ns() as u64)
+    }
+
+    /// Shows the reference tables of now, where there are any.
+    fn tables(&self, _look: &mut dyn FnMut(&Tables)) {}
+
+    /// Where an address is. None where it is none, or nothing is known of any.
+    fn place(&self, _ip: &str) -> Option<Place> {
+        None
+    }
+
+    /// Asks another host, and waits for it. None where that must not be or comes to nothing.
+    fn http(&self, _request: &HttpRequest<'_>) -> Option<HttpResponse> {
+        None
+    }
+}
+
+/// Spreads the bits of a number over all of it (the last step of splitmix64).
+fn mixed(number: u64) -> u64 {
+    let mixed = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
+}
+
+/// Memory that functions use while they run, kept for the next run of the thread.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    pub regex: regex::Scratch,
+    json: json::Places,
+}
+
+thread_local! {
+    /// That of a thread, while no run has it.
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+}
+
+/// The scratch memory of a run, given back at its end.
+struct Lent(Option<Box<Scratch>>);
+
+impl Lent {
+    fn of_thread() -> Lent {
+        Lent(SCRATCH.take())
+    }
+
+    fn get(&mut self) -> &mut Scratch {
+        self.0.get_or_insert_default()
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        SCRATCH.set(self.0.take());
+    }
 }
 
 /// A run.
@@ -52,6 +123,8 @@ pub struct Vm<'r> {
     pub arena: &'r Bump,
     pub host: &'r dyn Host,
     pub record: Record<'r>,
+    /// What the script keeps that the run began with.
+    pub state: &'r ScriptState,
     pub(super) set: &'r ScriptSet,
     pub(super) program: &'r Program,
     pub(super) slots: &'r [Cell<Value<'r>>],
@@ -66,7 +139,11 @@ pub struct Vm<'r> {
     /// After that.
     steps: u32,
     memory: usize,
+    asks: u32,
     refusals: Cell<u32>,
+    scratch: Lent,
+    /// The JSON text that was looked at last, and its value if it has one.
+    json: Option<(&'r [u8], Option<View<'r>>)>,
 }
 
 impl<'r> Vm<'r> {
@@ -75,6 +152,7 @@ impl<'r> Vm<'r> {
         host: &'r dyn Host,
         set: &'r ScriptSet,
         program: &'r Program,
+        state: &'r ScriptState,
         record: Record<'r>,
     ) -> Vm<'r> {
         let (fuel, steps) = (STEPS_PER_POLL, STEPS_MAX - STEPS_PER_POLL);
@@ -84,6 +162,7 @@ impl<'r> Vm<'r> {
             arena,
             host,
             record,
+            state,
             set,
             program,
             slots,
@@ -93,7 +172,10 @@ impl<'r> Vm<'r> {
             fuel,
             steps,
             memory,
+            asks: ASKS_MAX,
             refusals: Cell::new(0),
+            scratch: Lent::of_thread(),
+            json: None,
         }
     }
 
@@ -172,6 +254,17 @@ impl<'r> Vm<'r> {
         self.steps = left;
         self.fuel = STEPS_PER_POLL;
         Ok(())
+    }
+
+    /// Counts a request of another host.
+    pub(super) fn ask(&mut self) -> Result<(), Error> {
+        match self.asks.checked_sub(1) {
+            Some(left) => {
+                self.asks = left;
+                Ok(())
+            }
+            None => Err(self.refused(format!("more than {ASKS_MAX} requests"))),
+        }
     }
 
     /// Counts memory that the arena is about to give.
@@ -302,6 +395,39 @@ impl<'r> Vm<'r> {
         Ok(())
     }
 
+    /// What functions use while they run.
+    pub fn scratch(&mut self) -> &mut Scratch {
+        self.scratch.get()
+    }
+
+    /// The value of a JSON text, if it is one. Who asks about the same text again gets the same answer for nothing.
+    pub fn json(&mut self, text: &'r [u8]) -> Result<Option<View<'r>>, Error> {
+        if let Some((last, view)) = self.json
+            && std::ptr::eq(last, text)
+        {
+            return Ok(view);
+        }
+        self.work_on(text.len())?;
+        let mut places = std::mem::take(&mut self.scratch.get().json);
+        let view = match places.of(text) {
+            Some(nodes) => self.reserve(size_of_val(nodes)).map(|()| {
+                let nodes: &'r [json::Node] = self.arena.alloc_slice_copy(nodes);
+                View::root(text, nodes)
+            }),
+            None => Ok(None),
+        };
+        self.scratch.get().json = places;
+        let view = view?;
+        self.json = Some((text, view));
+        Ok(view)
+    }
+
+    /// The value of a JSON text as a script can change it.
+    pub fn json_value(&mut self, view: View<'r>) -> Result<Value<'r>, Error> {
+        self.reserve(view.count() * JSON_VALUE_BYTES)?;
+        Ok(Value::of_json(self.arena, view))
+    }
+
     /// Strict equality, as in lists.
     pub fn same(&mut self, left: Value<'r>, right: Value<'r>, pos: u32) -> Result<bool, Error> {
         if let (Value::Str(left), Value::Str(right)) = (left, right) {
@@ -338,6 +464,10 @@ impl<'r> Vm<'r> {
         self.block(&program.body).map(|_| ())
     }
 }
+
+/// What a value of a JSON text may take, half of it for its name. All are counted when the text is read, so that they can
+/// be made whenever they are looked at.
+const JSON_VALUE_BYTES: usize = 128;
 
 /// What an entry of a map or a point takes.
 const ENTRY_BYTES: usize = 64;

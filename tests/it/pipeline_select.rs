@@ -7,6 +7,7 @@ use bumpalo::Bump;
 use kitgate::metrics::scripts::ScriptStats;
 use kitgate::pipeline::{
     category::Category,
+    lib::time::Zone,
     post::{self, StatusOptions},
     store::{Choice, Namespace, Selector, Sources, Store, key_of},
     value::Value as Typed,
@@ -80,7 +81,7 @@ fn check(case: &Value) -> Result<(), String> {
     }
     for (index, result) in results.iter().enumerate() {
         let arena = Bump::new();
-        let clock = Clock { polls_left: Cell::new(None) };
+        let clock = Clock { polls_left: Cell::new(None), zone: Zone::UTC };
         let record = points.record(index, &arena);
         let mut buffer = Vec::new();
         let text = |key: &[u8]| match record.get(key) {

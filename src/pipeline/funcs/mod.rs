@@ -2,19 +2,35 @@
 //! left
 //! to do in a run.
 
+mod aggregate;
+mod cache;
 mod cast;
 mod create;
+mod decode;
+mod geo;
+mod grok;
 mod group;
+mod http;
+mod json;
 mod keys;
 mod lists;
 mod md5;
 mod pt_kvs;
+mod regex;
+mod sample;
+mod strfmt;
+mod tables;
 mod text;
+mod time;
+mod web;
+mod window;
+mod xml;
 
 use std::fmt;
 
 use super::{
-    compile::{Call, Checker},
+    ast::Expr,
+    compile::{Call, Checker, described},
     error::Error,
     node::Run,
     value::Value,
@@ -30,44 +46,80 @@ pub type Prepare = fn(&mut Checker<'_>, &mut Call<'_>) -> Prepared;
 /// By name.
 const FUNCS: &[(&str, Prepare)] = &[
     ("add_key", keys::add_key),
+    ("add_pattern", grok::add_pattern),
+    ("adjust_timezone", time::adjust_timezone),
+    ("agg_create", aggregate::agg_create),
+    ("agg_metric", aggregate::agg_metric),
     ("append", lists::append),
     ("b64dec", text::b64dec),
     ("b64enc", text::b64enc),
+    ("cache_get", cache::cache_get),
+    ("cache_set", cache::cache_set),
     ("cast", cast::cast),
     ("cidr", text::cidr),
     ("conv_traceid_w3c_to_dd", text::conv_traceid_w3c_to_dd),
     ("cover", text::cover),
     ("create_point", create::create_point),
+    ("datetime", time::datetime),
+    ("decode", decode::decode),
+    ("default_time", time::default_time),
+    ("default_time_with_fmt", time::default_time_with_fmt),
     ("delete", lists::delete),
     ("drop", keys::drop),
     ("drop_key", keys::drop_key),
     ("drop_origin_data", keys::drop_origin_data),
+    ("duration_precision", time::duration_precision),
     ("exit", keys::exit),
     ("format_int", cast::format_int),
+    ("geoip", geo::geoip),
     ("get_key", keys::get_key),
+    ("gjson", json::gjson),
+    ("grok", grok::grok),
     ("group_between", group::group_between),
     ("group_in", group::group_in),
     ("hash", text::hash),
+    ("http_request", http::http_request),
+    ("json", json::json),
     ("json_all", keys::json_all),
+    ("kv_split", regex::kv_split),
     ("len", lists::len),
+    ("load_json", json::load_json),
     ("lowercase", text::lowercase),
+    ("match", regex::match_text),
+    ("mquery_refer_table", tables::mquery_refer_table),
     ("nullif", keys::nullif),
+    ("parse_date", time::parse_date),
+    ("parse_duration", time::parse_duration),
     ("parse_int", cast::parse_int),
+    ("point_window", window::point_window),
     ("pt_kvs_del", pt_kvs::del),
     ("pt_kvs_get", pt_kvs::get),
     ("pt_kvs_keys", pt_kvs::keys),
     ("pt_kvs_set", pt_kvs::set),
     ("pt_name", keys::pt_name),
+    ("query_refer_table", tables::query_refer_table),
     ("rename", keys::rename),
+    ("replace", regex::replace),
+    ("sample", sample::sample),
     ("set_measurement", keys::set_measurement),
     ("set_tag", keys::set_tag),
     ("setopt", keys::setopt),
     ("slice_string", text::slice_string),
+    ("sql_cover", text::sql_cover),
+    ("strfmt", strfmt::strfmt),
     ("strlen", lists::strlen),
+    ("timestamp", time::timestamp),
     ("trim", text::trim),
     ("uppercase", text::uppercase),
+    ("url_decode", web::url_decode),
+    ("url_parse", web::url_parse),
     ("use", create::use_script),
+    ("user_agent", web::user_agent),
+    ("vaild_json", json::valid_json),
+    ("valid_json", json::valid_json),
     ("value_type", cast::value_type),
+    ("window_hit", window::window_hit),
+    ("xml", xml::xml),
 ];
 
 pub fn find(name: &str) -> Option<Prepare> {
@@ -113,6 +165,17 @@ where
 /// The error that a call has the wrong number of arguments.
 fn count<T>(checker: &Checker<'_>, call: &Call<'_>, message: &str) -> Result<T, Error> {
     Err(checker.error(call.pos, message))
+}
+
+/// The error of an argument that is no literal text, or the text.
+fn text_literal(checker: &Checker<'_>, arg: Option<&Expr>) -> Result<String, Error> {
+    match arg {
+        Some(Expr::Str { value, .. }) => Ok(String::from_utf8_lossy(value).into_owned()),
+        arg => {
+            let (pos, what) = described(arg);
+            Err(checker.error(pos, format!("expect StringLiteral, got {what}")))
+        }
+    }
 }
 
 #[cfg(test)]

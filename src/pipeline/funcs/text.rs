@@ -12,6 +12,7 @@ use crate::pipeline::{
     ast::Expr,
     compile::{Call, Checker, described},
     error::Error,
+    lib::sql_cover,
     node::Node,
     value::Value,
 };
@@ -173,6 +174,23 @@ pub fn cover(checker: &mut Checker<'_>, call: &mut Call<'_>) -> Prepared {
             if valid { (1..).zip(text.chars()).map(covered).collect() } else { text.into_owned() };
         let masked = vm.text(masked.as_bytes())?;
         vm.write(&key.key, Value::Str(masked))?;
+        Ok(Value::Void)
+    })
+}
+
+pub fn sql_cover(checker: &mut Checker<'_>, call: &mut Call<'_>) -> Prepared {
+    if call.args.len() != 1 {
+        return count(checker, call, "func sql_cover expects 1 args");
+    }
+    op(checker.key(call.args.first())?, |key, vm| {
+        let Some(value) = vm.read(key) else { return Ok(Value::Void) };
+        let text = vm.to_text(value)?;
+        vm.work_on(text.len())?;
+        let covered = std::str::from_utf8(text).ok().and_then(sql_cover::sql_cover);
+        if let Some(covered) = covered {
+            let covered = vm.text(covered.as_bytes())?;
+            vm.write(&key.key, Value::Str(covered))?;
+        }
         Ok(Value::Void)
     })
 }

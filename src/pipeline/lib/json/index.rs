@@ -21,66 +21,58 @@ pub enum Kind {
 
 /// A value: its bytes (of a text, those between the quotes) and the node behind everything that is in it.
 #[derive(Clone, Copy, Debug)]
-struct Node {
+pub struct Node {
     kind: Kind,
     start: u32,
     end: u32,
     next: u32,
 }
 
-/// A text and where everything in it is. Keeps its memory from one text to the next.
+/// Where everything in a text is. Keeps its memory from one text to the next.
 #[derive(Debug, Default)]
-pub struct Index {
-    text: Vec<u8>,
+pub struct Places {
     nodes: Vec<Node>,
     /// Lists and maps that are open during the pass.
     open: Vec<u32>,
-    /// Whether `text` has been looked at, and whether it is JSON.
-    good: Option<bool>,
 }
 
-/// What an index keeps between two texts; more is given back.
+/// What is kept between two texts; more is given back.
 const KEPT_BYTES_MAX: usize = 256 * 1_024;
+
+impl Places {
+    /// The values of a text ([`View::root`] looks at them), or None if it is no JSON.
+    pub fn of(&mut self, text: &[u8]) -> Option<&[Node]> {
+        self.nodes.clear();
+        self.open.clear();
+        if self.nodes.capacity() > KEPT_BYTES_MAX / size_of::<Node>() {
+            self.nodes = Vec::new();
+        }
+        if text.len() > TEXT_BYTES_MAX {
+            return None;
+        }
+        let mut pass = Pass { text, at: 0, nodes: &mut self.nodes, open: &mut self.open };
+        pass.value()?;
+        text.get(pass.at..)?.iter().all(|byte| is_white(*byte)).then_some(&self.nodes)
+    }
+}
+
+/// A text with its [`Places`].
+#[derive(Debug, Default)]
+pub struct Index {
+    text: Vec<u8>,
+    places: Places,
+}
 
 impl Index {
     pub fn new() -> Index {
         Index::default()
     }
 
-    /// The value of a text, or None if it is no JSON. The same text as the last time costs a comparison.
+    /// The value of a text, or None if it is no JSON.
     pub fn of(&mut self, text: &[u8]) -> Option<View<'_>> {
-        if self.good.is_none() || self.text != text {
-            self.read(text);
-        }
-        (self.good == Some(true)).then(|| self.root())
-    }
-
-    fn read(&mut self, text: &[u8]) {
-        self.nodes.clear();
-        self.open.clear();
         self.text.clear();
-        if self.text.capacity() > KEPT_BYTES_MAX {
-            self.text = Vec::new();
-            self.nodes = Vec::new();
-        }
-        if text.len() > TEXT_BYTES_MAX {
-            // Not kept, so that it is looked at again: that costs nothing.
-            self.good = None;
-            return;
-        }
         self.text.extend_from_slice(text);
-        let mut pass = Pass { text, at: 0, nodes: &mut self.nodes, open: &mut self.open };
-        let end = pass.value();
-        self.good = Some(end.is_some() && text[pass.at..].iter().all(|byte| is_white(*byte)));
-    }
-
-    fn root(&self) -> View<'_> {
-        self.view(0)
-    }
-
-    /// The value at a place that [`View::place`] gave for this text.
-    pub(super) fn view(&self, at: usize) -> View<'_> {
-        View { text: &self.text, nodes: &self.nodes, at }
+        View::root(&self.text, self.places.of(&self.text)?)
     }
 }
 
@@ -274,6 +266,10 @@ fn float(number: &[u8]) -> f64 {
     fast_float2::parse(number).unwrap_or(f64::INFINITY)
 }
 
+/// More members than are looked at one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany;
+
 /// A value in a text.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
@@ -283,6 +279,11 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
+    /// The whole of a text, `nodes` being what [`Places`] found in it.
+    pub fn root(text: &'a [u8], nodes: &'a [Node]) -> Option<View<'a>> {
+        (!nodes.is_empty()).then_some(View { text, nodes, at: 0 })
+    }
+
     fn node(&self) -> Node {
         *self.nodes.get(self.at).expect("BUG: a view of no node")
     }
@@ -312,10 +313,6 @@ impl<'a> View<'a> {
             Kind::EscapedText => Some(Cow::Owned(text::decode(inside()))),
             _ => None,
         }
-    }
-
-    pub(super) fn place(&self) -> usize {
-        self.at
     }
 
     /// Whether two views are of one value of one index.
@@ -348,25 +345,37 @@ impl<'a> View<'a> {
         std::iter::from_fn(move || Some((children.next()?, children.next()?)))
     }
 
-    /// How many values are in it, names too: what a list's or a map's storage is sized by.
-    pub fn len_hint(&self) -> usize {
-        self.node().next as usize - self.at - 1
+    /// How many values are in it, names and itself too.
+    pub fn count(&self) -> usize {
+        self.node().next as usize - self.at
     }
 
     /// The member of a name, the last one if there are several.
     pub fn get(&self, name: &[u8]) -> Option<View<'a>> {
+        self.members().filter(|(key, _)| key.is_name(name)).last().map(|(_, value)| value)
+    }
+
+    /// The same, if there are no more than so many members.
+    pub fn get_among(&self, name: &[u8], most: usize) -> Result<Option<View<'a>>, TooMany> {
         let mut found = None;
-        for (key, value) in self.members() {
-            let Node { kind, start, end, .. } = key.node();
-            let same = match kind {
-                Kind::Text => self.text.get(start as usize..end as usize) == Some(name),
-                _ => key.bytes().as_deref() == Some(name),
-            };
-            if same {
+        for (at, (key, value)) in self.members().enumerate() {
+            if at >= most {
+                return Err(TooMany);
+            }
+            if key.is_name(name) {
                 found = Some(value);
             }
         }
-        found
+        Ok(found)
+    }
+
+    #[inline]
+    fn is_name(&self, name: &[u8]) -> bool {
+        let Node { kind, start, end, .. } = self.node();
+        match kind {
+            Kind::Text => self.text.get(start as usize..end as usize) == Some(name),
+            _ => self.bytes().as_deref() == Some(name),
+        }
     }
 
     /// The item at an index; from the end if it is negative.

@@ -29,6 +29,8 @@ const STEPS_BASE: usize = 2_000;
 const STEPS_PER_BYTE: usize = 16;
 /// Steps it may spend on finding where a match starts, for each byte.
 const STEPS_PER_BYTE_SEEKING: usize = 4;
+/// Steps of all searches for the matches of one text: whoever counts them has refused the run before.
+pub const EACH_WORK_MAX: usize = 1 << 26;
 /// A shorter text that must occur is not worth looking for.
 const NEEDLE_BYTES_MIN: usize = 2;
 
@@ -106,6 +108,12 @@ impl Regex {
 
     /// `text` is UTF-8, `from` at a character.
     fn search(&self, text: &[u8], from: usize, scratch: &mut Scratch) -> bool {
+        let found = self.search_in_steps(text, from, scratch);
+        scratch.end();
+        found
+    }
+
+    fn search_in_steps(&self, text: &[u8], from: usize, scratch: &mut Scratch) -> bool {
         scratch.slots.clear();
         scratch.slots.resize(2 * (self.groups + 1), NONE);
         if from > text.len()
@@ -116,7 +124,7 @@ impl Regex {
         let Some(program) = self.program.as_ref().filter(|_| text.len() < u32::MAX as usize) else {
             return self.search_linear(text, from, Anchored::No, scratch);
         };
-        scratch.steps = STEPS_BASE + text.len().saturating_mul(STEPS_PER_BYTE_SEEKING);
+        scratch.begin(STEPS_BASE + text.len().saturating_mul(STEPS_PER_BYTE_SEEKING));
         let mut at = from;
         loop {
             if program.anchored && at > 0 {
@@ -145,12 +153,14 @@ impl Regex {
                 Outcome::GaveUp => break,
             }
         }
+        scratch.end();
+        scratch.add_work(text.len() - at);
         // It takes long: where a match starts, and whether there is one, is asked of the automaton.
         let Some(found) = self.linear.find(Input::new(text).range(at..).anchored(Anchored::No)) else {
             return false;
         };
         scratch.slots.fill(NONE);
-        scratch.steps = STEPS_BASE + text.len().saturating_mul(STEPS_PER_BYTE);
+        scratch.begin(STEPS_BASE + text.len().saturating_mul(STEPS_PER_BYTE));
         match program.run(text, found.start(), scratch) {
             Outcome::Match(_) => true,
             _ => self.search_linear(text, found.start(), Anchored::Yes, scratch),
@@ -158,6 +168,8 @@ impl Regex {
     }
 
     fn search_linear(&self, text: &[u8], from: usize, anchored: Anchored, scratch: &mut Scratch) -> bool {
+        scratch.end();
+        scratch.add_work(text.len() - from);
         let mut captures = self.linear.create_captures();
         self.linear.captures(Input::new(text).range(from..).anchored(anchored), &mut captures);
         for (slot, place) in scratch.slots.iter_mut().zip(captures.slots()) {
@@ -167,7 +179,7 @@ impl Regex {
     }
 
     /// Go's `ReplaceAllString`: `$1`, `${1}`, `${name}`, `$name` and `$$` in `template`. `None` where nothing matches.
-    /// A result past `bytes_max` is cut where the next replacement would go over it.
+    /// A result past `bytes_max` is cut there or a little behind, but always past it: who calls sees it.
     pub fn replace_all(
         &self,
         text: &[u8],
@@ -181,7 +193,7 @@ impl Regex {
             let (start, end) = (slots[0], slots[1]);
             out.extend_from_slice(text.get(copied..start).unwrap_or_default());
             copied = end;
-            self.expand(template, text, slots, &mut out);
+            self.expand(template, text, slots, bytes_max, &mut out);
             out.len() <= bytes_max
         })
         .then(|| {
@@ -217,9 +229,33 @@ impl Regex {
 
     /// Calls `found` with the slots of each match, left to right, not overlapping, as Go's `FindAll` has them: an empty
     /// match right behind another match does not count. Whether there was one.
+    ///
+    /// Searches that each look at most of a long text are given up at some time ([`EACH_WORK_MAX`]).
     fn each(&self, text: &[u8], scratch: &mut Scratch, mut found: impl FnMut(&[usize]) -> bool) -> bool {
+        if simdutf8::basic::from_utf8(text).is_ok() {
+            return self.each_readable(text, scratch, found);
+        }
+        let (readable, origins) = readable(text);
+        let mut mapped = Vec::new();
+        self.each_readable(readable.as_bytes(), scratch, |slots| {
+            let origin = |slot: &usize| match *slot {
+                NONE => NONE,
+                slot => origins.get(slot).map_or(text.len(), |origin| *origin as usize),
+            };
+            mapped.clear();
+            mapped.extend(slots.iter().map(origin));
+            found(&mapped)
+        })
+    }
+
+    fn each_readable(
+        &self,
+        text: &[u8],
+        scratch: &mut Scratch,
+        mut found: impl FnMut(&[usize]) -> bool,
+    ) -> bool {
         let (mut at, mut last_end, mut any) = (0, NONE, false);
-        while at <= text.len() && self.captures(text, at, scratch) {
+        while at <= text.len() && scratch.work() < EACH_WORK_MAX && self.search(text, at, scratch) {
             let (start, end) = (scratch.slots[0], scratch.slots[1]);
             let accepted = end > start || start != last_end;
             at = if end > at { end } else { at + width(text, at) };
@@ -235,9 +271,9 @@ impl Regex {
     }
 
     /// Writes `template` with the groups put in.
-    fn expand(&self, template: &str, text: &[u8], slots: &[usize], out: &mut Vec<u8>) {
+    fn expand(&self, template: &str, text: &[u8], slots: &[usize], bytes_max: usize, out: &mut Vec<u8>) {
         let mut rest = template;
-        while let Some(dollar) = rest.find('$') {
+        while let Some(dollar) = rest.find('$').filter(|_| out.len() <= bytes_max) {
             out.extend_from_slice(&rest.as_bytes()[..dollar]);
             rest = &rest[dollar + 1..];
             if let Some(after) = rest.strip_prefix('$') {

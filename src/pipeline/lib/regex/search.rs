@@ -58,12 +58,41 @@ pub struct Scratch {
     pub slots: Vec<usize>,
     /// Steps that are left.
     pub steps: usize,
+    /// Steps that searches took since somebody asked, in bytes where the linear engine answered.
+    work: usize,
+}
+
+impl Scratch {
+    /// What searches did since this was asked last, in steps.
+    pub fn take_work(&mut self) -> usize {
+        std::mem::take(&mut self.work)
+    }
+
+    pub(super) fn work(&self) -> usize {
+        self.work
+    }
+
+    pub(super) fn add_work(&mut self, steps: usize) {
+        self.work = self.work.saturating_add(steps);
+    }
+
+    /// Gives a search so many steps.
+    pub(super) fn begin(&mut self, steps: usize) {
+        self.steps = steps;
+        // Taken back at the end, as far as they are left.
+        self.add_work(steps);
+    }
+
+    pub(super) fn end(&mut self) {
+        self.work = self.work.saturating_sub(self.steps);
+        self.steps = 0;
+    }
 }
 
 impl Program {
     /// Matches from `start` on; the groups are in `scratch`.
     pub fn run(&self, text: &[u8], start: usize, scratch: &mut Scratch) -> Outcome {
-        let Scratch { stack, slots, steps } = scratch;
+        let Scratch { stack, slots, steps, .. } = scratch;
         stack.clear();
         let mut at = start;
         let mut pc = 0;

@@ -27,13 +27,14 @@ struct Evaluator<'t> {
     work: usize,
 }
 
-/// The first node that `path` finds, if it finds nodes.
-pub fn first(tree: &Tree, path: &XPath) -> Option<usize> {
+/// The first node that `path` finds, if it finds nodes, and how many nodes were looked at.
+pub fn first(tree: &Tree, path: &XPath) -> (Option<usize>, usize) {
     let mut evaluator = Evaluator { tree, work: 0 };
-    match evaluator.eval(&path.0, Context { node: 0, position: 1, size: 1 })? {
-        Value::Nodes(nodes) => nodes.first().copied(),
+    let found = match evaluator.eval(&path.0, Context { node: 0, position: 1, size: 1 }) {
+        Some(Value::Nodes(nodes)) => nodes.first().copied(),
         _ => None,
-    }
+    };
+    (found, evaluator.work)
 }
 
 fn number(text: &str) -> f64 {

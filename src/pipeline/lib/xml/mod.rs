@@ -9,8 +9,14 @@ pub use xpath::XPath;
 /// The inner text of the first node of the expression's set. `None` where the document cannot be read, where nothing
 /// matches, and where the expression gives something else than nodes.
 pub fn first_text(document: &str, path: &XPath) -> Option<String> {
-    let tree = tree::Tree::parse(document)?;
-    eval::first(&tree, path).map(|node| tree.text(node))
+    first_text_counting(document, path).0
+}
+
+/// The same, and how many nodes were looked at.
+pub fn first_text_counting(document: &str, path: &XPath) -> (Option<String>, usize) {
+    let Some(tree) = tree::Tree::parse(document) else { return (None, 0) };
+    let (found, work) = eval::first(&tree, path);
+    (found.map(|node| tree.text(node)), work)
 }
 
 #[cfg(test)]

@@ -48,10 +48,20 @@ pub enum Found {
 
 /// The value a path leads to in a JSON text.
 pub fn find(text: &[u8], path: &str) -> Option<Found> {
+    find_counting(text, path).0
+}
+
+/// The same, with the bytes that were read on the way.
+pub fn find_counting(text: &[u8], path: &str) -> (Option<Found>, usize) {
+    let mut walk = Walk { work_left: WORK_BYTES_MAX };
+    let found = find_by(&mut walk, text, path);
+    (found, WORK_BYTES_MAX - walk.work_left)
+}
+
+fn find_by(walk: &mut Walk, text: &[u8], path: &str) -> Option<Found> {
     if path.is_empty() || path.len() > PATH_BYTES_MAX {
         return None;
     }
-    let mut walk = Walk { work_left: WORK_BYTES_MAX };
     let lines;
     let (text, path) = match path.strip_prefix("..") {
         Some(path) => {

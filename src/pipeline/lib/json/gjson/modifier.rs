@@ -127,7 +127,7 @@ fn pretty(value: View, level: usize, out: &mut Vec<u8>) {
         out.extend(std::iter::repeat_n(b' ', 2 * level));
     };
     match value.kind() {
-        Kind::List if value.len_hint() > 0 => {
+        Kind::List if value.count() > 1 => {
             // Whatever is longer than this does not fit, and need not be tried.
             if value.raw().len() <= 4 * WIDTH && !has_map(value) {
                 let column = out.len() - memchr::memrchr(b'\n', out).map_or(0, |at| at + 1);
@@ -149,7 +149,7 @@ fn pretty(value: View, level: usize, out: &mut Vec<u8>) {
             indent(level, out);
             out.push(b']');
         }
-        Kind::Map if value.len_hint() > 0 => {
+        Kind::Map if value.count() > 1 => {
             out.push(b'{');
             for (index, (name, member)) in value.members().enumerate() {
                 if index > 0 {
