@@ -8,7 +8,7 @@
 //! <data_dir>/pipeline_remote.json                       remote: the last answer of the destination
 //! ```
 //!
-//! A script beside the folders of categories is one for logs. All are read anew at a reload and when the destination has others;
+//! Files in `<data_dir>/pipeline/pattern` hold patterns for `grok`, a line each: a name, and its expression. A script beside the folders of categories is one for logs. All are read anew at a reload and when the destination has others;
 //! the whole set is compiled aside and then put in force at once. What does not compile is left out and told of.
 
 mod remote;
@@ -80,6 +80,9 @@ pub fn put_in_force(common: &Common, live: &Live) {
             "a script is left out"
         );
     }
+    for (name, error) in &store.broken_patterns {
+        tracing::warn!(name, error, "a pattern is left out");
+    }
     for category in Category::ALL {
         if let Some(carried) = carried(category) {
             stats.loaded[carried.index()].set(store.of(category).len() as u64);
@@ -96,11 +99,12 @@ pub fn put_in_force(common: &Common, live: &Live) {
 }
 
 /// By category.
-fn default_scripts(_settings: &Settings) -> &[(String, String)] {
-    &[]
+fn default_scripts(settings: &Settings) -> &[(String, String)] {
+    &settings.pipeline.default_scripts
 }
 
 fn read_folders(data_dir: &Path, sources: &mut Sources) {
+    sources.patterns = patterns(&data_dir.join("pipeline/pattern"));
     read_namespace(&data_dir.join("pipeline"), Namespace::Default, sources);
     for repository in entries(&data_dir.join("gitrepos")) {
         read_namespace(&repository.join("pipeline"), Namespace::Gitrepo, sources);
@@ -122,6 +126,25 @@ fn add(namespace: Namespace, category: Category, texts: Texts, sources: &mut Sou
     for (name, text) in &texts {
         sources.add(namespace, category, name, text);
     }
+}
+
+/// The patterns in the files of a folder.
+fn patterns(folder: &Path) -> Vec<(String, String)> {
+    let texts =
+        entries(folder).into_iter().filter(|path| path.is_file()).filter_map(|path| match read(&path) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                tracing::warn!(file = %path.display(), %error, "patterns cannot be read");
+                None
+            }
+        });
+    let mut patterns = Vec::new();
+    for text in texts {
+        let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+        let pairs = lines.filter_map(|line| line.split_once(char::is_whitespace));
+        patterns.extend(pairs.map(|(name, expression)| (name.to_owned(), expression.trim().to_owned())));
+    }
+    patterns
 }
 
 /// The scripts of a folder, by name. One that cannot be read is told of.
@@ -174,10 +197,12 @@ mod tests {
         write("pipeline/metric/cpu.p", "cpu");
         write("pipeline/metric/deep/none.p", "deeper folders are not looked into");
         write("pipeline/readme.md", "no script");
+        write("pipeline/pattern/own", "# mine\nORDER  [A-Z]+-\\d+ \n\nNAME\n");
         write("gitrepos/one/pipeline/nginx.p", "git");
         write("pipeline_confd/tracing/shop.p", "shop");
         let mut sources = Sources::default();
         read_folders(dir.path(), &mut sources);
+        assert_eq!(sources.patterns, [("ORDER".to_owned(), "[A-Z]+-\\d+".to_owned())]);
         let found: Vec<(&str, &str, &str, &str)> = sources
             .texts
             .iter()

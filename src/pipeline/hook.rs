@@ -111,6 +111,8 @@ pub struct Around<'s> {
     pub filters: Option<&'s FilterSet>,
     /// Where times are corrected: now.
     pub corrected_to: Option<i64>,
+    /// Tags of points that are summed up.
+    pub tags: &'s [(String, String)],
 }
 
 /// The scripts of a category, for the points of one call.
@@ -174,13 +176,28 @@ impl<'s> Scripting<'s> {
             outcome.record.created.clear();
         }
         let created = mem::take(&mut outcome.record.created);
+        let state = script.set.state(script.at);
+        let mut let_through = Vec::new();
+        let mut summed_up = Vec::new();
+        if let Some(state) = state {
+            // The clock is looked at for points with a window alone.
+            if outcome.record.window.is_some() {
+                let_through = state.moved(&outcome.record, host.now_ns());
+            }
+            summed_up = state.take_ready();
+        }
         let mut error = outcome.error.map(|error| error.to_string());
         let mut made = 0;
-        for record in &created {
-            match self.make(record, arena, &mut met.created) {
-                Ok(()) => made += 1,
-                Err(text) => error = error.or(Some(text)),
-            }
+        let mut count = |result: Result<(), String>| match result {
+            Ok(()) => made += 1,
+            Err(text) => error = error.take().or(Some(text)),
+        };
+        created.iter().for_each(|record| count(self.make(record, arena, &mut met.created)));
+        for point in let_through {
+            count(self.make(&point.record(arena, &[]), arena, &mut met.created));
+        }
+        for point in summed_up {
+            count(self.make(&point.record(arena, self.around.tags), arena, &mut met.created));
         }
         let (_, runs, last_error) = met.of(script);
         runs.points += 1;
