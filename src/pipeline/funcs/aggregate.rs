@@ -133,6 +133,7 @@ pub fn agg_metric(checker: &mut Checker<'_>, call: &mut Call<'_>) -> Prepared {
     let of = text(checker, call, place(4), "agg_field")?;
     let of = checker.name(&String::from_utf8_lossy(&of));
     let category = place(5).map(|at| (call.node(at), described(call.value(at)).0));
+    checker.keeps();
     op(Metric { bucket, field, function, by, of, category }, |metric, vm| {
         let Some(category) = category_of(vm, metric.category.as_ref())? else { return Ok(Value::Void) };
         let mut by = Vec::with_capacity(metric.by.len());
