@@ -8,22 +8,20 @@
 //! <data_dir>/pipeline_remote.json                       remote: the last answer of the destination
 //! ```
 //!
-//! A script beside the folders of categories is one for logs. All are read anew at a reload and when the destination has others;
+//! Files in `<data_dir>/pipeline/pattern` hold patterns for `grok`, a line each: a name, and its expression. A script beside the folders of categories is one for logs. All are read anew at a reload and when the destination has others;
 //! the whole set is compiled aside and then put in force at once. What does not compile is left out and told of.
 
 mod remote;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::config::Settings;
-use crate::intake::scripts::SharedHost;
 use crate::pipeline::category::Category;
 use crate::pipeline::hook::carried;
 use crate::pipeline::store::{Namespace, SCRIPT_BYTES_MAX, Sources, Store, Texts};
-use crate::pipeline::vm::Host;
 use crate::shard::Common;
 use crate::shard::common::Live;
 
@@ -31,21 +29,6 @@ pub use remote::start;
 
 /// Entries of a folder that are looked at.
 const ENTRIES_MAX: usize = 10_000;
-
-/// What the runs of shards ask of the world.
-pub fn host() -> SharedHost {
-    Arc::new(World)
-}
-
-/// The clock.
-struct World;
-
-impl Host for World {
-    fn now_ns(&self) -> i64 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
-    }
-}
 
 /// One set is built at a time: the thread that asks the destination and a reload may want it at once.
 static BUILDING: Mutex<()> = Mutex::new(());
@@ -80,6 +63,9 @@ pub fn put_in_force(common: &Common, live: &Live) {
             "a script is left out"
         );
     }
+    for (name, error) in &store.broken_patterns {
+        tracing::warn!(name, error, "a pattern is left out");
+    }
     for category in Category::ALL {
         if let Some(carried) = carried(category) {
             stats.loaded[carried.index()].set(store.of(category).len() as u64);
@@ -96,11 +82,12 @@ pub fn put_in_force(common: &Common, live: &Live) {
 }
 
 /// By category.
-fn default_scripts(_settings: &Settings) -> &[(String, String)] {
-    &[]
+fn default_scripts(settings: &Settings) -> &[(String, String)] {
+    &settings.pipeline.default_scripts
 }
 
 fn read_folders(data_dir: &Path, sources: &mut Sources) {
+    sources.patterns = patterns(&data_dir.join("pipeline/pattern"));
     read_namespace(&data_dir.join("pipeline"), Namespace::Default, sources);
     for repository in entries(&data_dir.join("gitrepos")) {
         read_namespace(&repository.join("pipeline"), Namespace::Gitrepo, sources);
@@ -122,6 +109,25 @@ fn add(namespace: Namespace, category: Category, texts: Texts, sources: &mut Sou
     for (name, text) in &texts {
         sources.add(namespace, category, name, text);
     }
+}
+
+/// The patterns in the files of a folder.
+fn patterns(folder: &Path) -> Vec<(String, String)> {
+    let texts =
+        entries(folder).into_iter().filter(|path| path.is_file()).filter_map(|path| match read(&path) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                tracing::warn!(file = %path.display(), %error, "patterns cannot be read");
+                None
+            }
+        });
+    let mut patterns = Vec::new();
+    for text in texts {
+        let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+        let pairs = lines.filter_map(|line| line.split_once(char::is_whitespace));
+        patterns.extend(pairs.map(|(name, expression)| (name.to_owned(), expression.trim().to_owned())));
+    }
+    patterns
 }
 
 /// The scripts of a folder, by name. One that cannot be read is told of.
@@ -174,10 +180,12 @@ mod tests {
         write("pipeline/metric/cpu.p", "cpu");
         write("pipeline/metric/deep/none.p", "deeper folders are not looked into");
         write("pipeline/readme.md", "no script");
+        write("pipeline/pattern/own", "# mine\nORDER  [A-Z]+-\\d+ \n\nNAME\n");
         write("gitrepos/one/pipeline/nginx.p", "git");
         write("pipeline_confd/tracing/shop.p", "shop");
         let mut sources = Sources::default();
         read_folders(dir.path(), &mut sources);
+        assert_eq!(sources.patterns, [("ORDER".to_owned(), "[A-Z]+-\\d+".to_owned())]);
         let found: Vec<(&str, &str, &str, &str)> = sources
             .texts
             .iter()

@@ -5,6 +5,7 @@
 //! - [`dialtest`]: dial tests, run once
 //! - [`errors`]: what other programs report of themselves
 //! - [`pprof_pull`]: Go programs, asked for their profiles
+//! - [`scripts`]: what scripts ask of other hosts
 //! - [`sourcemap`]: archives of maps and symbols, and stacks resolved by them
 //! - tags are changed by the main thread, which has the configuration: [`Desk::orders`]
 //!
@@ -14,6 +15,7 @@ pub mod dialtest;
 pub mod errors;
 pub mod forward;
 pub mod pprof_pull;
+pub mod scripts;
 pub mod sourcemap;
 
 use std::sync::Arc;

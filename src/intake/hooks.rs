@@ -88,6 +88,7 @@ impl Hooks {
             next: filter,
             filters: filters.as_deref(),
             corrected_to: settings.options.time_correction.then_some(now_ns),
+            tags: &settings.options.host_tag_pairs,
         };
         let encoded = encode(Some(&Scripting::new(of, around, scratch, met)));
         (encoded, Gone { filtered: filtering.dropped(), dropped: met.dropped - before })

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 
 use crate::pipeline::hook::scripted;
-use crate::pipeline::store::Store;
+use crate::pipeline::store::{CategoryScripts, Store};
 use crate::pipeline::vm::Host;
 use crate::point::Category;
 
@@ -22,6 +22,10 @@ pub struct LiveScripts {
     store: ArcSwap<Store>,
     /// One bit a category that has scripts.
     some: AtomicU32,
+    /// One bit a category of which scripts ask other hosts.
+    asking: AtomicU32,
+    /// One bit a category of which a script must not run twice over a point.
+    once: AtomicU32,
     host: OnceLock<SharedHost>,
 }
 
@@ -42,6 +46,22 @@ impl LiveScripts {
         self.some.load(Ordering::Acquire) >> category.index() & 1 != 0
     }
 
+    /// Whether scripts of a category ask other hosts: then no shard is to run them.
+    pub fn asks(&self, category: Category) -> bool {
+        self.asking.load(Ordering::Acquire) >> category.index() & 1 != 0
+    }
+
+    /// Whether scripts of a category are to run over a body when it is certain that this is the only time: they wait for other
+    /// hosts, or leave something behind for their next runs.
+    pub fn once(&self, category: Category) -> bool {
+        self.once.load(Ordering::Acquire) >> category.index() & 1 != 0
+    }
+
+    /// The same of any category.
+    pub fn any_once(&self) -> bool {
+        self.once.load(Ordering::Acquire) != 0
+    }
+
     /// The scripts, if any category has some: for a body that becomes points of several.
     pub fn any(&self) -> Option<Arc<Store>> {
         (self.some.load(Ordering::Acquire) != 0).then(|| self.store.load_full())
@@ -54,11 +74,16 @@ impl LiveScripts {
 
     /// Puts others in force, for every request from now on. Without a host none is run.
     pub fn replace(&self, store: Store) {
-        let of = |category: &Category| scripted(*category).is_some_and(|of| !store.of(of).is_empty());
-        let bits =
-            Category::ALL.into_iter().filter(of).fold(0, |bits, category| bits | 1 << category.index());
+        let bits = |holds: &dyn Fn(&CategoryScripts) -> bool| {
+            let of = |category: &Category| scripted(*category).is_some_and(|of| holds(store.of(of)));
+            Category::ALL.into_iter().filter(of).fold(0, |bits, category| bits | 1 << category.index())
+        };
+        let (some, asking) = (bits(&|scripts| !scripts.is_empty()), bits(&CategoryScripts::asks));
+        let keeping = bits(&CategoryScripts::keeps);
         self.store.store(Arc::new(store));
-        self.some.store(if self.host.get().is_some() { bits } else { 0 }, Ordering::Release);
+        self.asking.store(asking, Ordering::Release);
+        self.once.store(asking | keeping, Ordering::Release);
+        self.some.store(if self.host.get().is_some() { some } else { 0 }, Ordering::Release);
     }
 
     /// Says what runs ask of the world: once, before the first scripts.

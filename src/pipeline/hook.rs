@@ -67,6 +67,46 @@ impl Created {
         self.batches.iter().map(|(_, batch)| batch.bytes.len()).sum()
     }
 
+    /// Encodes a point that a script has made. The error says why there is none.
+    pub fn make<'r>(
+        &mut self,
+        record: &Record<'r>,
+        arena: &'r Bump,
+        filters: Option<&FilterSet>,
+        corrected_to: Option<i64>,
+    ) -> Result<(), String> {
+        if record.dropped {
+            return Ok(());
+        }
+        let Some(category) = carried(record.category) else {
+            return Err(format!("a point of category {} cannot be sent", record.category.name()));
+        };
+        if self.bytes() >= CREATED_BYTES_MAX {
+            return Err(format!("more than {CREATED_BYTES_MAX} bytes of created points in one body"));
+        }
+        let mut draft = draft::write(record, None, arena);
+        let mut dropped = 0;
+        {
+            let batch = self.batch(category);
+            let mut put = |draft: &mut Draft<'_>| encode::put_made(draft, corrected_to, batch);
+            match filters {
+                Some(filters) => {
+                    let filtering = Filtering::new(filters.of(category), category);
+                    filtering.meet(&mut draft, &mut put);
+                    dropped = filtering.dropped();
+                }
+                None => put(&mut draft),
+            }
+        }
+        if dropped > 0 {
+            match self.filtered.iter_mut().find(|(of, _)| *of == category) {
+                Some((_, sum)) => *sum += u64::from(dropped),
+                None => self.filtered.push((category, u64::from(dropped))),
+            }
+        }
+        Ok(())
+    }
+
     fn batch(&mut self, category: Category) -> &mut Batch {
         let open = |(of, batch): &(Category, Batch)| *of == category && batch.bytes.len() < BATCH_BYTES;
         let index = self.batches.iter().rposition(open).unwrap_or_else(|| {
@@ -111,6 +151,8 @@ pub struct Around<'s> {
     pub filters: Option<&'s FilterSet>,
     /// Where times are corrected: now.
     pub corrected_to: Option<i64>,
+    /// Tags of points that are summed up.
+    pub tags: &'s [(String, String)],
 }
 
 /// The scripts of a category, for the points of one call.
@@ -174,13 +216,28 @@ impl<'s> Scripting<'s> {
             outcome.record.created.clear();
         }
         let created = mem::take(&mut outcome.record.created);
+        let state = script.set.state(script.at);
+        let mut let_through = Vec::new();
+        let mut summed_up = Vec::new();
+        if let Some(state) = state {
+            // The clock is looked at for points with a window alone.
+            if outcome.record.window.is_some() {
+                let_through = state.moved(&outcome.record, host.now_ns());
+            }
+            summed_up = state.take_ready();
+        }
         let mut error = outcome.error.map(|error| error.to_string());
         let mut made = 0;
-        for record in &created {
-            match self.make(record, arena, &mut met.created) {
-                Ok(()) => made += 1,
-                Err(text) => error = error.or(Some(text)),
-            }
+        let mut count = |result: Result<(), String>| match result {
+            Ok(()) => made += 1,
+            Err(text) => error = error.take().or(Some(text)),
+        };
+        created.iter().for_each(|record| count(self.make(record, arena, &mut met.created)));
+        for point in let_through {
+            count(self.make(&point.record(arena, &[]), arena, &mut met.created));
+        }
+        for point in summed_up {
+            count(self.make(&point.record(arena, self.around.tags), arena, &mut met.created));
         }
         let (_, runs, last_error) = met.of(script);
         runs.points += 1;
@@ -202,38 +259,8 @@ impl<'s> Scripting<'s> {
         self.next(&mut written, pass);
     }
 
-    /// Encodes a point that a script has made. The error says why there is none.
     fn make<'r>(&self, record: &Record<'r>, arena: &'r Bump, created: &mut Created) -> Result<(), String> {
-        if record.dropped {
-            return Ok(());
-        }
-        let Some(category) = carried(record.category) else {
-            return Err(format!("a point of category {} cannot be sent", record.category.name()));
-        };
-        if created.bytes() >= CREATED_BYTES_MAX {
-            return Err(format!("more than {CREATED_BYTES_MAX} bytes of created points in one body"));
-        }
-        let mut draft = draft::write(record, None, arena);
-        let mut dropped = 0;
-        {
-            let batch = created.batch(category);
-            let mut put = |draft: &mut Draft<'_>| encode::put_made(draft, self.around.corrected_to, batch);
-            match self.around.filters {
-                Some(filters) => {
-                    let filtering = Filtering::new(filters.of(category), category);
-                    filtering.meet(&mut draft, &mut put);
-                    dropped = filtering.dropped();
-                }
-                None => put(&mut draft),
-            }
-        }
-        if dropped > 0 {
-            match created.filtered.iter_mut().find(|(of, _)| *of == category) {
-                Some((_, sum)) => *sum += u64::from(dropped),
-                None => created.filtered.push((category, u64::from(dropped))),
-            }
-        }
-        Ok(())
+        created.make(record, arena, self.around.filters, self.around.corrected_to)
     }
 }
 

@@ -145,7 +145,8 @@ async fn decode(
     let settings = &live.intake;
     let mut decoder = Decoder::new(plan, settings, time::wall_ns());
     loop {
-        if decoder.body_bytes(&body.padded()) > SLICED_BODY_BYTES_MAX
+        if settings.scripts.asks(plan.category)
+            || decoder.body_bytes(&body.padded()) > SLICED_BODY_BYTES_MAX
             || decoder.points_bytes() > SLICED_POINTS_BYTES_MAX
         {
             break;

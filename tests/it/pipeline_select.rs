@@ -1,6 +1,5 @@
 //! Which script a point gets: the recorded cases of `golden/pipeline`, and those of the further folder.
 
-use std::cell::Cell;
 use std::sync::Arc;
 
 use bumpalo::Bump;
@@ -13,7 +12,8 @@ use kitgate::pipeline::{
 };
 use serde_json::Value;
 
-use super::pipeline::{Clock, Points, golden_files, same_point, shown};
+use super::pipeline::world::World;
+use super::pipeline::{Points, golden_files, same_point, shown};
 
 #[test]
 fn pipeline_goldens_of_selection() {
@@ -80,7 +80,7 @@ fn check(case: &Value) -> Result<(), String> {
     }
     for (index, result) in results.iter().enumerate() {
         let arena = Bump::new();
-        let clock = Clock { polls_left: Cell::new(None), zone: kitgate::pipeline::lib::time::Zone::UTC };
+        let clock = World::default();
         let record = points.record(index, &arena);
         let mut buffer = Vec::new();
         let text = |key: &[u8]| match record.get(key) {

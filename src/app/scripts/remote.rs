@@ -29,8 +29,8 @@ use crate::shard::common::Live;
 
 const PATH: &str = "/v1/datakit/pull";
 
-/// DataKit's interval.
-const INTERVAL: Duration = Duration::from_secs(60);
+/// More often would be a load on both sides.
+const INTERVAL_MIN: Duration = Duration::from_secs(1);
 
 /// How long the destination may take to answer.
 const PULL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -270,8 +270,8 @@ impl Puller {
     }
 }
 
-fn interval(_settings: &Settings) -> Duration {
-    INTERVAL
+fn interval(settings: &Settings) -> Duration {
+    settings.pipeline.remote_pull_interval.max(INTERVAL_MIN)
 }
 
 /// Tells of scripts whose runs have ended with errors.

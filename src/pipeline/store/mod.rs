@@ -9,7 +9,9 @@ mod select;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::{category::Category, error::ScriptError, post::StatusOptions, set::ScriptSet};
+use super::{
+    category::Category, error::ScriptError, lib::grok::Patterns, post::StatusOptions, set::ScriptSet,
+};
 use crate::metrics::scripts::ScriptStats;
 
 pub use select::{Choice, KeptChoice, Selector, key_of};
@@ -55,6 +57,8 @@ pub struct Sources {
     pub relation: BTreeMap<Category, BTreeMap<String, String>>,
     /// What points get that have no script of their own.
     pub defaults: BTreeMap<Category, String>,
+    /// Patterns of `grok` beside the built-in ones: name, expression.
+    pub patterns: Vec<(String, String)>,
 }
 
 impl Sources {
@@ -107,6 +111,16 @@ impl CategoryScripts {
         self.scripts.get(name)
     }
 
+    /// Whether any asks other hosts: such a run may take long.
+    pub fn asks(&self) -> bool {
+        self.scripts.values().any(|script| script.set.asks(script.at))
+    }
+
+    /// Whether any leaves something behind for its next runs: then two runs over a point are not the same as one.
+    pub fn keeps(&self) -> bool {
+        self.scripts.values().any(|script| script.set.keeps(script.at))
+    }
+
     /// All of them, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Script>> {
         self.scripts.values()
@@ -118,9 +132,12 @@ impl CategoryScripts {
 pub struct Store {
     categories: [CategoryScripts; Category::ALL.len()],
     sets: BTreeMap<(Namespace, Category), (Texts, Arc<ScriptSet>)>,
+    patterns: Vec<(String, String)>,
     pub status: StatusOptions,
     /// Those that are left out, which is to be told.
     pub broken: Vec<Broken>,
+    /// Patterns that are left out, each with what is wrong with it.
+    pub broken_patterns: Vec<(String, String)>,
 }
 
 impl Store {
@@ -131,6 +148,11 @@ impl Store {
         stats: &dyn Fn(Category, Namespace, &str) -> Arc<ScriptStats>,
     ) -> Store {
         let mut store = Store::default();
+        store.patterns.clone_from(&sources.patterns);
+        let before = before.filter(|before| before.patterns == sources.patterns);
+        let added = sources.patterns.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+        let (patterns, refused) = Patterns::with(added);
+        store.broken_patterns = refused.into_iter().map(|(name, error)| (name, error.to_string())).collect();
         let mut room = SCRIPTS_MAX;
         // The highest place first: what it has, the lower ones do not give.
         for (&(namespace, category), texts) in sources.texts.iter().rev() {
@@ -148,7 +170,7 @@ impl Store {
                     });
                     let kept: Vec<(&str, &str)> =
                         kept.map(|(name, text)| (name.as_str(), text.as_str())).collect();
-                    Arc::new(ScriptSet::compile(kept))
+                    Arc::new(ScriptSet::compile_with(kept, &patterns))
                 }
             };
             for (name, error) in set.names() {
@@ -190,6 +212,11 @@ impl Store {
 
     pub fn of(&self, category: Category) -> &CategoryScripts {
         &self.categories[category as usize]
+    }
+
+    /// The sets that scripts belong to, those without any in force too.
+    pub fn sets(&self) -> impl Iterator<Item = &Arc<ScriptSet>> {
+        self.sets.values().map(|(_, set)| set)
     }
 
     /// How many scripts there are.
