@@ -4,6 +4,7 @@
 //! - [`forward`]: calls to the first destination, and what is made of its answers
 //! - [`dialtest`]: dial tests, run once
 //! - [`errors`]: what other programs report of themselves
+//! - [`pipeline`]: scripts, tried
 //! - [`pprof_pull`]: Go programs, asked for their profiles
 //! - [`sourcemap`]: archives of maps and symbols, and stacks resolved by them
 //! - tags are changed by the main thread, which has the configuration: [`Desk::orders`]
@@ -13,6 +14,7 @@
 pub mod dialtest;
 pub mod errors;
 pub mod forward;
+pub mod pipeline;
 pub mod pprof_pull;
 pub mod sourcemap;
 
@@ -93,6 +95,7 @@ impl Desk {
                 let options = dialtest::Options::new(request.settings, version, request.timeout);
                 dialtest::debug(&options, request.body, request.deadline)
             }
+            What::Pipeline => pipeline::debug(request),
             What::Tags(set, change) => self.change_tags(*set, change, request),
         };
         reply.with_cors(&request.plan.cors)
