@@ -50,7 +50,6 @@ fn changes(before: &Settings, after: &Settings) -> Vec<&'static str> {
         ("intake.zipkin", before.zipkin != after.zipkin),
         ("dialtesting", before.dialtesting != after.dialtesting),
         ("pipeline", before.pipeline != after.pipeline),
-        ("pipeline", before.pipeline != after.pipeline),
         ("destination", before.destination != after.destination),
         ("shutdown", before.shutdown != after.shutdown),
     ];

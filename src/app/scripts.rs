@@ -15,15 +15,13 @@ mod remote;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::config::Settings;
-use crate::intake::scripts::SharedHost;
 use crate::pipeline::category::Category;
 use crate::pipeline::hook::carried;
 use crate::pipeline::store::{Namespace, SCRIPT_BYTES_MAX, Sources, Store, Texts};
-use crate::pipeline::vm::Host;
 use crate::shard::Common;
 use crate::shard::common::Live;
 
@@ -31,21 +29,6 @@ pub use remote::start;
 
 /// Entries of a folder that are looked at.
 const ENTRIES_MAX: usize = 10_000;
-
-/// What the runs of shards ask of the world.
-pub fn host() -> SharedHost {
-    Arc::new(World)
-}
-
-/// The clock.
-struct World;
-
-impl Host for World {
-    fn now_ns(&self) -> i64 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
-    }
-}
 
 /// One set is built at a time: the thread that asks the destination and a reload may want it at once.
 static BUILDING: Mutex<()> = Mutex::new(());

@@ -6,6 +6,7 @@
 //! - [`errors`]: what other programs report of themselves
 //! - [`pipeline`]: scripts, tried
 //! - [`pprof_pull`]: Go programs, asked for their profiles
+//! - [`scripts`]: what scripts ask of other hosts
 //! - [`sourcemap`]: archives of maps and symbols, and stacks resolved by them
 //! - tags are changed by the main thread, which has the configuration: [`Desk::orders`]
 //!
@@ -16,6 +17,7 @@ pub mod errors;
 pub mod forward;
 pub mod pipeline;
 pub mod pprof_pull;
+pub mod scripts;
 pub mod sourcemap;
 
 use std::sync::Arc;

@@ -24,6 +24,8 @@ pub struct LiveScripts {
     some: AtomicU32,
     /// One bit a category of which scripts ask other hosts.
     asking: AtomicU32,
+    /// One bit a category of which a script must not run twice over a point.
+    once: AtomicU32,
     host: OnceLock<SharedHost>,
 }
 
@@ -49,9 +51,15 @@ impl LiveScripts {
         self.asking.load(Ordering::Acquire) >> category.index() & 1 != 0
     }
 
+    /// Whether scripts of a category are to run over a body when it is certain that this is the only time: they wait for other
+    /// hosts, or leave something behind for their next runs.
+    pub fn once(&self, category: Category) -> bool {
+        self.once.load(Ordering::Acquire) >> category.index() & 1 != 0
+    }
+
     /// The same of any category.
-    pub fn any_asks(&self) -> bool {
-        self.asking.load(Ordering::Acquire) != 0
+    pub fn any_once(&self) -> bool {
+        self.once.load(Ordering::Acquire) != 0
     }
 
     /// The scripts, if any category has some: for a body that becomes points of several.
@@ -71,8 +79,10 @@ impl LiveScripts {
             Category::ALL.into_iter().filter(of).fold(0, |bits, category| bits | 1 << category.index())
         };
         let (some, asking) = (bits(&|scripts| !scripts.is_empty()), bits(&CategoryScripts::asks));
+        let keeping = bits(&CategoryScripts::keeps);
         self.store.store(Arc::new(store));
         self.asking.store(asking, Ordering::Release);
+        self.once.store(asking | keeping, Ordering::Release);
         self.some.store(if self.host.get().is_some() { some } else { 0 }, Ordering::Release);
     }
 

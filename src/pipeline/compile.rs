@@ -59,10 +59,12 @@ pub(super) fn compile(
         loops: 0,
         uses: Vec::new(),
         asks: false,
+        keeps: false,
     };
     let body = checker.block(&stmts)?;
-    let (slots, uses, asks) = (checker.slots as usize, checker.uses, checker.asks);
-    Ok(Compiled { program: Program { lines, body, slots, height, asks }, uses })
+    let Checker { asks, keeps, slots, uses, .. } = checker;
+    let program = Program { lines, body, slots: slots as usize, height, asks, keeps };
+    Ok(Compiled { program, uses })
 }
 
 /// What is known while a script is checked.
@@ -75,6 +77,7 @@ pub struct Checker<'a> {
     loops: usize,
     uses: Vec<Use>,
     asks: bool,
+    keeps: bool,
 }
 
 /// Variables that a block assigns, and what it declares for its functions.
@@ -158,6 +161,11 @@ impl Checker<'_> {
     /// Notes that the script asks other hosts, and waits for them.
     pub(super) fn asks(&mut self) {
         self.asks = true;
+    }
+
+    /// Notes that the script leaves something behind for its next runs.
+    pub(super) fn keeps(&mut self) {
+        self.keeps = true;
     }
 
     fn scoped<T>(

@@ -67,6 +67,46 @@ impl Created {
         self.batches.iter().map(|(_, batch)| batch.bytes.len()).sum()
     }
 
+    /// Encodes a point that a script has made. The error says why there is none.
+    pub fn make<'r>(
+        &mut self,
+        record: &Record<'r>,
+        arena: &'r Bump,
+        filters: Option<&FilterSet>,
+        corrected_to: Option<i64>,
+    ) -> Result<(), String> {
+        if record.dropped {
+            return Ok(());
+        }
+        let Some(category) = carried(record.category) else {
+            return Err(format!("a point of category {} cannot be sent", record.category.name()));
+        };
+        if self.bytes() >= CREATED_BYTES_MAX {
+            return Err(format!("more than {CREATED_BYTES_MAX} bytes of created points in one body"));
+        }
+        let mut draft = draft::write(record, None, arena);
+        let mut dropped = 0;
+        {
+            let batch = self.batch(category);
+            let mut put = |draft: &mut Draft<'_>| encode::put_made(draft, corrected_to, batch);
+            match filters {
+                Some(filters) => {
+                    let filtering = Filtering::new(filters.of(category), category);
+                    filtering.meet(&mut draft, &mut put);
+                    dropped = filtering.dropped();
+                }
+                None => put(&mut draft),
+            }
+        }
+        if dropped > 0 {
+            match self.filtered.iter_mut().find(|(of, _)| *of == category) {
+                Some((_, sum)) => *sum += u64::from(dropped),
+                None => self.filtered.push((category, u64::from(dropped))),
+            }
+        }
+        Ok(())
+    }
+
     fn batch(&mut self, category: Category) -> &mut Batch {
         let open = |(of, batch): &(Category, Batch)| *of == category && batch.bytes.len() < BATCH_BYTES;
         let index = self.batches.iter().rposition(open).unwrap_or_else(|| {
@@ -219,38 +259,8 @@ impl<'s> Scripting<'s> {
         self.next(&mut written, pass);
     }
 
-    /// Encodes a point that a script has made. The error says why there is none.
     fn make<'r>(&self, record: &Record<'r>, arena: &'r Bump, created: &mut Created) -> Result<(), String> {
-        if record.dropped {
-            return Ok(());
-        }
-        let Some(category) = carried(record.category) else {
-            return Err(format!("a point of category {} cannot be sent", record.category.name()));
-        };
-        if created.bytes() >= CREATED_BYTES_MAX {
-            return Err(format!("more than {CREATED_BYTES_MAX} bytes of created points in one body"));
-        }
-        let mut draft = draft::write(record, None, arena);
-        let mut dropped = 0;
-        {
-            let batch = created.batch(category);
-            let mut put = |draft: &mut Draft<'_>| encode::put_made(draft, self.around.corrected_to, batch);
-            match self.around.filters {
-                Some(filters) => {
-                    let filtering = Filtering::new(filters.of(category), category);
-                    filtering.meet(&mut draft, &mut put);
-                    dropped = filtering.dropped();
-                }
-                None => put(&mut draft),
-            }
-        }
-        if dropped > 0 {
-            match created.filtered.iter_mut().find(|(of, _)| *of == category) {
-                Some((_, sum)) => *sum += u64::from(dropped),
-                None => created.filtered.push((category, u64::from(dropped))),
-            }
-        }
-        Ok(())
+        created.make(record, arena, self.around.filters, self.around.corrected_to)
     }
 }
 

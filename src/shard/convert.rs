@@ -76,7 +76,7 @@ impl Core {
             BodyEncoding::Identity | BodyEncoding::Unknown => DIRECT_BODY_BYTES_MAX,
             BodyEncoding::Coded(_) | BodyEncoding::Snappy => DIRECT_CODED_BYTES_MAX,
         };
-        if body.len() > small || self.common.live().intake.scripts.any_asks() {
+        if body.len() > small || self.common.live().intake.scripts.any_once() {
             return Direct::Keep;
         }
         let mut scratch = self.convert_scratch.borrow_mut();
@@ -195,7 +195,7 @@ impl Core {
 pub async fn store(core: Rc<Core>, plan: Arc<ConvertPlan>, body: OwnedBody) -> Reply {
     let deadline = time::Instant::now() + ROOM_WAIT;
     let is_small =
-        body.padded().len() <= SHARD_BODY_BYTES_MAX && !core.common.live().intake.scripts.any_asks();
+        body.padded().len() <= SHARD_BODY_BYTES_MAX && !core.common.live().intake.scripts.any_once();
     let mut permit = None;
     let done = if is_small {
         let mut scratch = core.convert_scratch.borrow_mut();

@@ -228,8 +228,8 @@ impl Core {
     /// Whether a body of this size is decoded in one go, into the open block of its lane.
     pub fn is_direct(&self, plan: &WritePlan, body_bytes: usize) -> bool {
         let live = self.common.live();
-        if live.intake.scripts.asks(plan.category) {
-            // A run may wait for another host.
+        if live.intake.scripts.once(plan.category) {
+            // What is decoded in one go may have to be decoded again.
             return false;
         }
         if live.intake.sinker.is_some() {

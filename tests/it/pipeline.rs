@@ -2,14 +2,11 @@
 //! with
 //! `KITGATE_EXTRA_GOLDENS=DIR` those of a further folder (`*.jsonl`). The fuzz of the language is here too.
 //!
-//! A case that calls a function of [`PENDING`], or needs a part of [`Skip`], is counted and named, not compared.
+//! A case that needs a part of [`Skip`] is counted and named, not compared.
 
-use std::{
-    cell::Cell,
-    collections::{BTreeMap, BTreeSet},
-    io::Read,
-    path::Path,
-};
+pub(super) mod world;
+
+use std::{cell::Cell, collections::BTreeMap, io::Read, path::Path};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bumpalo::Bump;
@@ -20,29 +17,17 @@ use kitgate::{
         category::Category,
         error::ScriptError,
         funcs,
-        lib::time::Zone,
         post::{self, StatusOptions},
         record::{Kind, Record},
         set::ScriptSet,
         value::Value as Typed,
-        vm::Host,
     },
 };
 use serde_json::{Value, json};
+use world::World;
 
-/// Functions that are still to come. A name leaves this list with the commit that brings the function.
-const PENDING: &[&str] = &[
-    "agg_create",
-    "agg_metric",
-    "cache_get",
-    "cache_set",
-    "geoip",
-    "http_request",
-    "mquery_refer_table",
-    "point_window",
-    "query_refer_table",
-    "window_hit",
-];
+/// How many functions there are.
+const FUNCTIONS: usize = 75;
 
 /// Files of other shapes, which other tests read.
 const OTHER_FILES: &[&str] = &["debug-api", "selection"];
@@ -53,32 +38,9 @@ const TIME: i64 = 1_704_164_645_678_901_234;
 /// Why a case was not compared.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Skip {
-    PendingFunction,
     /// The text of a script of the reference, which is not at hand.
     ShippedScript,
     Selection,
-}
-
-/// The clock of a case, and its stop signal: some polls stand for the given time.
-pub(super) struct Clock {
-    pub(super) polls_left: Cell<Option<u32>>,
-    pub(super) zone: Zone,
-}
-
-impl Host for Clock {
-    fn now_ns(&self) -> i64 {
-        TIME
-    }
-
-    fn stopped(&self) -> bool {
-        let Some(left) = self.polls_left.get() else { return false };
-        self.polls_left.set(Some(left.saturating_sub(1)));
-        left == 0
-    }
-
-    fn zone(&self) -> &Zone {
-        &self.zone
-    }
 }
 
 /// The files of all folders: name without its ending, text.
@@ -113,9 +75,7 @@ pub(super) fn golden_files() -> Vec<(String, String)> {
 fn pipeline_goldens() {
     let mut files = golden_files();
     files.retain(|(stem, _)| !OTHER_FILES.contains(&stem.as_str()));
-    let there: BTreeSet<&str> = funcs::names().collect();
-    let late: Vec<_> = PENDING.iter().filter(|name| there.contains(*name)).collect();
-    assert!(late.is_empty(), "these are there and still left out: {late:?}");
+    assert_eq!(funcs::names().count(), FUNCTIONS, "the language has so many");
 
     let mut failures = Vec::new();
     let mut compared_all = 0;
@@ -146,58 +106,26 @@ fn pipeline_goldens() {
     assert!(failures.is_empty(), "{} of {compared_all} differ:\n{shown}", failures.len());
 }
 
-/// The main script and those it can reach.
-fn reachable(case: &Value) -> Vec<(String, String)> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let mut found = vec![("main.p".to_owned(), text(&case["script"]))];
-    let others = case["scripts"].as_object();
-    let mut at = 0;
-    while at < found.len() {
-        for (name, script) in others.into_iter().flatten() {
-            if found[at].1.contains(&format!("\"{name}\"")) && !found.iter().any(|(known, _)| known == name) {
-                found.push((name.clone(), text(script)));
-            }
-        }
-        at += 1;
-    }
-    found
-}
-
-fn is_pending(script: &str) -> bool {
-    PENDING.iter().any(|name| {
-        script.match_indices(name).any(|(at, _)| {
-            let before = script[..at].chars().next_back();
-            let after = script[at + name.len()..].trim_start();
-            after.starts_with('(') && !before.is_some_and(|char| char.is_alphanumeric() || char == '_')
-        })
-    })
-}
-
 fn skip(case: &Value) -> Option<Skip> {
     if case.get("script_ref").is_some() {
         return Some(Skip::ShippedScript);
     }
-    if case.get("select").is_some() {
-        return Some(Skip::Selection);
-    }
-    reachable(case).iter().any(|(_, script)| is_pending(script)).then_some(Skip::PendingFunction)
+    case.get("select").is_some().then_some(Skip::Selection)
 }
 
 /// Runs a case; what differs, if something does.
 fn check(case: &Value) -> Result<(), String> {
     let expected = &case["expected"];
     let main = case["script"].as_str().unwrap_or_default();
-    let mut sources = vec![("main.p", main)];
+    let main = main.replace("${HTTP_BASE}", world::http_base());
+    let mut sources = vec![("main.p", main.as_str())];
     for (name, script) in case["scripts"].as_object().into_iter().flatten() {
         sources.push((name, script.as_str().unwrap_or_default()));
     }
     let set = ScriptSet::compile(sources.iter().copied());
     for (name, error) in expected["other_script_errors"].as_object().into_iter().flatten() {
-        let pending = sources.iter().any(|(known, text)| known == name && is_pending(text));
-        if !pending {
-            let got = set.find(name).and_then(Result::err);
-            same_error(error, got).map_err(|difference| format!("{name}: {difference}"))?;
-        }
+        let got = set.find(name).and_then(Result::err);
+        same_error(error, got).map_err(|difference| format!("{name}: {difference}"))?;
     }
     let found = set.find("main.p").ok_or("no main script")?;
     if let Some(errors) = expected["pl_errors"].as_array() {
@@ -222,29 +150,50 @@ fn check(case: &Value) -> Result<(), String> {
     if points.count() != results.len() {
         return Err(format!("{} points, {} results", points.count(), results.len()));
     }
+    let world = World::of(case)?;
+    let state = set.state(at).ok_or("no state")?;
+    let mut made = Vec::new();
     for (index, result) in results.iter().enumerate() {
         let arena = Bump::new();
-        let polls_left = Cell::new(options.get("timeout_ms").map(|_| 100));
-        let zone = Zone::named(case["tz"].as_str().unwrap_or_default()).ok_or("no such zone")?;
-        let clock = Clock { polls_left, zone };
+        world.polls_left.set(options.get("timeout_ms").map(|_| 100));
         let record = points.record(index, &arena);
-        let mut outcome = set.run(at, record, &arena, &clock);
+        let mut outcome = set.run(at, record, &arena, &world);
         if outcome.error.is_none() {
             post::finish(&mut outcome.record, &status, &arena);
         }
+        let window = state.moved(&outcome.record, TIME);
+        made.extend(state.take_ready());
         if result.get("panic").is_some() || volatile.contains(&"*") {
             continue;
         }
         same_error(&result["run_error"], outcome.error.as_deref())?;
         same_point(&result["point"], &shown(&outcome.record, false), &volatile)?;
         let created: Vec<Value> = outcome.record.created.iter().map(|record| shown(record, true)).collect();
-        let expected = result["created"].as_array().cloned().unwrap_or_default();
-        if created.len() != expected.len() {
-            return Err(format!("{} points created, expected {}", created.len(), expected.len()));
-        }
-        for (expected, got) in expected.iter().zip(&created) {
-            same_point(expected, got, &volatile)?;
-        }
+        same_points("created", &result["created"], &created, &volatile)?;
+        let window: Vec<Value> =
+            window.iter().map(|point| shown(&point.record(&arena, &[]), false)).collect();
+        same_points("window", &result["window"], &window, &volatile)?;
+    }
+    state.finish(TIME);
+    made.extend(state.take_ready());
+    let arena = Bump::new();
+    let tags = [("gtag".to_owned(), "gv".to_owned())];
+    let mut agg: Vec<Value> = made.iter().map(|point| shown(&point.record(&arena, &tags), true)).collect();
+    agg.iter_mut().for_each(|point| point["time"] = Value::Null);
+    agg.sort_by_key(Value::to_string);
+    let mut expected_agg = expected["agg"].as_array().cloned().unwrap_or_default();
+    expected_agg.iter_mut().for_each(|point| point["time"] = Value::Null);
+    expected_agg.sort_by_key(Value::to_string);
+    same_points("aggregated", &Value::Array(expected_agg), &agg, &volatile)
+}
+
+fn same_points(what: &str, expected: &Value, got: &[Value], volatile: &[&str]) -> Result<(), String> {
+    let expected = expected.as_array().map(Vec::as_slice).unwrap_or_default();
+    if got.len() != expected.len() {
+        return Err(format!("{} points {what}, expected {}: {got:?}", got.len(), expected.len()));
+    }
+    for (expected, got) in expected.iter().zip(got) {
+        same_point(expected, got, volatile).map_err(|difference| format!("{what}: {difference}"))?;
     }
     Ok(())
 }
@@ -436,10 +385,10 @@ fn compile_and_run(script: &str) {
     let set = ScriptSet::compile([("main.p", script), ("other.p", "add_key(o, 1)\nexit()")]);
     let Some(Ok(at)) = set.find("main.p") else { return };
     let arena = Bump::new();
-    let clock = Clock { polls_left: Cell::new(Some(RUN_POLLS)), zone: Zone::UTC };
+    let world = World { polls_left: Cell::new(Some(RUN_POLLS)), ..World::default() };
     let mut record = Record::new(&arena, Category::Logging, b"main", TIME);
     record.push(b"message", Typed::Str("hello 中".as_bytes()), Kind::Field, None);
-    let mut outcome = set.run(at, record, &arena, &clock);
+    let mut outcome = set.run(at, record, &arena, &world);
     if outcome.error.is_none() {
         post::finish(&mut outcome.record, &StatusOptions::default(), &arena);
     }
@@ -542,9 +491,9 @@ fn pipeline_runs_are_bounded() {
         let set = ScriptSet::compile([("main.p", script)]);
         let at = set.find("main.p").and_then(Result::ok).expect("compiles");
         let arena = Bump::new();
-        let clock = Clock { polls_left: Cell::new(None), zone: Zone::UTC };
+        let world = World { polls_left: Cell::new(None), ..World::default() };
         let record = Record::new(&arena, Category::Logging, b"main", TIME);
-        let error = set.run(at, record, &arena, &clock).error.expect(script).to_string();
+        let error = set.run(at, record, &arena, &world).error.expect(script).to_string();
         assert!(error.contains(words), "{script}: {error}");
     }
 }
@@ -554,9 +503,9 @@ fn pipeline_a_stopped_run_ends_quietly() {
     let set = ScriptSet::compile([("main.p", "add_key(a, 1)\nfor ;; { }\nadd_key(b, 1)")]);
     let at = set.find("main.p").and_then(Result::ok).expect("compiles");
     let arena = Bump::new();
-    let clock = Clock { polls_left: Cell::new(Some(3)), zone: Zone::UTC };
+    let world = World { polls_left: Cell::new(Some(3)), ..World::default() };
     let record = Record::new(&arena, Category::Logging, b"main", TIME);
-    let outcome = set.run(at, record, &arena, &clock);
+    let outcome = set.run(at, record, &arena, &world);
     assert!(outcome.error.is_none());
     assert!(outcome.record.get(b"a").is_some() && outcome.record.get(b"b").is_none());
 }

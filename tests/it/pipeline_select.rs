@@ -1,20 +1,19 @@
 //! Which script a point gets: the recorded cases of `golden/pipeline`, and those of the further folder.
 
-use std::cell::Cell;
 use std::sync::Arc;
 
 use bumpalo::Bump;
 use kitgate::metrics::scripts::ScriptStats;
 use kitgate::pipeline::{
     category::Category,
-    lib::time::Zone,
     post::{self, StatusOptions},
     store::{Choice, Namespace, Selector, Sources, Store, key_of},
     value::Value as Typed,
 };
 use serde_json::Value;
 
-use super::pipeline::{Clock, Points, golden_files, same_point, shown};
+use super::pipeline::world::World;
+use super::pipeline::{Points, golden_files, same_point, shown};
 
 #[test]
 fn pipeline_goldens_of_selection() {
@@ -81,7 +80,7 @@ fn check(case: &Value) -> Result<(), String> {
     }
     for (index, result) in results.iter().enumerate() {
         let arena = Bump::new();
-        let clock = Clock { polls_left: Cell::new(None), zone: Zone::UTC };
+        let clock = World::default();
         let record = points.record(index, &arena);
         let mut buffer = Vec::new();
         let text = |key: &[u8]| match record.get(key) {

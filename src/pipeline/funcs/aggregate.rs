@@ -1,6 +1,6 @@
 //! Sums over many points.
 
-use super::{Prepared, cast::to_float, op};
+use super::{Prepared, cast::to_float, create::go_type, op};
 use crate::pipeline::{
     args::arrange,
     ast::Expr,
@@ -23,7 +23,7 @@ struct Create {
     count_max: Option<u64>,
     keep: bool,
     tags: Option<Node>,
-    category: Option<Node>,
+    category: Option<(Node, u32)>,
 }
 
 pub fn agg_create(checker: &mut Checker<'_>, call: &mut Call<'_>) -> Prepared {
@@ -65,7 +65,7 @@ pub fn agg_create(checker: &mut Checker<'_>, call: &mut Call<'_>) -> Prepared {
         Some(other) => return Err(unexpected(checker, other, "const_tags", "MapLiteral")),
     }
     let tags = place(4).map(|at| call.node(at));
-    let category = place(5).map(|at| call.node(at));
+    let category = place(5).map(|at| (call.node(at), described(call.value(at)).0));
     op(Create { bucket, interval_ns, count_max, keep, tags, category }, |create, vm| {
         let mut tags = Vec::new();
         if let Some(node) = &create.tags
@@ -100,7 +100,7 @@ struct Metric {
     function: Function,
     by: Vec<Name>,
     of: Name,
-    category: Option<Node>,
+    category: Option<(Node, u32)>,
 }
 
 pub fn agg_metric(checker: &mut Checker<'_>, call: &mut Call<'_>) -> Prepared {
@@ -132,7 +132,8 @@ pub fn agg_metric(checker: &mut Checker<'_>, call: &mut Call<'_>) -> Prepared {
     }
     let of = text(checker, call, place(4), "agg_field")?;
     let of = checker.name(&String::from_utf8_lossy(&of));
-    let category = place(5).map(|at| call.node(at));
+    let category = place(5).map(|at| (call.node(at), described(call.value(at)).0));
+    checker.keeps();
     op(Metric { bucket, field, function, by, of, category }, |metric, vm| {
         let Some(category) = category_of(vm, metric.category.as_ref())? else { return Ok(Value::Void) };
         let mut by = Vec::with_capacity(metric.by.len());
@@ -157,9 +158,16 @@ pub fn agg_metric(checker: &mut Checker<'_>, call: &mut Call<'_>) -> Prepared {
 }
 
 /// The category that is named, a metric's without a name. None where it is none.
-fn category_of<'r>(vm: &mut Vm<'r>, node: Option<&'r Node>) -> Result<Option<Category>, Error> {
-    let Some(node) = node else { return Ok(Some(Category::Metric)) };
-    let Value::Str(name) = vm.eval(node)? else { return Ok(None) };
+fn category_of<'r>(vm: &mut Vm<'r>, arg: Option<&'r (Node, u32)>) -> Result<Option<Category>, Error> {
+    let Some((node, pos)) = arg else { return Ok(Some(Category::Metric)) };
+    let name = match vm.eval(node)? {
+        Value::Str(name) => name,
+        // The reference asks for the wrong thing in so many words.
+        other => {
+            let got = go_type(other);
+            return Err(vm.error(*pos, format!("type of parameter expected to be int64, got {got}")));
+        }
+    };
     let names = |category: &Category| {
         [category.name(), category.short_name()].iter().any(|known| known.as_bytes() == name)
     };

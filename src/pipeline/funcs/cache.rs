@@ -34,6 +34,7 @@ pub fn cache_set(checker: &mut Checker<'_>, call: &mut Call<'_>) -> Prepared {
         let at = arranged.get(at).copied().flatten()?;
         Some((call.node(at), described(call.value(at)).0))
     };
+    checker.keeps();
     op((arg(0), arg(1), arg(2)), |(key, value, exp), vm| {
         let (Some((key, key_pos)), Some((value, value_pos))) = (key, value) else { return Ok(Value::Void) };
         let Value::Str(key) = vm.eval(key)? else {

@@ -20,6 +20,7 @@ pub fn point_window(checker: &mut Checker<'_>, call: &mut Call<'_>) -> Prepared 
         let at = arranged.get(at).copied().flatten()?;
         Some((call.node(at), described(call.value(at)).0))
     };
+    checker.keeps();
     op((arg(0), arg(1), arg(2)), |(before, after, tags), vm| {
         let before = points(vm, before.as_ref())?;
         let after = points(vm, after.as_ref())?;

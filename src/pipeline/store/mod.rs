@@ -116,6 +116,11 @@ impl CategoryScripts {
         self.scripts.values().any(|script| script.set.asks(script.at))
     }
 
+    /// Whether any leaves something behind for its next runs: then two runs over a point are not the same as one.
+    pub fn keeps(&self) -> bool {
+        self.scripts.values().any(|script| script.set.keeps(script.at))
+    }
+
     /// All of them, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Script>> {
         self.scripts.values()

@@ -347,10 +347,10 @@ proptest! {
     fn trees_are_those_of_another_library(value in json()) {
         let text = value.to_string();
         let mut index = Index::new();
-        prop_assert_eq!(tree(index.of(text.as_bytes()).unwrap()), value.clone());
+        prop_assert_eq!(&tree(index.of(text.as_bytes()).unwrap()), &value);
         // What is written reads back as the same.
         let written = looked_at(&text).unwrap();
-        prop_assert_eq!(tree(index.of(written.as_bytes()).unwrap()), value, "{}", written);
+        prop_assert_eq!(&tree(index.of(written.as_bytes()).unwrap()), &value, "{}", written);
         prop_assert!(is_valid(written.as_bytes()));
     }
 
