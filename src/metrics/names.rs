@@ -22,7 +22,7 @@ pub const CATEGORIES: [&str; 11] = [
 ];
 
 /// The `api` label. Writes come first, by category, so that a write's index is its category's.
-pub const APIS: [&str; 37] = [
+pub const APIS: [&str; 38] = [
     "/v1/write/metric",
     "/v1/write/network",
     "/v1/write/keyevent",
@@ -57,6 +57,7 @@ pub const APIS: [&str; 37] = [
     "/openapi.json",
     "/v1/sourcemap",
     "/v1/dialtesting/debug",
+    "/v1/pipeline/debug",
     "/profiling/v1/input", // and Pyroscope's
     "404-page",            // as DataKit calls it
     "other",               // refused before it had a route
@@ -85,9 +86,10 @@ pub const API_ELECTION_TAGS: usize = 30;
 pub const API_OPENAPI: usize = 31;
 pub const API_SOURCEMAP: usize = 32;
 pub const API_DIALTEST: usize = 33;
-pub const API_PROFILING: usize = 34;
-pub const API_404: usize = 35;
-pub const API_OTHER: usize = 36;
+pub const API_PIPELINE: usize = 34;
+pub const API_PROFILING: usize = 35;
+pub const API_404: usize = 36;
+pub const API_OTHER: usize = 37;
 const _: () = assert!(API_WRITE_UNKNOWN == CATEGORIES.len() && API_OTHER == APIS.len() - 1);
 
 /// The `method` label; the last one is for all others.

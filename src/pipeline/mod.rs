@@ -33,5 +33,6 @@ pub mod set;
 pub mod state;
 pub mod store;
 pub mod text;
+pub mod trial;
 pub mod value;
 pub mod vm;
