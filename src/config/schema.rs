@@ -351,7 +351,7 @@ pub static TABLES: &[Table] = &[
                 "tail_cache",
                 Kind::Size { min: 0, max: 1 << 30 },
                 "\"4MiB\"",
-                "How much of a category's newest data is also kept in memory, so that upload need not read it back.",
+                "How much of a category's newest data is also kept in memory, so that upload need not read it back; the newest frame at any size.",
             ),
         ],
     ),

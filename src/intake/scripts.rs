@@ -57,9 +57,9 @@ impl LiveScripts {
         self.once.load(Ordering::Acquire) >> category.index() & 1 != 0
     }
 
-    /// The same of any category.
-    pub fn any_once(&self) -> bool {
-        self.once.load(Ordering::Acquire) != 0
+    /// Whether scripts of any category ask other hosts.
+    pub fn any_asks(&self) -> bool {
+        self.asking.load(Ordering::Acquire) != 0
     }
 
     /// The scripts, if any category has some: for a body that becomes points of several.

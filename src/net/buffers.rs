@@ -233,7 +233,7 @@ mod tests {
             panic!("no room")
         };
         let (wanted, mut filled) = (9 << 20, 0);
-        let mut place = std::ptr::null();
+        let mut place = std::ptr::null::<u8>();
         while filled < wanted {
             if filled == buffer.capacity() {
                 assert!(buffer.grow(wanted));

@@ -16,12 +16,13 @@ use crate::intake::{Ack, Reply};
 use crate::limits::{DIRECT_BODY_BYTES_MAX, DIRECT_CODED_BYTES_MAX};
 use crate::metrics::counters::{DropReason, Refusal};
 use crate::net::OwnedBody;
-use crate::rt::{blocking, time, yield_now};
+use crate::rt::{time, yield_now};
 
 use super::ingest::{Core, LEFT, RETRY_AFTER_S, wanted};
 use super::sinking;
 use super::slow::{Permit, ROOM_WAIT, Unsent};
 use super::ticket::{Progress, Ticket};
+use super::world::{self, ASKING, NotRun};
 
 /// An open block takes this much from one body; what has become more goes as blocks of its own.
 const GROWTH_BYTES_MAX: usize = 2 * DIRECT_BODY_BYTES_MAX;
@@ -76,7 +77,7 @@ impl Core {
             BodyEncoding::Identity | BodyEncoding::Unknown => DIRECT_BODY_BYTES_MAX,
             BodyEncoding::Coded(_) | BodyEncoding::Snappy => DIRECT_CODED_BYTES_MAX,
         };
-        if body.len() > small || self.common.live().intake.scripts.any_once() {
+        if body.len() > small || self.common.live().intake.scripts.any_asks() {
             return Direct::Keep;
         }
         let mut scratch = self.convert_scratch.borrow_mut();
@@ -195,7 +196,7 @@ impl Core {
 pub async fn store(core: Rc<Core>, plan: Arc<ConvertPlan>, body: OwnedBody) -> Reply {
     let deadline = time::Instant::now() + ROOM_WAIT;
     let is_small =
-        body.padded().len() <= SHARD_BODY_BYTES_MAX && !core.common.live().intake.scripts.any_once();
+        body.padded().len() <= SHARD_BODY_BYTES_MAX && !core.common.live().intake.scripts.any_asks();
     let mut permit = None;
     let done = if is_small {
         let mut scratch = core.convert_scratch.borrow_mut();
@@ -207,18 +208,22 @@ pub async fn store(core: Rc<Core>, plan: Arc<ConvertPlan>, body: OwnedBody) -> R
     let (reply, converted) = match done {
         Err(fault) => return core.refuse_converted(&plan, &fault),
         Ok(Some(done)) => done,
-        Ok(None) => match Permit::wait(&core, deadline).await {
-            None => {
+        Ok(None) => {
+            // Of small ones that wait for other hosts there may be many.
+            let is_big =
+                body.padded().len() > SHARD_BODY_BYTES_MAX || !core.common.live().intake.scripts.any_asks();
+            let leave = if is_big { Permit::wait(&core, deadline).await } else { None };
+            if is_big && leave.is_none() {
                 return core.busy(&plan, Refusal::Overload, "the gateway is busy with other large bodies");
             }
-            Some(leave) => match elsewhere(&core, &plan, body, leave).await {
+            match elsewhere(&core, &plan, body, leave).await {
                 Ok((reply, converted, leave)) => {
-                    permit = Some(leave);
+                    permit = leave;
                     (reply, converted)
                 }
                 Err(reply) => return reply,
-            },
-        },
+            }
+        }
     };
     let reply = send(core, plan, reply, converted).await;
     drop(permit);
@@ -230,8 +235,8 @@ async fn elsewhere(
     core: &Rc<Core>,
     plan: &Arc<ConvertPlan>,
     body: OwnedBody,
-    permit: Permit,
-) -> Result<(Reply, Converted, Permit), Reply> {
+    permit: Option<Permit>,
+) -> Result<(Reply, Converted, Option<Permit>), Reply> {
     let (body, _held) = body.detach();
     let (live, its_plan, now_ns) = (core.common.live_owned(), Arc::clone(plan), time::wall_ns());
     // The permit goes with the job: a request that is given up leaves it running, with all its memory.
@@ -240,11 +245,13 @@ async fn elsewhere(
         let done = convert::run(&its_plan, body.padded(), now_ns, &live.intake, &mut scratch, Reach::WHOLE);
         done.map(|done| (done, permit))
     };
-    match blocking::run_long(job).await {
+    let asks = core.common.live().intake.scripts.any_asks();
+    match world::run_long(asks, job).await {
         Ok(Ok((Some((reply, converted)), permit))) => Ok((reply, converted, permit)),
         Ok(Ok((None, _))) => Err(core.busy(plan, Refusal::Overload, "the body could not be decoded")),
         Ok(Err(fault)) => Err(core.refuse_converted(plan, &fault)),
-        Err(error) => {
+        Err(NotRun::Busy) => Err(core.busy(plan, Refusal::Overload, ASKING)),
+        Err(NotRun::Panicked(error)) => {
             // A bug of ours, and the sender keeps its data.
             tracing::error!(%error, "a body could not be converted");
             Err(core.busy(plan, Refusal::Overload, "the body could not be decoded"))

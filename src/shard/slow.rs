@@ -17,12 +17,13 @@ use crate::net::OwnedBody;
 use crate::point::{Batch, Category};
 use crate::rt::{blocking, time, yield_now};
 
-use super::common::{Common, Live};
+use super::common::Common;
 use super::exchange::Sealed;
 use super::ingest::{Core, Read, wanted};
 use super::lanes::{Lane, Lanes};
 use super::sinking;
 use super::ticket::{Progress, Ticket};
+use super::world::{self, ASKING, NotRun};
 
 /// How long a request waits for room in the rings before its sender is told to come again.
 pub(super) const ROOM_WAIT: Duration = Duration::from_secs(5);
@@ -144,12 +145,12 @@ async fn decode(
     let live = core.common.live_owned();
     let settings = &live.intake;
     let mut decoder = Decoder::new(plan, settings, time::wall_ns());
-    loop {
-        if settings.scripts.asks(plan.category)
-            || decoder.body_bytes(&body.padded()) > SLICED_BODY_BYTES_MAX
-            || decoder.points_bytes() > SLICED_POINTS_BYTES_MAX
-        {
-            break;
+    let asks = settings.scripts.asks(plan.category);
+    let is_big = loop {
+        let is_big = decoder.body_bytes(&body.padded()) > SLICED_BODY_BYTES_MAX
+            || decoder.points_bytes() > SLICED_POINTS_BYTES_MAX;
+        if asks || is_big {
+            break is_big;
         }
         let step = decoder.step(plan, body.padded(), settings, &mut core.scratch.borrow_mut());
         match step {
@@ -164,11 +165,13 @@ async fn decode(
                 decoder = Decoder::new(plan, settings, time::wall_ns());
             }
         }
+    };
+    // Of small ones that wait for other hosts there may be many.
+    let permit = if is_big { Permit::wait(core, deadline).await } else { None };
+    if is_big && permit.is_none() {
+        return Err(core.refuse(Refusal::Overload, "the gateway is busy with other large bodies"));
     }
-    match Permit::wait(core, deadline).await {
-        Some(permit) => decode_elsewhere(core, plan, body, decoder, permit, Arc::clone(&live)).await,
-        None => Err(core.refuse(Refusal::Overload, "the gateway is busy with other large bodies")),
-    }
+    decode_elsewhere(core, plan, body, decoder, permit, asks).await
 }
 
 async fn decode_elsewhere(
@@ -176,9 +179,10 @@ async fn decode_elsewhere(
     plan: &WritePlan,
     body: OwnedBody,
     mut decoder: Decoder,
-    permit: Permit,
-    live: Arc<Live>,
+    permit: Option<Permit>,
+    asks: bool,
 ) -> Result<Decoded, Reply> {
+    let live = core.common.live_owned();
     let (body, _held) = body.detach();
     let (mut its_plan, store) = (plan.clone(), Arc::clone(&core.common.desk.sourcemaps));
     // The permit goes with the job: a request that is given up leaves it running, with all its memory.
@@ -187,7 +191,7 @@ async fn decode_elsewhere(
         loop {
             match decoder.step(&its_plan, body.padded(), &live.intake, &mut scratch) {
                 Ok(Step::More) => {}
-                Ok(Step::Done(written)) => return Ok((written, decoder.into_batches(), Some(permit))),
+                Ok(Step::Done(written)) => return Ok((written, decoder.into_batches(), permit)),
                 Err(Stop::Refused(error)) => return Err(error),
                 Err(Stop::Bad | Stop::TooMuch) => return Err(decoder.explain(&body.padded())),
                 // This thread may wait.
@@ -202,9 +206,10 @@ async fn decode_elsewhere(
             }
         }
     };
-    match blocking::run_long(job).await {
+    match world::run_long(asks, job).await {
         Ok(decoded) => decoded.map_err(|error| core.refuse_write(plan, &error)),
-        Err(error) => Err(broken(core, &error)),
+        Err(NotRun::Busy) => Err(core.refuse(Refusal::Overload, ASKING)),
+        Err(NotRun::Panicked(error)) => Err(broken(core, &error)),
     }
 }
 

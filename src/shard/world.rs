@@ -1,9 +1,10 @@
 //! What scripts ask of the world: the clock, the zone of this machine, where addresses are, reference tables, other hosts.
 //!
 //! One for the whole process: all of it may be asked on every shard and blocks nobody, but for other hosts. Those are asked
-//! only on a thread that may wait, which says so ([`may_wait`]); anywhere else `http_request()` gives nil.
+//! only by a job that may wait ([`run_long`]); anywhere else `http_request()` gives nil.
 
 use std::cell::Cell;
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use crate::pipeline::lib::time::Zone;
 use crate::pipeline::outside::{HttpRequest, HttpResponse, Place};
 use crate::pipeline::state::tables::{LiveTables, Tables};
 use crate::pipeline::vm::Host;
+use crate::rt::blocking::{self, Aside};
 use crate::rt::time;
 
 use super::Common;
@@ -27,7 +29,7 @@ thread_local! {
 }
 
 /// Runs a job on a thread that may wait: its scripts get answers of other hosts.
-pub fn may_wait<T>(job: impl FnOnce() -> T) -> T {
+fn may_wait<T>(job: impl FnOnce() -> T) -> T {
     /// A job that panics leaves no leave behind.
     struct Leave;
     impl Drop for Leave {
@@ -38,6 +40,33 @@ pub fn may_wait<T>(job: impl FnOnce() -> T) -> T {
     WAITS.set(Some(Instant::now() + WAIT_MAX));
     let _leave = Leave;
     job()
+}
+
+/// Why a job did not come to its end.
+#[derive(Debug)]
+pub enum NotRun {
+    /// Too many wait for other hosts.
+    Busy,
+    Panicked(io::Error),
+}
+
+/// What is told to senders then.
+pub const ASKING: &str = "too many requests wait for other hosts, which scripts ask";
+
+/// Runs a job that takes long on a thread beside the shards: one that asks other hosts on one of those that wait for others
+/// anyway, so that it holds nobody up.
+pub async fn run_long<T: Send + 'static>(
+    asks: bool,
+    job: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, NotRun> {
+    if !asks {
+        return blocking::run_long(job).await.map_err(NotRun::Panicked);
+    }
+    match blocking::run_aside(|| may_wait(job)).await {
+        Aside::Done(done) => Ok(done),
+        Aside::Busy => Err(NotRun::Busy),
+        Aside::Panicked => Err(NotRun::Panicked(io::Error::other("a job beside the shards panicked"))),
+    }
 }
 
 /// The world.

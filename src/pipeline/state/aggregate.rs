@@ -319,3 +319,118 @@ fn owned(tags: &[(&[u8], &[u8])]) -> Vec<(Box<[u8]>, Arc<[u8]>)> {
     }
     owned
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    fn bucket<'a>(name: &'a [u8]) -> NewBucket<'a> {
+        let (category, interval_ns) = (Category::Metric, 10 * SECOND);
+        NewBucket { category, name, interval_ns, count_max: None, keep: false, tags: &[(b"const", b"c")] }
+    }
+
+    fn value<'a>(
+        field: &'a [u8],
+        function: Function,
+        by: &'a [(&'a [u8], &'a [u8])],
+        value: f64,
+    ) -> NewValue<'a> {
+        NewValue { category: Category::Metric, bucket: b"b", field, function, by, value }
+    }
+
+    fn shown(points: &[OwnedPoint]) -> Vec<String> {
+        let entry = |(key, value, kind): &(Box<[u8]>, Owned, Kind)| {
+            let value = match value {
+                Owned::Str(text) => String::from_utf8_lossy(text).into_owned(),
+                Owned::Float(value) => value.to_string(),
+                other => format!("{other:?}"),
+            };
+            format!("{}{}={value}", if *kind == Kind::Tag { "#" } else { "" }, String::from_utf8_lossy(key))
+        };
+        let point = |point: &OwnedPoint| {
+            let entries: Vec<_> = point.entries.iter().map(entry).collect();
+            format!("{} @{}", entries.join(" "), point.time / SECOND)
+        };
+        points.iter().map(point).collect()
+    }
+
+    #[test]
+    fn points_come_when_the_interval_is_over() {
+        let mut buckets = Buckets::default();
+        assert!(buckets.create(&bucket(b"b"), 0) && buckets.create(&bucket(b"b"), 5));
+        for (host, usage) in [(&b"1"[..], 1.0), (b"1", -3.0), (b"2", 10.0)] {
+            let by: [(&[u8], &[u8]); 1] = [(b"host", host)];
+            for (field, function) in [
+                (&b"sum"[..], Function::Sum),
+                (b"avg", Function::Avg),
+                (b"max", Function::Max),
+                (b"last", Function::Set),
+                (b"none", Function::Unknown),
+            ] {
+                assert_eq!(buckets.add(&value(field, function, &by, usage), 0), Added::Added);
+            }
+        }
+        let stranger = NewValue { category: Category::Logging, ..value(b"f", Function::Sum, &[], 1.0) };
+        assert_eq!(buckets.add(&stranger, 0), Added::NoBucket);
+        assert!(!buckets.tick(9 * SECOND) && buckets.tick(10 * SECOND));
+        assert_eq!(
+            shown(&buckets.take_ready()),
+            [
+                "#host=1 #const=c sum=-2 avg=-1 max=1 last=-3 @10",
+                "#host=2 #const=c sum=10 avg=10 max=10 last=10 @10"
+            ]
+        );
+        assert!(!buckets.tick(20 * SECOND), "all were given out");
+        assert_eq!((buckets.groups, buckets.ready_bytes), (0, 0));
+        // A clock that is set back does not stop the bucket for as long.
+        assert!(!buckets.tick(0));
+        assert_eq!(buckets.add(&value(b"s", Function::Sum, &[], 4.0), 0), Added::Added);
+        assert!(buckets.tick(10 * SECOND));
+        assert_eq!(shown(&buckets.take_ready()), ["#const=c s=4 @10"]);
+    }
+
+    #[test]
+    fn points_come_after_so_many_values_and_at_the_end() {
+        let mut buckets = Buckets::default();
+        let kept = NewBucket { count_max: Some(2), keep: true, category: Category::Metric, ..bucket(b"b") };
+        assert!(buckets.create(&kept, 0));
+        let one = value(b"s", Function::Sum, &[], 1.0);
+        assert_eq!([buckets.add(&one, 1), buckets.add(&one, 2)], [Added::Added, Added::Full]);
+        assert_eq!(shown(&buckets.take_ready()), ["#const=c s=2 @0"]);
+        // It goes on adding up.
+        assert_eq!(buckets.add(&one, 3), Added::Added);
+        assert!(buckets.finish(7 * SECOND));
+        assert_eq!(shown(&buckets.take_ready()), ["#const=c s=3 @7"]);
+        assert_eq!((buckets.add(&one, 8), buckets.bytes), (Added::NoBucket, 0));
+        // Points of logs are as any that is built.
+        let logs = NewBucket { category: Category::Logging, ..bucket(b"b") };
+        assert!(buckets.create(&logs, 0));
+        buckets.add(&NewValue { category: Category::Logging, ..one }, 0);
+        buckets.finish(0);
+        assert_eq!(shown(&buckets.take_ready()), ["#const=c s=1 status=info @0"]);
+    }
+
+    #[test]
+    fn what_grows_is_bounded() {
+        let mut buckets = Buckets::default();
+        let names: Vec<[u8; 4]> = (0..2 * BUCKETS_MAX as u32).map(u32::to_be_bytes).collect();
+        let made = names.iter().filter(|name| buckets.create(&bucket(&name[..]), 0)).count();
+        assert_eq!(made, BUCKETS_MAX);
+        let mut buckets = Buckets::default();
+        buckets.create(&bucket(b"b"), 0);
+        let long = vec![b'x'; 4_096];
+        let mut added = 0;
+        for n in 0..GROUPS_MAX as u32 + 10 {
+            let number = n.to_be_bytes();
+            let by: [(&[u8], &[u8]); 2] = [(b"n", &number), (b"long", if n < 10_000 { &long } else { b"" })];
+            added += usize::from(buckets.add(&value(b"s", Function::Sum, &by, 1.0), 0) == Added::Added);
+            assert!(buckets.bytes <= BYTES_MAX);
+        }
+        assert!(added < GROUPS_MAX, "{added}");
+        assert!(buckets.tick(100 * SECOND));
+        assert_eq!((buckets.take_ready().len(), buckets.groups), (added, 0));
+        assert_eq!(buckets.add(&value(b"s", Function::Sum, &[], 1.0), 0), Added::Added);
+    }
+}

@@ -164,3 +164,42 @@ impl OwnedPoint {
         record
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::value::{List, Map};
+
+    #[test]
+    fn values_are_copied_within_bounds() {
+        let arena = Bump::new();
+        let list = Value::List(List::new(&arena, [Value::Int(1), Value::Str(b"ab")].into_iter()));
+        let map = &*arena.alloc(Map::of(&arena, [(&b"k"[..], list), (&b"n"[..], Value::Void)].into_iter()));
+        let owned = Owned::of(Value::Map(map), 1_000).unwrap();
+        let items = Owned::List(vec![Owned::Int(1), Owned::Str(b"ab"[..].into())].into());
+        assert_eq!(owned, Owned::Map(vec![(b"k"[..].into(), items), (b"n"[..].into(), Owned::Nil)].into()));
+        assert_eq!(Owned::of(Value::Map(map), 100), Err(TooMuch::Large));
+        assert!(owned.bytes() < 1_000);
+        // One that holds itself ends somewhere.
+        map.set(b"self", Value::Map(map));
+        assert_eq!(Owned::of(Value::Map(map), usize::MAX), Err(TooMuch::Deep));
+    }
+
+    #[test]
+    fn points_become_records_again() {
+        let arena = Bump::new();
+        let mut record = Record::new(&arena, Category::Logging, b"n", 7);
+        record.push(b"tag", Value::Str(b"v"), Kind::Tag, Some(0));
+        record.push(b"gone", Value::Int(1), Kind::Field, None);
+        record.push(b"u", Value::Int(-1), Kind::Uint, None);
+        record.push(b"nil", Value::Nil, Kind::Field, None);
+        record.delete(b"gone");
+        let point = OwnedPoint::of(&record);
+        assert!(point.has_field());
+        let tags = [("tag".to_owned(), "other".to_owned()), ("host".to_owned(), "h".to_owned())];
+        let again = point.record(&arena, &tags);
+        assert_eq!(OwnedPoint::of(&again).entries[..3], point.entries[..]);
+        assert!(matches!(again.get(b"tag"), Some(Value::Str(b"v"))) && again.is_tag(b"host"));
+        assert_eq!((again.time, again.name), (7, &b"n"[..]));
+    }
+}

@@ -308,3 +308,97 @@ impl LiveTables {
         self.0.store(tables.map(Arc::new));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCUMENT: &str = r#"[
+        {"table_name": "t", "column_name": ["id", "name", "score", "ok"],
+         "column_type": ["int", "string", "float", "bool"],
+         "row_data": [[1, "a", 1.5, true], [2, "b", "2.5", "false"], ["3", "a", 3, 1], [2, 7, -0.0, "T"]]},
+        {"table_name": "t", "column_name": ["k"], "column_type": ["string"], "row_data": [["x"]]},
+        {"table_name": "empty", "column_name": ["k"], "column_type": ["int"], "row_data": []}
+    ]"#;
+
+    fn first(tables: &Tables, table: &str, wanted: &[(&str, Value<'_>)]) -> Option<usize> {
+        let wanted: Vec<_> = wanted.iter().map(|(name, value)| (name.as_bytes(), *value)).collect();
+        tables.find(table.as_bytes())?.candidates(&wanted)?.first(&wanted)
+    }
+
+    #[test]
+    fn the_first_row_that_fits_is_found() {
+        let tables = Tables::read(DOCUMENT.as_bytes()).unwrap();
+        assert_eq!((tables.len(), tables.rows()), (2, 4));
+        let find = |wanted: &[(&str, Value<'_>)]| first(&tables, "t", wanted);
+        assert_eq!(find(&[("id", Value::Int(2))]), Some(1));
+        assert_eq!(find(&[("name", Value::Str(b"a"))]), Some(0));
+        assert_eq!(find(&[("name", Value::Str(b"7"))]), Some(3));
+        assert_eq!(find(&[("name", Value::Str(b"a")), ("id", Value::Int(3))]), Some(2));
+        assert_eq!(find(&[("id", Value::Int(2)), ("ok", Value::Bool(true))]), Some(3));
+        assert_eq!(find(&[("score", Value::Float(0.0))]), Some(3));
+        for nothing in [
+            &[("id", Value::Str(b"2"))][..],
+            &[("score", Value::Int(3))],
+            &[("score", Value::Float(f64::NAN))],
+            &[("id", Value::Int(9))],
+            &[("no", Value::Int(1))],
+            &[("id", Value::Int(1)), ("name", Value::Str(b"b"))],
+            &[("id", Value::Int(1)), ("name", Value::Nil)],
+            &[],
+        ] {
+            assert_eq!(find(nothing), None, "{nothing:?}");
+        }
+        assert_eq!(first(&tables, "empty", &[("k", Value::Int(1))]), None);
+        assert_eq!(first(&tables, "none", &[("k", Value::Int(1))]), None);
+        let row: Vec<String> = tables.find(b"t").unwrap().row(1).map(|cell| format!("{cell:?}")).collect();
+        assert_eq!(
+            row,
+            ["(\"id\", Int(2))", "(\"name\", Str([98]))", "(\"score\", Float(2.5))", "(\"ok\", Bool(false))"]
+        );
+    }
+
+    #[test]
+    fn a_document_is_good_as_a_whole_or_not_at_all() {
+        let table = |names: &str, types: &str, rows: &str| {
+            let text = format!(
+                "[{{\"table_name\":\"t\",\"column_name\":{names},\"column_type\":{types},\"row_data\":{rows}}}]"
+            );
+            Tables::read(text.as_bytes()).map(|tables| tables.rows())
+        };
+        assert_eq!(table("[\"a\"]", "[\"int\"]", "[[1]]"), Ok(1));
+        for (names, types, rows, reason) in [
+            ("[\"a\"]", "[\"int\"]", "[[\"x\"]]", "row 1 is of another type"),
+            ("[\"a\"]", "[\"int\"]", "[[1],[null]]", "row 2 is of another type"),
+            ("[\"a\"]", "[\"date\"]", "[]", "no such type"),
+            ("[\"a\"]", "[\"int\",\"int\"]", "[]", "1 names of columns and 2 types"),
+            ("[]", "[]", "[]", "0 names"),
+            ("[\"a\"]", "[\"int\"]", "[[1,2]]", "row 1 does not have 1 values"),
+            ("[\"a\",\"a\"]", "[\"int\",\"int\"]", "[]", "two columns"),
+        ] {
+            let error = table(names, types, rows).unwrap_err();
+            assert!(error.contains(reason), "{error}");
+        }
+        for text in ["", "{}", "[{}]", "null", "[1]"] {
+            assert!(Tables::read(text.as_bytes()).is_err(), "{text}");
+        }
+        assert_eq!(Tables::read(b"[]").map(|tables| tables.is_empty()), Ok(true));
+    }
+
+    #[test]
+    fn large_tables_are_searched_by_halves() {
+        let rows: Vec<String> = (0..50_000).map(|n| format!("[{},\"n{}\"]", n / 2, n % 100)).collect();
+        let text = format!(
+            "[{{\"table_name\":\"t\",\"column_name\":[\"id\",\"name\"],\"column_type\":[\"int\",\"string\"],\
+             \"row_data\":[{}]}}]",
+            rows.join(",")
+        );
+        let tables = Tables::read(text.as_bytes()).unwrap();
+        for n in 0..25_000_i64 {
+            assert_eq!(first(&tables, "t", &[("id", Value::Int(n))]), Some(2 * n as usize));
+        }
+        let both = [(&b"name"[..], Value::Str(b"n7")), (&b"id"[..], Value::Int(53))];
+        let candidates = tables.find(b"t").unwrap().candidates(&both).unwrap();
+        assert_eq!((candidates.len(), candidates.first(&both)), (2, Some(107)));
+    }
+}

@@ -127,3 +127,75 @@ impl Window {
         self.next = (self.next + 1) % self.before;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::{category::Category, record::Kind, value::Value};
+    use bumpalo::Bump;
+
+    /// Messages, `!` in front of a hit, and what is let through with each.
+    fn walk(
+        windows: &mut Windows,
+        key: &[u8],
+        before: usize,
+        after: usize,
+        messages: &[&str],
+    ) -> Vec<String> {
+        let arena = Bump::new();
+        let mut all = Vec::new();
+        for message in messages {
+            let hit = message.starts_with('!');
+            let mut record = Record::new(&arena, Category::Logging, b"main", 1);
+            record.push(b"message", Value::Str(message.as_bytes()), Kind::Field, None);
+            record.dropped = !hit;
+            let stream = Stream { key, before, after, hit };
+            let released = windows.moved(&stream, &record, 0);
+            let text = |point: &OwnedPoint| match &point.entries[0].1 {
+                super::super::owned::Owned::Str(text) => String::from_utf8_lossy(text).into_owned(),
+                other => format!("{other:?}"),
+            };
+            all.push(released.iter().map(text).collect::<Vec<_>>().join(","));
+        }
+        all
+    }
+
+    #[test]
+    fn points_next_to_a_hit_are_let_through() {
+        let mut windows = Windows::default();
+        let messages = ["a", "b", "c", "!1", "d", "e", "f", "g", "!2", "!3", "h"];
+        let walked = walk(&mut windows, b"one", 2, 2, &messages);
+        assert_eq!(walked, ["", "", "", "c,b", "d", "", "", "", "f,g", "", "h"]);
+        assert_eq!(walk(&mut windows, b"two", 1, 1, &messages)[3..9], ["c", "", "", "", "", "g"]);
+        assert_eq!(walk(&mut windows, b"after", 1, 0, &["a", "!1", "b"]), ["", "", ""]);
+        assert_eq!(walk(&mut windows, b"before", 0, 2, &["a", "!1", "b"]), ["", "", "b"]);
+        // Sizes are those of the first time; another stream knows nothing of it.
+        assert_eq!(walk(&mut windows, b"two", 9, 9, &["x", "y", "!1"])[2], "y");
+        assert_eq!(walk(&mut windows, b"new", 9, 9, &["!1"]), [""]);
+    }
+
+    #[test]
+    fn streams_that_are_still_make_room() {
+        let mut windows = Windows::default();
+        for n in 0..2 * STREAMS_MAX as u64 {
+            walk(&mut windows, &n.to_be_bytes(), 1, 1, &["a"]);
+            assert!(windows.streams.len() <= STREAMS_MAX);
+        }
+        let large = "x".repeat(1 << 20);
+        let mut windows = Windows::default();
+        for n in 0..200_u64 {
+            walk(&mut windows, &n.to_be_bytes(), 2, 2, &[&large, "!hit", &large, &large, &large]);
+            assert!(windows.bytes <= BYTES_MAX + (4 << 20), "{}", windows.bytes);
+        }
+        let held: usize = windows
+            .streams
+            .iter()
+            .map(|(key, window)| {
+                let points = window.ring.iter().flatten().map(OwnedPoint::bytes).sum::<usize>();
+                assert_eq!(points, window.bytes);
+                OVERHEAD_BYTES + key.len() + points
+            })
+            .sum();
+        assert_eq!(held, windows.bytes);
+    }
+}
