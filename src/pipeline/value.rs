@@ -32,10 +32,16 @@ pub enum Value<'r> {
 
 /// A list: a window into storage that others may share, as Go's slices are. Its length never changes.
 #[derive(Clone, Copy, Debug)]
-pub struct List<'r> {
+pub struct List<'r>(&'r Window<'r>);
+
+/// Behind a pointer, so that values stay three words long.
+#[derive(Debug)]
+struct Window<'r> {
     storage: &'r [Cell<Value<'r>>],
     len: usize,
 }
+
+const _: () = assert!(size_of::<Value<'_>>() == 24);
 
 /// A map by reference, its entries sorted by key.
 #[derive(Debug)]
@@ -178,15 +184,15 @@ impl<'r> List<'r> {
     /// A list of its own storage.
     pub fn new(arena: &'r Bump, items: impl ExactSizeIterator<Item = Value<'r>>) -> List<'r> {
         let storage: &'r [Cell<Value<'r>>] = arena.alloc_slice_fill_iter(items.map(Cell::new));
-        List { storage, len: storage.len() }
+        List(arena.alloc(Window { storage, len: storage.len() }))
     }
 
     pub fn len(self) -> usize {
-        self.len
+        self.0.len
     }
 
     pub fn is_empty(self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     pub fn get(self, index: usize) -> Option<Value<'r>> {
@@ -210,28 +216,29 @@ impl<'r> List<'r> {
     /// there, the
     /// storage of the new one is twice as large and its own.
     pub fn append(self, arena: &'r Bump, value: Value<'r>) -> List<'r> {
-        if let Some(cell) = self.storage.get(self.len) {
+        let len = self.len() + 1;
+        if let Some(cell) = self.0.storage.get(self.len()) {
             cell.set(value);
-            return List { storage: self.storage, len: self.len + 1 };
+            return List(arena.alloc(Window { storage: self.0.storage, len }));
         }
         let room = self.room_after_append();
         let items = self.iter().chain(std::iter::once(value)).chain(std::iter::repeat(Value::Nil));
         let mut items = items.map(Cell::new);
         let storage = arena.alloc_slice_fill_with(room, |_| items.next().unwrap_or(Cell::new(Value::Nil)));
-        List { storage, len: self.len + 1 }
+        List(arena.alloc(Window { storage, len }))
     }
 
     /// Elements for which [`List::append`] takes new storage, 0 if it takes none.
     pub fn append_takes(self) -> usize {
-        if self.len < self.storage.len() { 0 } else { self.room_after_append() }
+        if self.len() < self.0.storage.len() { 0 } else { self.room_after_append() }
     }
 
     fn room_after_append(self) -> usize {
-        (self.len + 1).next_power_of_two()
+        (self.len() + 1).next_power_of_two()
     }
 
     fn cells(self) -> &'r [Cell<Value<'r>>] {
-        self.storage.get(..self.len).unwrap_or_default()
+        self.0.storage.get(..self.0.len).unwrap_or_default()
     }
 }
 
