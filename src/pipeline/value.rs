@@ -356,3 +356,61 @@ fn sort<'r>(entries: &mut ArenaVec<'r, (&'r [u8], Value<'r>)>) {
         equal
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<'r>(arena: &'r Bump, text: &'r str) -> Value<'r> {
+        let mut places = json::Places::default();
+        let nodes = arena.alloc_slice_copy(places.of(text.as_bytes()).unwrap());
+        Value::of_json(arena, View::root(text.as_bytes(), nodes).unwrap())
+    }
+
+    fn json(value: Value<'_>) -> String {
+        let mut out = Vec::new();
+        super::super::text::put_json(&mut out, value, usize::MAX).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn maps_of_a_text_are_one_map_however_they_are_reached() {
+        let arena = Bump::new();
+        let text = r#"{"m":{"a":1,"b":"\n"},"l":[{"x":2}],"m2":{},"s":"t","m":{"c":[3]},"\u0065":4}"#;
+        let Value::Map(root) = read(&arena, text) else { panic!() };
+        assert!(matches!(root.get(b"s"), Some(Value::Str(b"t"))));
+        assert!(matches!(root.get(b"e"), Some(Value::Float(4.0))));
+        assert!(root.get(b"a").is_none());
+        // What is put into a part of it is seen by whoever looks at the whole.
+        let Some(Value::Map(m)) = root.get(b"m") else { panic!() };
+        m.set(b"new", Value::Int(5));
+        let Some(Value::List(list)) = root.get(b"l") else { panic!() };
+        list.set(0, Value::Nil);
+        root.set(b"s", Value::Bool(true));
+        assert_eq!(root.len(), 5);
+        assert_eq!(json(Value::Map(root)), r#"{"e":4,"l":[null],"m":{"c":[3],"new":5},"m2":{},"s":true}"#);
+        root.remove(b"m");
+        assert!(root.get(b"m").is_none());
+    }
+
+    #[test]
+    fn large_maps_of_a_text_are_sorted_once() {
+        let arena = Bump::new();
+        let members: Vec<String> = (0..100).map(|n| format!("\"k{n}\":[{n}]")).collect();
+        let text = format!("{{{},\"k7\":0}}", members.join(","));
+        let Value::Map(root) = read(&arena, &text) else { panic!() };
+        assert!(matches!(root.get(b"k7"), Some(Value::Float(0.0))));
+        assert!(root.text.get().is_none());
+        assert!(root.get(b"k100").is_none() && root.get(b"k99").is_some());
+        assert_eq!(root.len(), 100);
+    }
+
+    #[test]
+    fn values_of_texts_are_the_same_as_others() {
+        let arena = Bump::new();
+        let left = read(&arena, r#"[{"a":[1,"x"],"b":null}]"#);
+        let right = read(&arena, r#" [ {"b":null, "a":[1.0,"\u0078"] } ] "#);
+        assert_eq!(left.same(right, &mut 100), Ok(true));
+        assert_eq!(left.same(read(&arena, r#"[{"a":[1,"x"]}]"#), &mut 100), Ok(false));
+    }
+}
