@@ -33,6 +33,7 @@ use crate::admin::tools;
 use crate::aside::{TagOrder, sourcemap};
 use crate::config::{self, Resolved, Settings};
 use crate::metrics::Registry;
+use crate::pipeline::lib::time::Zone;
 use crate::rt::wake::Waker;
 use crate::rt::{blocking, probe, shard as executor};
 use crate::shard::common::{Live, Stop};
@@ -108,6 +109,11 @@ pub fn run(settings: Settings, source: &Source) -> ExitCode {
 /// The spools of a data directory on which no gateway runs, for tools.
 pub fn open_spools(settings: &Settings) -> Result<Box<dyn Spools>, String> {
     Ok(Box::new(Offline::open(&settings.data_dir, &settings.spool)?))
+}
+
+/// The time zone of this machine, as scripts see it.
+pub fn local_zone() -> &'static Zone {
+    shard::world::local_zone()
 }
 
 /// What the host does not grant, for `check` and for the start.

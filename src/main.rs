@@ -4,6 +4,7 @@
 //! again), 78 bad configuration (before any port is opened).
 
 use std::{
+    io::Write,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -15,6 +16,7 @@ use kitgate::{
         check,
         control::{self, Request},
         logging, process,
+        scripts::{PipelineArguments, pipeline},
         tools::{
             Failure, Tools,
             arguments::{DlqArguments, SpoolArguments, Where},
@@ -71,6 +73,8 @@ enum Verb {
     Spool(SpoolArguments),
     /// What the destination refused for good: see, send again, give up.
     Dlq(DlqArguments),
+    /// Scripts that rewrite points: run one over sample data, test a folder of them.
+    Pipeline(PipelineArguments),
     /// Print every option with its default.
     Reference,
     /// Say which version this is.
@@ -121,6 +125,18 @@ fn main() -> ExitCode {
         },
         Verb::Spool(given) => tool(&given.place, |tools| tools.spool(&given.verb)),
         Verb::Dlq(given) => tool(&given.place, |tools| tools.dlq(&given.verb)),
+        Verb::Pipeline(given) => {
+            let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+            let done = pipeline(&given, app::local_zone(), &mut out);
+            match done.and_then(|good| out.flush().map(|()| good).map_err(|error| error.to_string())) {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => EXIT_FAILED.into(),
+                Err(text) => {
+                    eprintln!("kitgate: {text}");
+                    EXIT_FAILED.into()
+                }
+            }
+        }
         Verb::Reference => {
             print!("{}", kitgate::config::doc::reference());
             ExitCode::SUCCESS

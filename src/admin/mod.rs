@@ -1,13 +1,14 @@
 //! What operators and their machines ask: `/metrics`, `/livez`, `/readyz`. The answers are built here and routed by
 //! the shard that got the question; `process.rs` alone looks outside, at what the kernel says of this process.
 //! `control.rs` is the socket by which tools speak to a running gateway, `spools.rs` what they can have done there.
-//! `check.rs` is what `kitgate check` prints, `logging.rs` how log lines look.
+//! `scripts` is `kitgate pipeline`. `check.rs` is what `kitgate check` prints, `logging.rs` how log lines look.
 
 pub mod check;
 pub mod control;
 pub mod logging;
 pub mod process;
 pub mod ready;
+pub mod scripts;
 pub mod spools;
 pub mod tools;
 

@@ -13,22 +13,19 @@
 
 mod remote;
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use crate::admin::scripts::files::{entries, patterns, scripts};
 use crate::config::Settings;
 use crate::pipeline::category::Category;
 use crate::pipeline::hook::carried;
-use crate::pipeline::store::{Namespace, SCRIPT_BYTES_MAX, Sources, Store, Texts};
+use crate::pipeline::store::{Namespace, Sources, Store, Texts};
 use crate::shard::Common;
 use crate::shard::common::Live;
 
 pub use remote::start;
-
-/// Entries of a folder that are looked at.
-const ENTRIES_MAX: usize = 10_000;
 
 /// One set is built at a time: the thread that asks the destination and a reload may want it at once.
 static BUILDING: Mutex<()> = Mutex::new(());
@@ -109,57 +106,6 @@ fn add(namespace: Namespace, category: Category, texts: Texts, sources: &mut Sou
     for (name, text) in &texts {
         sources.add(namespace, category, name, text);
     }
-}
-
-/// The patterns in the files of a folder.
-fn patterns(folder: &Path) -> Vec<(String, String)> {
-    let texts =
-        entries(folder).into_iter().filter(|path| path.is_file()).filter_map(|path| match read(&path) {
-            Ok(text) => Some(text),
-            Err(error) => {
-                tracing::warn!(file = %path.display(), %error, "patterns cannot be read");
-                None
-            }
-        });
-    let mut patterns = Vec::new();
-    for text in texts {
-        let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
-        let pairs = lines.filter_map(|line| line.split_once(char::is_whitespace));
-        patterns.extend(pairs.map(|(name, expression)| (name.to_owned(), expression.trim().to_owned())));
-    }
-    patterns
-}
-
-/// The scripts of a folder, by name. One that cannot be read is told of.
-pub fn scripts(folder: &Path) -> Texts {
-    let mut texts = Texts::new();
-    for path in entries(folder) {
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-        if !name.ends_with(".p") || !path.is_file() {
-            continue;
-        }
-        match read(&path) {
-            Ok(text) => drop(texts.insert(name.to_owned(), text)),
-            Err(error) => tracing::warn!(file = %path.display(), %error, "a script cannot be read"),
-        }
-    }
-    texts
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    if std::fs::metadata(path)?.len() > SCRIPT_BYTES_MAX as u64 {
-        return Err(io::Error::other(format!("larger than {SCRIPT_BYTES_MAX} bytes")));
-    }
-    std::fs::read_to_string(path)
-}
-
-/// What is in a folder, by name; nothing where there is none.
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut paths: Vec<PathBuf> =
-        entries.take(ENTRIES_MAX).filter_map(Result::ok).map(|entry| entry.path()).collect();
-    paths.sort();
-    paths
 }
 
 #[cfg(test)]

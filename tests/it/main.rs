@@ -21,6 +21,7 @@ mod layout;
 mod lifecycle;
 mod openapi;
 mod pipeline;
+mod pipeline_cli;
 mod pipeline_debug;
 mod pipeline_select;
 mod profiling;
