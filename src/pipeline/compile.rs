@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use memchr::memmem::Finder;
+
 use super::{
     ast::{Expr, Stmt},
     error::{Error, Lines, NO_POS},
@@ -314,7 +316,13 @@ impl Checker<'_> {
                 Node::Slice(Box::new(SliceNode { object, object_pos, bounds: compiled }))
             }
             Expr::Unary { op, pos, inner } => Node::Unary(*op, *pos, Box::new(self.expr(inner)?)),
-            Expr::In { pos, sides } => Node::In(*pos, self.sides(sides)?),
+            Expr::In { pos, sides } => match (&sides.0, self.sides(sides)?) {
+                (Expr::Str { value, .. }, compiled) => {
+                    let finder = Finder::new(value.as_slice()).into_owned();
+                    Node::Finds(Box::new(finder), Box::new(compiled.1), *pos)
+                }
+                (_, compiled) => Node::In(*pos, compiled),
+            },
             Expr::Arithmetic { op, pos, sides } => Node::Arithmetic(*op, *pos, self.sides(sides)?),
             Expr::Conditional { op: Op::And, pos, sides } => Node::Logic(true, *pos, self.sides(sides)?),
             Expr::Conditional { op: Op::Or, pos, sides } => Node::Logic(false, *pos, self.sides(sides)?),

@@ -36,6 +36,7 @@ impl<'r> Vm<'r> {
         Ok(Flow::Next)
     }
 
+    #[inline]
     fn forget(&mut self, slots: &[u32]) {
         for &slot in slots {
             if let Some(cell) = self.slots.get(slot as usize) {
@@ -64,7 +65,7 @@ impl<'r> Vm<'r> {
             }
             Action::If(arms, otherwise) => {
                 for (condition, block) in arms {
-                    if self.eval(condition)?.truthy() {
+                    if self.condition(condition)? {
                         return self.block(block);
                     }
                 }
@@ -80,6 +81,21 @@ impl<'r> Vm<'r> {
         Ok(Flow::Next)
     }
 
+    /// Whether what is written behind an `if` holds.
+    #[inline]
+    fn condition(&mut self, node: &'r Node) -> Result<bool, Error> {
+        match node {
+            Node::Compare(op, pos, sides) => self.compared(*op, *pos, sides),
+            node => Ok(self.eval(node)?.truthy()),
+        }
+    }
+
+    fn compared(&mut self, op: Op, pos: u32, sides: &'r (Node, Node)) -> Result<bool, Error> {
+        let left = self.eval(&sides.0)?;
+        let right = self.eval(&sides.1)?;
+        self.compare(op, pos, left, right)
+    }
+
     fn for_loop(&mut self, node: &'r ForNode) -> Result<(), Error> {
         self.forget(&node.fresh);
         if let Some(init) = &node.init {
@@ -91,7 +107,7 @@ impl<'r> Vm<'r> {
                 return Ok(());
             }
             if let Some(condition) = &node.condition
-                && !self.eval(condition)?.truthy()
+                && !self.condition(condition)?
             {
                 return Ok(());
             }
@@ -152,14 +168,18 @@ impl<'r> Vm<'r> {
     }
 
     /// Sets the nearest variable of the name, or a new one of the scope.
+    #[inline]
     fn assign(&mut self, name: &Name, value: Value<'r>) {
-        let mut cells = name.slots.iter().filter_map(|&slot| self.slots.get(slot as usize));
+        // A variable that holds nothing is a variable all the same.
+        let value = if matches!(value, Value::Unset) { Value::Nil } else { value };
+        let cell = |slot: &u32| self.slots.get(*slot as usize);
         let is_set = |cell: &&Cell<Value<'r>>| !matches!(cell.get(), Value::Unset);
         // The variable of the scope itself comes first.
-        let cell = cells.clone().find(is_set).or_else(|| cells.next());
-        if let Some(cell) = cell {
-            // A variable that holds nothing is a variable all the same.
-            cell.set(if matches!(value, Value::Unset) { Value::Nil } else { value });
+        let Some((own, outer)) = name.slots.split_first() else { return };
+        let own = cell(own);
+        let found = own.filter(is_set).or_else(|| outer.iter().filter_map(cell).find(is_set)).or(own);
+        if let Some(found) = found {
+            found.set(value);
         }
     }
 
@@ -181,37 +201,50 @@ impl<'r> Vm<'r> {
         Ok(())
     }
 
+    #[inline]
     pub fn eval(&mut self, node: &'r Node) -> Result<Value<'r>, Error> {
-        Ok(match node {
-            Node::Nil => Value::Nil,
-            Node::Void => Value::Void,
-            Node::Bool(value) => Value::Bool(*value),
-            Node::Int(value) => Value::Int(*value),
-            Node::Float(value) => Value::Float(*value),
-            Node::Str(value) => Value::Str(value),
-            Node::Name(name) => self.read(name).unwrap_or(Value::Nil),
-            Node::Call(call) => return call.run(self),
+        match node {
+            Node::Name(name) => Ok(self.read(name).unwrap_or(Value::Nil)),
+            Node::Int(value) => Ok(Value::Int(*value)),
+            Node::Str(value) => Ok(Value::Str(value)),
+            Node::Call(call) => call.run(self),
+            node => self.compute(node),
+        }
+    }
+
+    /// What is not at hand.
+    fn compute(&mut self, node: &'r Node) -> Result<Value<'r>, Error> {
+        match node {
             Node::Arithmetic(op, pos, sides) => {
                 let left = self.eval(&sides.0)?;
                 let right = self.eval(&sides.1)?;
-                return self.arithmetic(*op, *pos, left, right, false);
+                self.arithmetic(*op, *pos, left, right, false)
             }
-            Node::Compare(op, pos, sides) => {
-                let left = self.eval(&sides.0)?;
-                let right = self.eval(&sides.1)?;
-                return self.compare(*op, *pos, left, right);
+            Node::Compare(op, pos, sides) => self.compared(*op, *pos, sides).map(Value::Bool),
+            Node::Logic(and, pos, sides) => self.logic(*and, *pos, sides),
+            Node::Index(index) => self.index(index),
+            Node::Finds(finder, node, pos) => {
+                let right = self.eval(node)?;
+                if let Value::Str(text) = right {
+                    self.work_on(text.len())?;
+                    return Ok(Value::Bool(finder.find(text).is_some()));
+                }
+                self.contains(*pos, Value::Str(finder.needle()), right)
             }
-            Node::Logic(and, pos, sides) => return self.logic(*and, *pos, sides),
-            Node::In(pos, sides) => return self.is_in(*pos, sides),
+            Node::In(pos, sides) => self.is_in(*pos, sides),
             Node::Unary(op, pos, inner) => {
                 let value = self.eval(inner)?;
-                return self.unary(*op, *pos, value);
+                self.unary(*op, *pos, value)
             }
-            Node::List(items) => return self.list_of(items),
-            Node::Map(map) => return self.map_of(map),
-            Node::Index(index) => return self.index(index),
-            Node::Slice(slice) => return self.slice(slice),
-        })
+            Node::List(items) => self.list_of(items),
+            Node::Map(map) => self.map_of(map),
+            Node::Slice(slice) => self.slice(slice),
+            Node::Bool(value) => Ok(Value::Bool(*value)),
+            Node::Float(value) => Ok(Value::Float(*value)),
+            Node::Nil => Ok(Value::Nil),
+            Node::Void => Ok(Value::Void),
+            Node::Name(_) | Node::Int(_) | Node::Str(_) | Node::Call(_) => self.eval(node),
+        }
     }
 
     fn list_of(&mut self, items: &'r [Node]) -> Result<Value<'r>, Error> {

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use memchr::memmem::Finder;
+
 use super::{
     error::{Error, Lines},
     lexer::Op,
@@ -51,6 +53,8 @@ pub enum Node {
     /// `&&` (true) or `||`.
     Logic(bool, u32, Box<(Node, Node)>),
     In(u32, Box<(Node, Node)>),
+    /// `in` of a literal text, which is made ready to be searched for.
+    Finds(Box<Finder<'static>>, Box<Node>, u32),
     Call(Box<dyn Run>),
 }
 

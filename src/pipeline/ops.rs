@@ -4,6 +4,7 @@ use super::{error::Error, lexer::Op, value::Value, vm::Vm};
 
 impl<'r> Vm<'r> {
     /// `compound`: for `+=` and its like, which messages show.
+    #[inline]
     pub(super) fn arithmetic(
         &mut self,
         op: Op,
@@ -14,9 +15,6 @@ impl<'r> Vm<'r> {
     ) -> Result<Value<'r>, Error> {
         match (left, right) {
             (Value::Int(left), Value::Int(right)) => self.integers(op, pos, left, right),
-            (Value::Str(left_text), Value::Str(right_text)) if op == Op::Add => {
-                Ok(Value::Str(self.joined(left_text, right_text)?))
-            }
             _ => self.mixed(op, pos, left, right, compound),
         }
     }
@@ -29,6 +27,9 @@ impl<'r> Vm<'r> {
         right: Value<'r>,
         compound: bool,
     ) -> Result<Value<'r>, Error> {
+        if let (Value::Str(left), Value::Str(right), Op::Add) = (left, right, op) {
+            return Ok(Value::Str(self.joined(left, right)?));
+        }
         for (side, value) in [("lhs", left), ("rhs", right)] {
             if matches!(value, Value::Unset | Value::Void | Value::Nil | Value::List(_) | Value::Map(_)) {
                 return Err(self.error(pos, format!("unsupported {side} data type: {}", value.type_name())));
@@ -81,8 +82,8 @@ impl<'r> Vm<'r> {
         pos: u32,
         left: Value<'r>,
         right: Value<'r>,
-    ) -> Result<Value<'r>, Error> {
-        let holds = match op {
+    ) -> Result<bool, Error> {
+        Ok(match op {
             Op::Eq => self.equal(left, right, pos)?,
             Op::Ne => !self.equal(left, right, pos)?,
             _ => match (Number::of(left), Number::of(right)) {
@@ -90,8 +91,7 @@ impl<'r> Vm<'r> {
                 (Some(left), Some(right)) => ordered(op, &left.float(), &right.float()),
                 _ => return Err(self.error(pos, "not compareable")),
             },
-        };
-        Ok(Value::Bool(holds))
+        })
     }
 
     /// `==`: numbers and bools as floats, everything else only with its own kind.

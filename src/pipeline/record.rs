@@ -28,6 +28,17 @@ pub struct Entry<'r> {
     pub origin: Option<u32>,
 }
 
+impl Entry<'_> {
+    /// Most keys differ in their lengths or in how they end, which costs less to see than a call of memcmp.
+    #[inline]
+    fn is(&self, key: &[u8]) -> bool {
+        self.key.len() == key.len()
+            && self.key.last() == key.last()
+            && self.key == key
+            && self.kind != Kind::Gone
+    }
+}
+
 /// A point.
 #[derive(Debug)]
 pub struct Record<'r> {
@@ -72,7 +83,7 @@ impl<'r> Record<'r> {
     }
 
     pub fn entry(&self, key: &[u8]) -> Option<&Entry<'r>> {
-        self.entries.iter().find(|entry| entry.key == key && entry.kind != Kind::Gone)
+        self.entries.iter().find(|entry| entry.is(key))
     }
 
     pub fn get(&self, key: &[u8]) -> Option<Value<'r>> {
@@ -94,6 +105,25 @@ impl<'r> Record<'r> {
             }
             None => self.entries.push(Entry { key, value, kind, origin: None }),
         }
+    }
+
+    /// Writes the tag or field of that name, or a new field. Not done where the value would have to be made a text for a
+    /// tag.
+    pub(super) fn put_as_it_was(&mut self, key: &'r [u8], value: Value<'r>) -> bool {
+        let Some(entry) = self.find(key) else {
+            self.entries.push(Entry { key, value, kind: Kind::Field, origin: None });
+            return true;
+        };
+        if entry.kind == Kind::Tag {
+            if !matches!(value, Value::Str(_)) {
+                return false;
+            }
+        } else {
+            entry.kind = Kind::Field;
+        }
+        entry.value = value;
+        entry.origin = None;
+        true
     }
 
     pub fn delete(&mut self, key: &[u8]) {
@@ -123,7 +153,7 @@ impl<'r> Record<'r> {
     }
 
     fn find(&mut self, key: &[u8]) -> Option<&mut Entry<'r>> {
-        self.entries.iter_mut().find(|entry| entry.key == key && entry.kind != Kind::Gone)
+        self.entries.iter_mut().find(|entry| entry.is(key))
     }
 }
 

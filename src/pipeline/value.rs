@@ -32,10 +32,16 @@ pub enum Value<'r> {
 
 /// A list: a window into storage that others may share, as Go's slices are. Its length never changes.
 #[derive(Clone, Copy, Debug)]
-pub struct List<'r> {
+pub struct List<'r>(&'r Window<'r>);
+
+/// Behind a pointer, so that values stay three words long.
+#[derive(Debug)]
+struct Window<'r> {
     storage: &'r [Cell<Value<'r>>],
     len: usize,
 }
+
+const _: () = assert!(size_of::<Value<'_>>() == 24);
 
 /// A map by reference, its entries sorted by key.
 #[derive(Debug)]
@@ -178,15 +184,15 @@ impl<'r> List<'r> {
     /// A list of its own storage.
     pub fn new(arena: &'r Bump, items: impl ExactSizeIterator<Item = Value<'r>>) -> List<'r> {
         let storage: &'r [Cell<Value<'r>>] = arena.alloc_slice_fill_iter(items.map(Cell::new));
-        List { storage, len: storage.len() }
+        List(arena.alloc(Window { storage, len: storage.len() }))
     }
 
     pub fn len(self) -> usize {
-        self.len
+        self.0.len
     }
 
     pub fn is_empty(self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     pub fn get(self, index: usize) -> Option<Value<'r>> {
@@ -210,28 +216,29 @@ impl<'r> List<'r> {
     /// there, the
     /// storage of the new one is twice as large and its own.
     pub fn append(self, arena: &'r Bump, value: Value<'r>) -> List<'r> {
-        if let Some(cell) = self.storage.get(self.len) {
+        let len = self.len() + 1;
+        if let Some(cell) = self.0.storage.get(self.len()) {
             cell.set(value);
-            return List { storage: self.storage, len: self.len + 1 };
+            return List(arena.alloc(Window { storage: self.0.storage, len }));
         }
         let room = self.room_after_append();
         let items = self.iter().chain(std::iter::once(value)).chain(std::iter::repeat(Value::Nil));
         let mut items = items.map(Cell::new);
         let storage = arena.alloc_slice_fill_with(room, |_| items.next().unwrap_or(Cell::new(Value::Nil)));
-        List { storage, len: self.len + 1 }
+        List(arena.alloc(Window { storage, len }))
     }
 
     /// Elements for which [`List::append`] takes new storage, 0 if it takes none.
     pub fn append_takes(self) -> usize {
-        if self.len < self.storage.len() { 0 } else { self.room_after_append() }
+        if self.len() < self.0.storage.len() { 0 } else { self.room_after_append() }
     }
 
     fn room_after_append(self) -> usize {
-        (self.len + 1).next_power_of_two()
+        (self.len() + 1).next_power_of_two()
     }
 
     fn cells(self) -> &'r [Cell<Value<'r>>] {
-        self.storage.get(..self.len).unwrap_or_default()
+        self.0.storage.get(..self.0.len).unwrap_or_default()
     }
 }
 
@@ -348,4 +355,62 @@ fn sort<'r>(entries: &mut ArenaVec<'r, (&'r [u8], Value<'r>)>) {
         }
         equal
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<'r>(arena: &'r Bump, text: &'r str) -> Value<'r> {
+        let mut places = json::Places::default();
+        let nodes = arena.alloc_slice_copy(places.of(text.as_bytes()).unwrap());
+        Value::of_json(arena, View::root(text.as_bytes(), nodes).unwrap())
+    }
+
+    fn json(value: Value<'_>) -> String {
+        let mut out = Vec::new();
+        super::super::text::put_json(&mut out, value, usize::MAX).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn maps_of_a_text_are_one_map_however_they_are_reached() {
+        let arena = Bump::new();
+        let text = r#"{"m":{"a":1,"b":"\n"},"l":[{"x":2}],"m2":{},"s":"t","m":{"c":[3]},"\u0065":4}"#;
+        let Value::Map(root) = read(&arena, text) else { panic!() };
+        assert!(matches!(root.get(b"s"), Some(Value::Str(b"t"))));
+        assert!(matches!(root.get(b"e"), Some(Value::Float(4.0))));
+        assert!(root.get(b"a").is_none());
+        // What is put into a part of it is seen by whoever looks at the whole.
+        let Some(Value::Map(m)) = root.get(b"m") else { panic!() };
+        m.set(b"new", Value::Int(5));
+        let Some(Value::List(list)) = root.get(b"l") else { panic!() };
+        list.set(0, Value::Nil);
+        root.set(b"s", Value::Bool(true));
+        assert_eq!(root.len(), 5);
+        assert_eq!(json(Value::Map(root)), r#"{"e":4,"l":[null],"m":{"c":[3],"new":5},"m2":{},"s":true}"#);
+        root.remove(b"m");
+        assert!(root.get(b"m").is_none());
+    }
+
+    #[test]
+    fn large_maps_of_a_text_are_sorted_once() {
+        let arena = Bump::new();
+        let members: Vec<String> = (0..100).map(|n| format!("\"k{n}\":[{n}]")).collect();
+        let text = format!("{{{},\"k7\":0}}", members.join(","));
+        let Value::Map(root) = read(&arena, &text) else { panic!() };
+        assert!(matches!(root.get(b"k7"), Some(Value::Float(0.0))));
+        assert!(root.text.get().is_none());
+        assert!(root.get(b"k100").is_none() && root.get(b"k99").is_some());
+        assert_eq!(root.len(), 100);
+    }
+
+    #[test]
+    fn values_of_texts_are_the_same_as_others() {
+        let arena = Bump::new();
+        let left = read(&arena, r#"[{"a":[1,"x"],"b":null}]"#);
+        let right = read(&arena, r#" [ {"b":null, "a":[1.0,"\u0078"] } ] "#);
+        assert_eq!(left.same(right, &mut 100), Ok(true));
+        assert_eq!(left.same(read(&arena, r#"[{"a":[1,"x"]}]"#), &mut 100), Ok(false));
+    }
 }

@@ -316,7 +316,8 @@ impl<'r> Vm<'r> {
         if count > LIST_ITEMS_MAX {
             return Err(self.refused(format!("list of more than {LIST_ITEMS_MAX} elements")));
         }
-        self.reserve(count * size_of::<Value<'_>>())
+        // One more for the window.
+        self.reserve((count + 1) * size_of::<Value<'_>>())
     }
 
     /// A new map. Of equal keys the last one counts.
@@ -374,24 +375,23 @@ impl<'r> Vm<'r> {
 
     /// Writes a key of the point, a tag if there is one of that name.
     pub fn write(&mut self, key: &'r [u8], value: Value<'r>) -> Result<(), Error> {
-        if self.record.is_tag(key) { self.write_tag(key, value) } else { self.write_field(key, value) }
-    }
-
-    pub fn write_tag(&mut self, key: &'r [u8], value: Value<'r>) -> Result<(), Error> {
-        let text = self.to_text(value)?;
-        self.reserve(ENTRY_BYTES)?;
-        self.record.put(key, Value::Str(text), Kind::Tag);
-        Ok(())
-    }
-
-    pub(super) fn write_field(&mut self, key: &'r [u8], value: Value<'r>) -> Result<(), Error> {
         let value = match value {
             Value::Unset | Value::Void => Value::Nil,
             Value::List(_) | Value::Map(_) => Value::Str(self.to_text(value)?),
             value => value,
         };
         self.reserve(ENTRY_BYTES)?;
-        self.record.put(key, value, Kind::Field);
+        if !self.record.put_as_it_was(key, value) {
+            let text = self.to_text(value)?;
+            self.record.put(key, Value::Str(text), Kind::Tag);
+        }
+        Ok(())
+    }
+
+    pub fn write_tag(&mut self, key: &'r [u8], value: Value<'r>) -> Result<(), Error> {
+        let text = self.to_text(value)?;
+        self.reserve(ENTRY_BYTES)?;
+        self.record.put(key, Value::Str(text), Kind::Tag);
         Ok(())
     }
 

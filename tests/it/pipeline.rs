@@ -373,7 +373,22 @@ const SEEDS: &[&str] = &[
     "`a b` = '''long\n'text' '''\nadd_key(a.b[0].c, `a b`)\nrename(z, message)\nx.y = -(+(!nil))\nx, y = 1, 2",
     "cast(message, \"int\")\nadd_key(h, hash(\"a\", method=\"md5\"))\nslice_string(\"中文\", 0, 1)\ncover(message, [1, -1])",
     "group_between(n, [-1, 2.5], \"v\", k)\ngroup_in(message, [\"hello\", 0x1F, 1e3], 7)\nnullif(message, \"\")",
+    "add_pattern(\"n\", \"%{INT:a:int}\")\nif grok(_, \"^%{WORD:w} (?P<b>%{n})?%{DATA:c:float}$\", false) { replace(w, \"(l+)(.)\", \"$2${1}$$\") }\nadd_key(m, match(\"\\\\w+\", message))",
+    "json(_, a.b[0].c, v, true, true)\njson(_, .[-1], w)\nm = load_json(_)\nm[\"x\"] = m\nfor k in m { add_key(k, m[k]) }\ngjson(_, \"a.#(b>1)#|@reverse\", \"g\")\nadd_key(ok, valid_json(_))",
+    "kv_split(_, \"[ ,]\", \"[=:]\", \"<\", \">\", [\"a\", \"b\"], \"p_\")\nstrfmt(out, \"%08.3f %-5s|%x %[1]*d %v\", 1.5, message, [1, {\"k\": nil}], 3)\nurl_decode(out)\nu = url_parse(_)\nadd_key(u)\nuser_agent(_)\nsql_cover(_)",
+    "xml(_, '//a[@b=\"1\"]/c', x)\ndecode(x, \"gbk\")\ndecode(_, 'gb18030')\ndecode(_, \"utf-16le\")\nadd_key(s, sample(0.5))\nadd_key(d, timestamp(\"ms\"))\ndatetime(d, \"ms\", \"%Y-%_m-%5d %Z\", \"Asia/Tokyo\")",
+    "parse_date(key=\"t\", yy=\"21\", MM=\"May\", dd=\"3\", hh=\"1\", mm=\"2\", ss=\"3\", ms=\"4\", zone=\"-9:30\")\nadjust_timezone(t)\nduration_precision(t, \"ns\", \"MS\")\nparse_duration(l)\ndefault_time(_, \"+8\")\ndefault_time_with_fmt(l, \"Jan _2 15:04:05.000 MST\", \"UTC\")",
     "x = 9223372036854775807 * -1 / 3 % 7 + 0.5\nadd_key(v, value_type(x + nil))\nadd_key(p, parse_int(\"zz\", 36)) # end",
+];
+
+/// Lines for them.
+const MESSAGES: &[&str] = &[
+    "hello 中",
+    "{\"a\":{\"b\":[{\"c\":\" d \\u00e9\"},2]},\"x\":[1e3,null,true]}",
+    "a=1,b:<2> http://u@h:80/p%20q?a=1&a=2#f SELECT * FROM t WHERE a = 'b' -- c",
+    "<r><a b=\"1\"><c>&lt;x</c></a></r>",
+    "2021-07-20T10:20:30.5Z",
+    "Mozilla/5.0 (Linux; Android 9; x) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/89.0 Mobile",
 ];
 
 /// How often a run may ask whether it is to stop: some thousand steps.
@@ -381,13 +396,13 @@ const RUN_POLLS: u32 = 4;
 
 /// Compiles and runs whatever it is, a run without end until the host stops it; that the bounds end it as well is shown
 /// below.
-fn compile_and_run(script: &str) {
+fn compile_and_run(script: &str, message: &str) {
     let set = ScriptSet::compile([("main.p", script), ("other.p", "add_key(o, 1)\nexit()")]);
     let Some(Ok(at)) = set.find("main.p") else { return };
     let arena = Bump::new();
     let world = World { polls_left: Cell::new(Some(RUN_POLLS)), ..World::default() };
     let mut record = Record::new(&arena, Category::Logging, b"main", TIME);
-    record.push(b"message", Typed::Str("hello 中".as_bytes()), Kind::Field, None);
+    record.push(b"message", Typed::Str(message.as_bytes()), Kind::Field, None);
     let mut outcome = set.run(at, record, &arena, &world);
     if outcome.error.is_none() {
         post::finish(&mut outcome.record, &StatusOptions::default(), &arena);
@@ -399,8 +414,11 @@ fn compile_and_run(script: &str) {
 fn pipeline_every_prefix_of_a_script_ends() {
     for seed in SEEDS {
         for end in (0..=seed.len()).filter(|&end| seed.is_char_boundary(end)) {
-            compile_and_run(&seed[..end]);
+            compile_and_run(&seed[..end], MESSAGES[end % MESSAGES.len()]);
         }
+    }
+    for (seed, message) in SEEDS.iter().flat_map(|seed| MESSAGES.iter().map(move |message| (seed, message))) {
+        compile_and_run(seed, message);
     }
 }
 
@@ -441,7 +459,12 @@ fn pipeline_mutated_scripts_end() {
                 }
             }
         }
-        compile_and_run(&chars.into_iter().collect::<String>());
+        let mut message = MESSAGES[random(MESSAGES.len())].to_owned();
+        let at = random(message.len());
+        if message.is_char_boundary(at) {
+            message.insert_str(at, PIECES[random(PIECES.len())]);
+        }
+        compile_and_run(&chars.into_iter().collect::<String>(), &message);
     }
 }
 
@@ -468,9 +491,11 @@ fn pipeline_deep_and_long_scripts_are_refused() {
         assert!(error.contains("deep") || error.contains("on top of each other"), "{error}");
     }
     // As high as it gets, which has to fit the stack.
-    compile_and_run(&format!("x = {}1{}", "(".repeat(90), "+1)".repeat(90)));
-    compile_and_run(&format!("x = 1{}", "+1".repeat(250)));
-    compile_and_run(&format!("{}x = 1{}", "if true {".repeat(90), "}".repeat(90)));
+    compile_and_run(&format!("x = {}1{}", "(".repeat(90), "+1)".repeat(90)), "");
+    compile_and_run(&format!("x = 1{}", "+1".repeat(250)), "");
+    compile_and_run(&format!("{}x = 1{}", "if true {".repeat(90), "}".repeat(90)), "");
+    let nested = format!("{}1{}", "[".repeat(500), "]".repeat(500));
+    compile_and_run("m = load_json(_)\nadd_key(t, value_type(m))\nadd_key(m)\njson(_, .[0], v)", &nested);
 }
 
 #[test]
@@ -486,13 +511,30 @@ fn pipeline_runs_are_bounded() {
         ("m = {\"a\": 1}\nfor i = 0; i < 90; i += 1 { m = {\"a\": m, \"b\": m} }\nadd_key(m)", "large"),
         ("for ;; { create_point(\"n\", {}, {}) }", "created"),
         ("for i = 0; true; i += 1 { add_key(x, value_type(\"a\" in [i])) }", "steps"),
+        // What functions do counts.
+        ("for ;; { match(\"(a*)*[^a]*(a|b)*c$\", message) }", "steps"),
+        ("for ;; { replace(_, \"(?s)^.+$\", \"$0$0\") }", "bytes"),
+        (
+            "replace(_, \"a\", \"$$$$$$$$$$$$$$$$$$$$$$$$$$$$$$$$$$$$$$\")\nfor ;; { add_key(x, match(\".*[^$].*q\", message)) }",
+            "steps",
+        ),
+        ("for ;; { strfmt(x, \"%1000000d\", 1) }", "bytes"),
+        ("m = {}\nm[\"m\"] = m\nstrfmt(x, \"%v\", m)", "deep"),
+        ("m = {}\nfor i = 0; i < 40; i += 1 { m = [m, m] }\nstrfmt(x, \"%v\", m)", "large"),
+        ("for ;; { x = load_json(\"[1,{},[{}],{\\\"a\\\":1}]\") }", "bytes"),
+        ("for ;; { gjson(_, \"@this|@this|@this\") }", "steps"),
+        ("for ;; { kv_split(_, \"a\", \"b\", include_keys=[\"c\"]) }", "steps"),
+        ("for ;; { sql_cover(_) }", "bytes"),
+        ("for ;; { decode(_, \"gbk\") }", "bytes"),
     ];
+    let message = b"a".repeat(64 << 10);
     for (script, words) in cases {
         let set = ScriptSet::compile([("main.p", script)]);
-        let at = set.find("main.p").and_then(Result::ok).expect("compiles");
+        let at = set.find("main.p").and_then(Result::ok).expect(script);
         let arena = Bump::new();
         let world = World { polls_left: Cell::new(None), ..World::default() };
-        let record = Record::new(&arena, Category::Logging, b"main", TIME);
+        let mut record = Record::new(&arena, Category::Logging, b"main", TIME);
+        record.push(b"message", Typed::Str(&message), Kind::Field, None);
         let error = set.run(at, record, &arena, &world).error.expect(script).to_string();
         assert!(error.contains(words), "{script}: {error}");
     }

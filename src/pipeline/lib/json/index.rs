@@ -80,6 +80,7 @@ fn is_white(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
+/// One byte after another, from the first one on.
 struct Pass<'a> {
     text: &'a [u8],
     at: usize,
@@ -92,14 +93,18 @@ impl Pass<'_> {
     fn value(&mut self) -> Option<()> {
         let mut byte = self.visible()?;
         loop {
-            let closed_at_once = match byte {
+            // A value begins here.
+            match byte {
+                b'"' => self.text()?,
                 b'{' => {
                     self.begin(Kind::Map)?;
                     let first = self.visible()?;
                     if first != b'}' {
                         self.key(first)?;
+                        byte = self.visible()?;
+                        continue;
                     }
-                    first == b'}'
+                    self.end();
                 }
                 b'[' => {
                     self.begin(Kind::List)?;
@@ -107,19 +112,13 @@ impl Pass<'_> {
                     if byte != b']' {
                         continue;
                     }
-                    true
+                    self.end();
                 }
-                _ => {
-                    self.scalar(byte)?;
-                    false
-                }
-            };
-            if byte == b'{' && !closed_at_once {
-                byte = self.visible()?;
-                continue;
-            }
-            if closed_at_once {
-                self.end();
+                b'-' | b'0'..=b'9' => self.number()?,
+                b't' => self.word(b"true", Kind::True)?,
+                b'f' => self.word(b"false", Kind::False)?,
+                b'n' => self.word(b"null", Kind::Null)?,
+                _ => return None,
             }
             // Behind a value: the next one, or ends of what it is in.
             loop {
@@ -145,6 +144,7 @@ impl Pass<'_> {
     }
 
     /// The next byte that is not white. It is not passed.
+    #[inline]
     fn visible(&mut self) -> Option<u8> {
         loop {
             let byte = *self.text.get(self.at)?;
@@ -155,6 +155,7 @@ impl Pass<'_> {
         }
     }
 
+    #[inline]
     fn push(&mut self, kind: Kind, start: usize, end: usize) -> Option<()> {
         if self.nodes.len() >= NODES_MAX {
             return None;
@@ -184,6 +185,7 @@ impl Pass<'_> {
     }
 
     /// A member's name and the colon behind it.
+    #[inline]
     fn key(&mut self, first: u8) -> Option<()> {
         if first != b'"' {
             return None;
@@ -196,17 +198,6 @@ impl Pass<'_> {
         Some(())
     }
 
-    fn scalar(&mut self, first: u8) -> Option<()> {
-        match first {
-            b'"' => self.text(),
-            b't' => self.word(b"true", Kind::True),
-            b'f' => self.word(b"false", Kind::False),
-            b'n' => self.word(b"null", Kind::Null),
-            b'-' | b'0'..=b'9' => self.number(),
-            _ => None,
-        }
-    }
-
     fn word(&mut self, word: &[u8], kind: Kind) -> Option<()> {
         if !self.text.get(self.at..)?.starts_with(word) {
             return None;
@@ -216,6 +207,7 @@ impl Pass<'_> {
         self.push(kind, start, self.at)
     }
 
+    #[inline]
     fn text(&mut self) -> Option<()> {
         let start = self.at + 1;
         let (end, escaped) = text::end_of(self.text, start)?;
@@ -252,6 +244,7 @@ impl Pass<'_> {
     }
 
     /// At least one digit.
+    #[inline]
     fn digits(&mut self) -> Option<()> {
         let start = self.at;
         while self.text.get(self.at).is_some_and(u8::is_ascii_digit) {
@@ -352,30 +345,33 @@ impl<'a> View<'a> {
 
     /// The member of a name, the last one if there are several.
     pub fn get(&self, name: &[u8]) -> Option<View<'a>> {
-        self.members().filter(|(key, _)| key.is_name(name)).last().map(|(_, value)| value)
+        self.get_among(name, usize::MAX).ok().flatten()
     }
 
     /// The same, if there are no more than so many members.
     pub fn get_among(&self, name: &[u8], most: usize) -> Result<Option<View<'a>>, TooMany> {
-        let mut found = None;
-        for (at, (key, value)) in self.members().enumerate() {
-            if at >= most {
-                return Err(TooMany);
+        let own = self.node();
+        let (mut found, mut left) = (None, most);
+        if own.kind != Kind::Map {
+            return Ok(None);
+        }
+        let mut at = self.at + 1;
+        while at < own.next as usize
+            && let Some([key, value]) = self.nodes.get(at..at + 2)
+        {
+            left = left.checked_sub(1).ok_or(TooMany)?;
+            let same = match key.kind {
+                // Most names differ in their lengths.
+                Kind::Text if (key.end - key.start) as usize != name.len() => false,
+                Kind::Text => self.text.get(key.start as usize..key.end as usize) == Some(name),
+                _ => View { at, ..*self }.bytes().as_deref() == Some(name),
+            };
+            if same {
+                found = Some(View { at: at + 1, ..*self });
             }
-            if key.is_name(name) {
-                found = Some(value);
-            }
+            at = value.next as usize;
         }
         Ok(found)
-    }
-
-    #[inline]
-    fn is_name(&self, name: &[u8]) -> bool {
-        let Node { kind, start, end, .. } = self.node();
-        match kind {
-            Kind::Text => self.text.get(start as usize..end as usize) == Some(name),
-            _ => self.bytes().as_deref() == Some(name),
-        }
     }
 
     /// The item at an index; from the end if it is negative.

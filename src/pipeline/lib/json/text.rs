@@ -11,7 +11,26 @@ fn special(chunk: u64) -> u64 {
 
 /// Where the text that begins at `at` ends, and whether there are escapes in it. None if it does not end or an escape is
 /// none.
+#[inline]
 pub fn end_of(text: &[u8], mut at: usize) -> Option<(usize, bool)> {
+    let mut rest = text.get(at..)?;
+    while let Some((chunk, behind)) = rest.split_first_chunk::<8>() {
+        let found = special(u64::from_le_bytes(*chunk));
+        if found != 0 {
+            at += found.trailing_zeros() as usize / 8;
+            break;
+        }
+        at += 8;
+        rest = behind;
+    }
+    match text.get(at) {
+        Some(b'"') => Some((at, false)),
+        _ => end_of_unusual(text, at),
+    }
+}
+
+/// The same for a text with escapes, or near the end of everything.
+fn end_of_unusual(text: &[u8], mut at: usize) -> Option<(usize, bool)> {
     let mut escaped = false;
     loop {
         let rest = text.get(at..)?;

@@ -18,6 +18,7 @@ use super::{
     Nanos, Zone,
     civil::{self, Civil},
     layout::{Layout, Parsed, ZoneMark, full_year, number_of_offset, zone_name_len},
+    usual,
 };
 
 /// The layouts that come first, each with the program that writes it.
@@ -51,6 +52,14 @@ const TEXT_BYTES_MAX: usize = 256;
 
 /// The moment that a text means to clocks of the zone. The error is what DataKit puts behind `time convert failed: `.
 pub fn default_time(text: &str, zone: &Zone, now: Nanos) -> Result<Nanos, String> {
+    if let Some(moment) = usual::moment(text.as_bytes(), zone) {
+        return Ok(moment);
+    }
+    of_any_shape(text, zone, now)
+}
+
+/// The same without the short way.
+pub(super) fn of_any_shape(text: &str, zone: &Zone, now: Nanos) -> Result<Nanos, String> {
     if text.len() > TEXT_BYTES_MAX {
         return Err("text is too long for a date".to_owned());
     }

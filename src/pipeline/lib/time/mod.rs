@@ -13,6 +13,7 @@ mod guess;
 mod layout;
 mod parts;
 mod strftime;
+mod usual;
 mod zone;
 
 #[cfg(test)]

@@ -292,6 +292,21 @@ fn clocks_that_are_hours_off_are_moved_to_about_now() {
 
 proptest! {
     #[test]
+    fn the_short_way_gives_the_same(
+        text in "(19|20)[0-9]{2}-[01][0-9]-[0-3][0-9][T ][0-2][0-9]:[0-5][0-9]:[0-6][0-9]([.,:][0-9]{1,10})?\
+                 (Z|[+-][0-2][0-9](:?[0-6][0-9])?| UTC)?",
+        log in "[0-3][0-9]/(Jan|feb|Mai|Dec|[A-Z][a-z]{2})/(19|20)[0-9]{2}:[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\
+                ( [+-][0-2][0-9][0-6][0-9])?",
+    ) {
+        let zone = Zone::named("America/New_York").unwrap();
+        for text in [text, log] {
+            if let Some(moment) = usual::moment(text.as_bytes(), &zone) {
+                prop_assert_eq!(Ok(moment), guess::of_any_shape(&text, &zone, NOW), "{}", text);
+            }
+        }
+    }
+
+    #[test]
     fn no_date_makes_it_fall(text in "([0-9]{1,4}|jan|Tue|sept\\.|at|[ :.,/'+-]|GMT|MST|am|PM|Z|年|月|日|\\PC){0,14}") {
         let zone = Zone::named("America/New_York").unwrap();
         drop(default_time(&text, &zone, NOW));
