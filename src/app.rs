@@ -2,15 +2,19 @@
 //! socket say until one of them says stop.
 //!
 //! - [`filters`]: puts the rules in force by which points are dropped
+//! - [`scripts`]: reads the scripts by which points are rewritten, and puts them in force
 //! - [`sockets`]: the addresses that are served
 //! - [`reload`]: another configuration, as a whole or not at all
+//! - [`tables`]: fetches reference tables of scripts
 //! - [`tags`]: tags that requests change
 //! - [`upgrade`]: another process takes over
 
 mod filters;
 mod pulls;
 mod reload;
+mod scripts;
 mod sockets;
+mod tables;
 mod tags;
 mod upgrade;
 
@@ -34,6 +38,7 @@ use crate::rt::{blocking, probe, shard as executor};
 use crate::shard::common::{Live, Stop};
 use crate::shard::control::Offline;
 use crate::shard::exchange::{self, Ends};
+use crate::shard::world::World;
 use crate::shard::{self, Change, Common, Orders, ShardParts};
 use crate::sink;
 use crate::spool::Owner;
@@ -207,6 +212,10 @@ impl Process {
         announce(&common, bound);
         filters::put_in_force(&common, &common.live());
         filters::start(&common)?;
+        common.live().intake.scripts.set_host(Arc::new(World::new(&common)));
+        scripts::put_in_force(&common, &common.live());
+        scripts::start(&common)?;
+        tables::start(&common)?;
         let weak = Arc::downgrade(&common);
         sourcemap::Store::keep_looking(&common.desk.sourcemaps, move || {
             let common = weak.upgrade().filter(|common| !common.is_stopping())?;

@@ -28,7 +28,8 @@
 //! lines' parser gives, whole bodies at a time, and answered in their own words ([`intake::convert`]).
 //!
 //! **Points can be rewritten by scripts.** A script of the DataKit pipeline language is compiled once and run over one point at
-//! a time, in bounded steps and memory ([`pipeline`]).
+//! a time, in bounded steps and memory, between its checks and its encoding ([`pipeline`]). Where a category has no script that
+//! costs one look at a flag.
 //!
 //! **What takes long is done aside.** Questions to the destination, source maps, dial tests and `/metrics` cross to threads of
 //! their own ([`aside`]), bounded in number; a shard never waits for anybody.
@@ -65,7 +66,7 @@
 //! - *Data moves down the list of stages, imports down the tiers, neither turns back.* Five tiers: `main`, `app` and
 //!   `shard` join; `net`, `spool`, `upload`, `admin` and `aside` run; `intake`, `pipeline` and `sink` translate; `http1`, `codec`, `point`
 //!   and `ring` represent; `buf`, `simd`, `limits`, `metrics`, `config` and `rt` are what all stand on. A folder imports
-//!   from tiers below its own (`upload` also reads from `spool`). A test reads the sources and says so.
+//!   from tiers below its own (`upload` also reads from `spool`, `intake` runs `pipeline`). A test reads the sources and says so.
 //! - The three lower tiers, [`rt`] apart, have no sockets, files, clocks or threads: `now` is an argument.
 //! - Only [`rt`] names the executor. Only the two upper tiers use `rt`.
 //! - The spool knows frames and not points, the front of a connection knows HTTP and no protocol, an intake knows

@@ -91,6 +91,7 @@ enum Format {
 
 fn main() -> ExitCode {
     process::started_ms();
+    rt::memory::keep_freed();
     match Arguments::parse().verb.unwrap_or(Verb::Run { config: None }) {
         Verb::Run { config } => match loaded(config.as_deref()) {
             Ok(Resolved { settings, .. }) => {

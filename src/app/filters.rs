@@ -91,7 +91,7 @@ fn asked(settings: &Settings) -> Option<&Endpoint> {
 }
 
 /// Stands for a destination and its token, which cannot be read from it.
-fn name_of(endpoint: &Endpoint) -> String {
+pub(super) fn name_of(endpoint: &Endpoint) -> String {
     /// FNV-1a, 64 bits.
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0000_0100_0000_01b3;

@@ -7,8 +7,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::filters;
 use super::sockets::{self, Bound};
+use super::{filters, scripts};
 use crate::config::{Listener, Settings};
 use crate::shard::common::Live;
 use crate::shard::{Change, Common};
@@ -49,6 +49,7 @@ fn changes(before: &Settings, after: &Settings) -> Vec<&'static str> {
         ("intake.otlp", before.otlp != after.otlp),
         ("intake.zipkin", before.zipkin != after.zipkin),
         ("dialtesting", before.dialtesting != after.dialtesting),
+        ("pipeline", before.pipeline != after.pipeline),
         ("destination", before.destination != after.destination),
         ("shutdown", before.shutdown != after.shutdown),
     ];
@@ -98,6 +99,8 @@ pub fn apply(
     {
         filters::put_in_force(common, &live);
     }
+    // Whatever has changed in the configuration: files may have.
+    scripts::put_in_force(common, &live);
     common.tls.store(live.tls.as_ref().map(|loaded| Arc::clone(&loaded.config)));
     common.desk.sourcemaps.look_again();
     let (done, results) = flume::unbounded::<io::Result<()>>();

@@ -4,7 +4,9 @@
 //! - [`forward`]: calls to the first destination, and what is made of its answers
 //! - [`dialtest`]: dial tests, run once
 //! - [`errors`]: what other programs report of themselves
+//! - [`pipeline`]: scripts, tried
 //! - [`pprof_pull`]: Go programs, asked for their profiles
+//! - [`scripts`]: what scripts ask of other hosts
 //! - [`sourcemap`]: archives of maps and symbols, and stacks resolved by them
 //! - tags are changed by the main thread, which has the configuration: [`Desk::orders`]
 //!
@@ -13,7 +15,9 @@
 pub mod dialtest;
 pub mod errors;
 pub mod forward;
+pub mod pipeline;
 pub mod pprof_pull;
+pub mod scripts;
 pub mod sourcemap;
 
 use std::sync::Arc;
@@ -93,6 +97,7 @@ impl Desk {
                 let options = dialtest::Options::new(request.settings, version, request.timeout);
                 dialtest::debug(&options, request.body, request.deadline)
             }
+            What::Pipeline => pipeline::debug(request),
             What::Tags(set, change) => self.change_tags(*set, change, request),
         };
         reply.with_cors(&request.plan.cors)

@@ -15,6 +15,7 @@ pub mod edit;
 mod env;
 mod go_pull;
 pub mod pattern;
+mod pipeline;
 mod profiling;
 mod read;
 mod resolve;
@@ -30,6 +31,7 @@ pub use collectors::{
 };
 pub use dialtesting::DialtestingSettings;
 pub use go_pull::{GoPull, PROFILES as GO_PROFILES};
+pub use pipeline::{HttpRequestSettings, PipelineSettings, TableSettings};
 pub use profiling::ProfilingSettings;
 pub use read::Problem;
 pub use resolve::{Resolved, Surroundings, resolve};

@@ -10,9 +10,9 @@ use ipnet::IpNet;
 
 use super::{
     address::Address,
-    collectors,
+    collectors::{self, set},
     dialtesting::{self, Reports},
-    go_pull, profiling,
+    go_pull, pipeline, profiling,
     read::{Problem, Shards, Written, read},
     schema,
     secret::{Endpoint, Secret},
@@ -457,13 +457,18 @@ impl Resolver<'_> {
 
     fn collectors(&mut self, settings: &mut Settings) {
         let written = self.written.clone();
-        let mut problems = Vec::new();
+        let (mut problems, mut warnings) = (Vec::new(), Vec::new());
         let mut report = |key: &str, text: String| problems.push((key.to_owned(), text));
+        let mut warn = |key: &str, text: String| warnings.push((key.to_owned(), text));
         settings.datadog = collectors::datadog(&written, &mut report);
         settings.skywalking = collectors::skywalking(&written, &mut report);
         settings.profiling = profiling::profiling(&written, &mut settings.spool, &mut report);
         settings.otlp = collectors::otlp(&written, &mut report);
         settings.zipkin = collectors::zipkin(&written, &mut report);
+        settings.pipeline = pipeline::pipeline(&written, &settings.data_dir, &mut report, &mut warn);
+        for (key, text) in warnings {
+            self.warning(&key, text);
+        }
         for (key, text) in problems {
             // Names in a free table, and tables themselves, are not in the schema.
             let line = written.line_of(&key);
@@ -653,12 +658,6 @@ impl Resolver<'_> {
         if self.written.text("log.format").as_deref() == Some("json") {
             settings.log.format = LogFormat::Json;
         }
-    }
-}
-
-fn set<T>(slot: &mut T, value: Option<T>) {
-    if let Some(value) = value {
-        *slot = value;
     }
 }
 

@@ -11,6 +11,7 @@ use super::address::Address;
 use super::collectors::{DatadogSettings, SkywalkingSettings, SpanSettings};
 use super::dialtesting::DialtestingSettings;
 use super::go_pull::GoPull;
+use super::pipeline::PipelineSettings;
 use super::profiling::ProfilingSettings;
 use super::secret::{Endpoint, Secret};
 use crate::limits;
@@ -107,6 +108,7 @@ pub struct Settings {
     pub otlp: SpanSettings,
     pub zipkin: SpanSettings,
     pub dialtesting: DialtestingSettings,
+    pub pipeline: PipelineSettings,
     pub destination: Destination,
     pub shutdown: ShutdownSettings,
     pub log: LogSettings,
@@ -523,6 +525,7 @@ impl Default for Settings {
             otlp: SpanSettings::default(),
             zipkin: SpanSettings::default(),
             dialtesting: DialtestingSettings::default(),
+            pipeline: PipelineSettings::default(),
             destination: Destination::Archive(ArchiveSettings {
                 dir: data_dir.join("archive"),
                 rotate_bytes: 64 << 20,

@@ -272,7 +272,7 @@ fn unknown_keys_name_line_and_neighbour() {
             "[intake.datadgo]\nlisten = \"x\"",
             "1: unknown key \"datadgo\" in [intake]; did you mean \"datadog\"?",
         ),
-        ("[pipeline]\n", "1: unknown key \"pipeline\""),
+        ("[profiles]\n", "1: unknown key \"profiles\""),
         ("http_api = 3", "1: http_api must be a table, not a whole number"),
     ] {
         assert_eq!(problem(text), expected, "{text}");
@@ -502,7 +502,15 @@ fn every_key_is_used() {
             let full = schema::full_name(table.path, key.name);
             let other = match (full.as_str(), key.kind) {
                 // Known, and said to be without effect.
-                ("dataway.max_retry_count", _) => continue,
+                (
+                    "dataway.max_retry_count"
+                    | "pipeline.sqlite_mem_mode"
+                    | "pipeline.disable_append_run_info"
+                    | "pipeline.offload.receiver",
+                    _,
+                ) => continue,
+                ("pipeline.refer_table_url", _) => "\"http://other\"".to_owned(),
+                ("pipeline.offload.addresses", _) => "[\"http://other\"]".to_owned(),
                 ("destination", _) => "\"archive\"".to_owned(),
                 ("log.level", _) => "\"debug\"".to_owned(),
                 (_, Kind::Text) if key.name == "listen_socket" => "\"/other\"".to_owned(),
@@ -511,9 +519,13 @@ fn every_key_is_used() {
                 ("intake.profiling.go.app.url", _) => "\"http://other\"".to_owned(),
                 ("intake.profiling.go.app.enabled_types", _) => "[\"heap\"]".to_owned(),
                 (_, Kind::Text) => "\"other\"".to_owned(),
-                ("http_api.trusted_proxies" | "dialtesting.disabled_internal_network_cidr_list", _) => {
-                    "[\"192.0.2.0/24\"]".to_owned()
-                }
+                (
+                    "http_api.trusted_proxies"
+                    | "dialtesting.disabled_internal_network_cidr_list"
+                    | "pipeline.http_request_cidr_whiltelist"
+                    | "pipeline.http_request_cidr_whitelist",
+                    _,
+                ) => "[\"192.0.2.0/24\"]".to_owned(),
                 (_, Kind::TextList) => "[\"other\"]".to_owned(),
                 (_, Kind::SecretList) => "[\"http://other\"]".to_owned(),
                 (_, Kind::Bool) => (key.default == "false").to_string(),
@@ -531,6 +543,7 @@ fn every_key_is_used() {
                 "election.enable" => election,
                 "dataway.global_customer_keys" => sinker,
                 "http_api.proxy_protocol" => "http_api.trusted_proxies = [\"192.0.2.0/24\"]\n",
+                "pipeline.ipdb_type" => "pipeline.ipdb_attr.isp_file = \"f\"\n",
                 "http_api.tls.cert" => "http_api.tls.privkey = \"k\"\n",
                 "http_api.tls.privkey" => "http_api.tls.cert = \"c\"\n",
                 "http_api.tls.client_ca" => "http_api.tls.cert = \"c\"\nhttp_api.tls.privkey = \"k\"\n",
@@ -709,4 +722,52 @@ fn filters_and_the_sinker_are_configured_as_in_datakit() {
     assert_eq!(keys("enable_sinker = true\nglobal_customer_keys = [\"a\", \"\"]", &[]), Some(rule("a")));
     let variables = [("ENV_DATAWAY_ENABLE_SINKER", "false"), ("ENV_SINKER_GLOBAL_CUSTOMER_KEYS", " a, b ,,")];
     assert_eq!(keys("", &variables), Some(vec!["a".to_owned(), "b".to_owned()]), "any value is yes");
+}
+
+#[test]
+fn pipelines_are_configured_as_in_datakit() {
+    let text = r#"
+        data_dir = "/d"
+        [pipeline]
+        remote_pull_interval = "2m"
+        refer_table_url = "http://h/tables?token=${TOKEN}"
+        refer_table_pull_interval = "1m"
+        disable_http_request_func = true
+        http_request_host_whitelist = ["API.example"]
+        http_request_cidr_whiltelist = ["10.1.2.3/8"]
+        http_request_disable_internal_net = true
+        [pipeline.ipdb_attr]
+        iploc_file = "City.mmdb"
+        isp_file = "/geo/Isp.mmdb"
+        [pipeline.offload]
+        receiver = "datakit-http"
+        addresses = ["http://h:9529"]
+        [pipeline.default_pipeline]
+        logging = "a.p"
+        metric = ""
+    "#;
+    let pipeline = settings(text).pipeline;
+    assert_eq!(pipeline.remote_pull_interval, Duration::from_secs(120));
+    assert_eq!(pipeline.default_scripts, [("logging".to_owned(), "a.p".to_owned())]);
+    assert_eq!(pipeline.offload.len(), 1);
+    assert_eq!(pipeline.geoip_database, Some(PathBuf::from("/d/ipdb/geolite2/City.mmdb")));
+    assert_eq!(pipeline.isp_database, Some(PathBuf::from("/geo/Isp.mmdb")));
+    let url = pipeline.tables.url.as_ref().map(|url| url.expose());
+    assert_eq!(url, Some("http://h/tables?token=tkn_secret0123456789"));
+    assert!(!format!("{pipeline:?}").contains("secret0123456789"));
+    assert_eq!(pipeline.tables.interval, Duration::from_secs(60));
+    let http = pipeline.http;
+    assert!(http.disabled && http.internal_forbidden);
+    assert_eq!(
+        (http.hosts, http.networks[0].to_string()),
+        (vec!["api.example".to_owned()], "10.0.0.0/8".to_owned())
+    );
+
+    let said = problem("pipeline.default_pipeline.logs = \"a.p\"");
+    assert!(said.starts_with("1: pipeline.default_pipeline.logs is no category"), "{said}");
+    let said = problem("pipeline.refer_table_url = \"${BAD}\"");
+    assert!(said.contains("must begin with http") && !said.contains("hunter2"), "{said}");
+    assert!(problem("pipeline.http_request_cidr_whitelist = [\"x\"]").contains("must hold networks"));
+    let warned = resolve("[pipeline]\nuse_sqlite = true\nipdb_type = \"iploc\"", &around()).unwrap().warnings;
+    assert_eq!(warned.len(), 2);
 }

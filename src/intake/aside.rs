@@ -9,6 +9,9 @@ use super::reply::Cors;
 /// programs.
 pub const BODY_BYTES_MAX: usize = 8 << 20;
 
+/// The same of scripts that are tried: data of 32 MiB in base64, and some scripts.
+pub const TRIAL_BODY_BYTES_MAX: usize = 64 << 20;
+
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
@@ -30,6 +33,8 @@ pub enum What {
     SourceMap(SourceMap),
     /// `POST /v1/dialtesting/debug`
     DialTest,
+    /// `POST /v1/pipeline/debug`
+    Pipeline,
     /// `POST | DELETE /v1/global/{host,election}/tags`
     Tags(TagSet, TagChange),
 }

@@ -15,6 +15,7 @@ use super::datakit;
 use super::datakit::rum::{RumOptions, geo::LiveGeo, sources::Sources};
 use super::filters::LiveFilters;
 use super::reply::Envelope;
+use super::scripts::LiveScripts;
 use super::skywalking;
 use super::tracing::collector;
 
@@ -130,6 +131,8 @@ pub struct Settings {
     pub geo: Arc<LiveGeo>,
     /// Which points are dropped: none until somebody puts rules in.
     pub filters: Arc<LiveFilters>,
+    /// How points are rewritten: none until somebody puts scripts in.
+    pub scripts: Arc<LiveScripts>,
     /// What points are grouped by on their way up, if they are.
     pub sinker: Option<Arc<Sinker>>,
     /// Source maps there are: none until somebody says which.
@@ -168,6 +171,7 @@ impl Settings {
             envelope,
             geo: Arc::default(),
             filters: Arc::default(),
+            scripts: Arc::default(),
             sinker: None,
             sources: Arc::default(),
             remembered: Arc::default(),

@@ -132,6 +132,8 @@ reasons! {
         Overload => "overload",
         /// Filters drop them, or a collector's settings: a sampler, a closed resource, a trace its sender gave up.
         Filtered => "filtered",
+        /// A script did: `drop()`, or a status that it was told to ignore.
+        Script => "script",
     }
 }
 

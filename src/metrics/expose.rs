@@ -16,6 +16,7 @@ use super::{
     ledger::Account,
     names::{APIS, CATEGORIES, METHODS, METRICS, Metric, STATUSES, TARGETS},
     pulls::{PULL_RESULTS, PullStats},
+    scripts::{Runs, ScriptsStats},
 };
 
 /// The `Content-Type` of the page.
@@ -28,6 +29,7 @@ pub struct Registry {
     filters: Arc<FilterStats>,
     errors: Arc<LastErrors>,
     pulls: Arc<PullStats>,
+    scripts: Arc<ScriptsStats>,
 }
 
 /// What is not counted but read when the page is asked for.
@@ -51,12 +53,23 @@ impl Registry {
     /// Counters for `shards` shards, all zero.
     pub fn new(shards: usize) -> Registry {
         let shards = (0..shards).map(|_| Arc::new(ShardCounters::default())).collect();
-        Registry { shards, filters: Arc::default(), errors: Arc::default(), pulls: Arc::default() }
+        Registry {
+            shards,
+            filters: Arc::default(),
+            errors: Arc::default(),
+            pulls: Arc::default(),
+            scripts: Arc::default(),
+        }
     }
 
     /// What is known of the filters in force.
     pub fn filters(&self) -> &FilterStats {
         &self.filters
+    }
+
+    /// What is known of scripts.
+    pub fn scripts(&self) -> &Arc<ScriptsStats> {
+        &self.scripts
     }
 
     /// The cells of one shard, for its thread to write.
@@ -147,6 +160,12 @@ impl Page<'_> {
     fn counter(&mut self, read: impl Fn(&ShardCounters) -> &Counter) {
         let sum = self.sum(|shard| read(shard).get());
         self.value(sum);
+    }
+
+    fn per_script(&mut self, read: impl Fn(&Runs) -> u64) {
+        for script in self.registry.scripts.list() {
+            self.line("", &[script.category, &script.name, script.namespace], None, read(&script.read()));
+        }
     }
 
     fn per_category(&mut self, read: impl Fn(&ShardCounters, usize) -> u64) {
@@ -341,6 +360,47 @@ pub(super) fn filter_pulls(page: &mut Page<'_>) {
     for (index, name) in PULLS.iter().enumerate() {
         let pulls = page.registry.filters.pulls[index].get();
         page.line("", &[name], None, pulls);
+    }
+}
+
+pub(super) fn scripts_loaded(page: &mut Page<'_>) {
+    let scripts = Arc::clone(&page.registry.scripts);
+    for (name, loaded) in CATEGORIES.iter().zip(&scripts.loaded) {
+        page.line("", &[name], None, loaded.get());
+    }
+}
+
+pub(super) fn scripts_broken(page: &mut Page<'_>) {
+    page.value(page.registry.scripts.broken.get());
+}
+
+pub(super) fn script_pulls(page: &mut Page<'_>) {
+    let scripts = Arc::clone(&page.registry.scripts);
+    for (name, pulls) in PULLS.iter().zip(&scripts.pulls) {
+        page.line("", &[name], None, pulls.get());
+    }
+}
+
+pub(super) fn script_points(page: &mut Page<'_>) {
+    page.per_script(|runs| runs.points);
+}
+
+pub(super) fn script_dropped(page: &mut Page<'_>) {
+    page.per_script(|runs| runs.dropped);
+}
+
+pub(super) fn script_errors(page: &mut Page<'_>) {
+    page.per_script(|runs| runs.errors);
+}
+
+pub(super) fn script_created(page: &mut Page<'_>) {
+    page.per_script(|runs| runs.created);
+}
+
+pub(super) fn script_seconds(page: &mut Page<'_>) {
+    for script in page.registry.scripts.list() {
+        let labels = [script.category, &script.name, script.namespace];
+        page.line("", &labels, None, Seconds(script.read().ns));
     }
 }
 

@@ -10,6 +10,7 @@ pub mod filters;
 pub mod ledger;
 pub mod names;
 pub mod pulls;
+pub mod scripts;
 
 pub use counters::{CategoryCounters, Counter, DropReason, Gauge, Histogram, Refusal, ShardCounters};
 pub use expose::{Process, Registry};

@@ -22,7 +22,7 @@ pub const CATEGORIES: [&str; 11] = [
 ];
 
 /// The `api` label. Writes come first, by category, so that a write's index is its category's.
-pub const APIS: [&str; 37] = [
+pub const APIS: [&str; 38] = [
     "/v1/write/metric",
     "/v1/write/network",
     "/v1/write/keyevent",
@@ -57,6 +57,7 @@ pub const APIS: [&str; 37] = [
     "/openapi.json",
     "/v1/sourcemap",
     "/v1/dialtesting/debug",
+    "/v1/pipeline/debug",
     "/profiling/v1/input", // and Pyroscope's
     "404-page",            // as DataKit calls it
     "other",               // refused before it had a route
@@ -85,9 +86,10 @@ pub const API_ELECTION_TAGS: usize = 30;
 pub const API_OPENAPI: usize = 31;
 pub const API_SOURCEMAP: usize = 32;
 pub const API_DIALTEST: usize = 33;
-pub const API_PROFILING: usize = 34;
-pub const API_404: usize = 35;
-pub const API_OTHER: usize = 36;
+pub const API_PIPELINE: usize = 34;
+pub const API_PROFILING: usize = 35;
+pub const API_404: usize = 36;
+pub const API_OTHER: usize = 37;
 const _: () = assert!(API_WRITE_UNKNOWN == CATEGORIES.len() && API_OTHER == APIS.len() - 1);
 
 /// The `method` label; the last one is for all others.
@@ -193,6 +195,15 @@ pub static METRICS: &[Metric] = &[
     row("kitgate_filter_refused_rules", Gauge, &[], "Filters that are left out because they cannot be read.", expose::filter_refused_rules),
     row("kitgate_filter_pulls_total", Counter, &["result"], "How often the destination was asked for filters, by what came of it.", expose::filter_pulls),
 
+    row("kitgate_scripts", Gauge, &["category"], "Scripts in force.", expose::scripts_loaded),
+    row("kitgate_scripts_broken", Gauge, &[], "Scripts that are left out because they do not compile; the log says why.", expose::scripts_broken),
+    row("kitgate_script_points_total", Counter, &["category", "name", "namespace"], "Points that a script was run over.", expose::script_points),
+    row("kitgate_script_dropped_points_total", Counter, &["category", "name", "namespace"], "Points that a script has dropped.", expose::script_dropped),
+    row("kitgate_script_errors_total", Counter, &["category", "name", "namespace"], "Runs that ended with an error; their points were passed on as far as they had come.", expose::script_errors),
+    row("kitgate_script_created_points_total", Counter, &["category", "name", "namespace"], "Points that a script has made.", expose::script_created),
+    row("kitgate_script_seconds_total", Counter, &["category", "name", "namespace"], "Time in a script, from one run in sixteen.", expose::script_seconds),
+    row("kitgate_script_pulls_total", Counter, &["result"], "How often the destination was asked for scripts, by what came of it.", expose::script_pulls),
+
     row("kitgate_profile_pulls_total", Counter, &["result"], "How often Go programs were asked for a profile, by what came of it.", expose::profile_pulls),
 
     row("kitgate_connections_open", Gauge, &[], "Open client connections.", expose::connections_open),
@@ -250,6 +261,11 @@ pub static METRICS: &[Metric] = &[
     row("datakit_filter_update_total", Counter, &[], "How often other filters were put in force.", datakit::filter_updates),
     row("datakit_filter_last_update_timestamp_seconds", Gauge, &[], "When other filters were last put in force.", datakit::filter_updated),
     row("datakit_filter_pull_latency_seconds", Summary, &[], "Asking the destination for filters.", datakit::filter_latency),
+    row("datakit_pipeline_point_total", Counter, &["category", "name", "namespace"], "Points that scripts were run over.", expose::script_points),
+    row("datakit_pipeline_drop_point_total", Counter, &["category", "name", "namespace"], "Points that scripts have dropped.", expose::script_dropped),
+    row("datakit_pipeline_error_point_total", Counter, &["category", "name", "namespace"], "Runs of scripts that ended with an error.", expose::script_errors),
+    row("datakit_pipeline_cost_seconds", Summary, &["category", "name", "namespace"], "Time in scripts.", datakit::script_cost),
+    row("datakit_pipeline_last_update_timestamp_seconds", Gauge, &[], "When other scripts were last put in force.", datakit::scripts_updated),
     row("datakit_last_err", Gauge, &["input", "source", "category", "error"], "What programs last reported of themselves, and when.", datakit::last_errors),
     row("datakit_error_total", Counter, &["source", "category"], "How often they did.", datakit::error_total),
     row("datakit_open_files", Gauge, &[], "Open files.", expose::open_fds),

@@ -19,6 +19,10 @@ const SPARE_BUFFERS_MAX: usize = 32;
 /// go, for which everybody waits; pages that nothing was received into cost nothing, and are not counted.
 const LARGE_BYTES: usize = 1 << 20;
 
+/// How much of that room is zeroed at a time, right before it is received into: in the cache, and with others served in
+/// between.
+const ZEROED_BYTES: usize = 256 << 10;
+
 /// Bytes that all incomplete requests of a shard may hold.
 pub const BORROWED_BYTES_MAX: usize = 256 << 20;
 
@@ -31,8 +35,9 @@ pub struct Buffers {
     returned: Notify,
 }
 
-/// A borrowed buffer: always fully initialised, the last [`PADDING`] bytes never received into.
+/// A borrowed buffer: initialised as far as it is in use, the last [`PADDING`] bytes of that never received into.
 pub struct Buffer {
+    /// A large one has room behind its end for what is still to come.
     bytes: Vec<u8>,
     /// What the pool counts for it.
     borrowed_bytes: usize,
@@ -74,9 +79,13 @@ impl Buffer {
         &self.bytes
     }
 
-    /// Room to receive into, behind the first `filled` bytes.
+    /// Room to receive into, behind the first `filled` bytes; of a large buffer not all there is.
     pub fn space(&mut self, filled: usize) -> &mut [u8] {
-        let end = self.borrowed_bytes - PADDING;
+        let reach = self.borrowed_bytes.min(filled + ZEROED_BYTES + PADDING);
+        if self.bytes.len() < reach {
+            self.bytes.resize(reach, 0);
+        }
+        let end = self.borrowed_bytes.min(self.bytes.len()) - PADDING;
         &mut self.bytes[filled..end]
     }
 
@@ -97,11 +106,10 @@ impl Buffer {
         }
         self.pool.borrowed_bytes.set(self.pool.borrowed_bytes.get() + more);
         self.borrowed_bytes = target;
-        if target > self.bytes.len() {
-            let bytes = if target < LARGE_BYTES { target } else { (wanted + PADDING).max(target) };
-            let mut larger = vec![0; bytes];
-            larger[..len].copy_from_slice(&self.bytes[..len]);
-            self.bytes = larger;
+        if target < LARGE_BYTES {
+            self.bytes.resize(target, 0);
+        } else if target > self.bytes.capacity() {
+            self.bytes.reserve_exact((wanted + PADDING).max(target) - self.bytes.len());
         }
         true
     }
@@ -215,5 +223,35 @@ mod tests {
         assert_eq!(pool.borrowed_bytes(), buffer.borrowed_bytes + 1000);
         drop(counted);
         assert_eq!(pool.borrowed_bytes(), buffer.borrowed_bytes);
+    }
+
+    #[test]
+    fn a_large_buffer_is_zeroed_piece_by_piece_and_keeps_what_it_has() {
+        let pool = Buffers::new();
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let std::task::Poll::Ready(mut buffer) = std::pin::pin!(pool.borrow()).poll(&mut cx) else {
+            panic!("no room")
+        };
+        let (wanted, mut filled) = (9 << 20, 0);
+        let mut place = std::ptr::null::<u8>();
+        while filled < wanted {
+            if filled == buffer.capacity() {
+                assert!(buffer.grow(wanted));
+            }
+            let space = buffer.space(filled);
+            assert!(!space.is_empty() && space.iter().all(|byte| *byte == 0));
+            let received = space.len().min(100_000).min(wanted - filled);
+            space[..received].fill(filled as u8 | 1);
+            filled += received;
+            assert!(buffer.bytes().len() >= filled + PADDING);
+            assert!(buffer.bytes().len() <= (filled + ZEROED_BYTES + PADDING).max(2 * LARGE_BYTES));
+            // Moved once, when it was large, and no more.
+            if buffer.borrowed_bytes > 2 * LARGE_BYTES {
+                assert!(place.is_null() || place == buffer.bytes().as_ptr());
+                place = buffer.bytes().as_ptr();
+            }
+        }
+        assert!(buffer.bytes()[..filled].iter().all(|byte| *byte & 1 == 1));
+        assert_eq!(pool.borrowed_bytes(), wanted + PADDING);
     }
 }

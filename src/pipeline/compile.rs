@@ -52,11 +52,21 @@ pub(super) fn compile(
 ) -> Result<Compiled, Error> {
     let lines = Lines::new(file, source);
     let (stmts, height) = parser::parse(source, &lines)?;
-    let mut checker =
-        Checker { lines: &lines, index, patterns, scopes: Vec::new(), slots: 0, loops: 0, uses: Vec::new() };
+    let mut checker = Checker {
+        lines: &lines,
+        index,
+        patterns,
+        scopes: Vec::new(),
+        slots: 0,
+        loops: 0,
+        uses: Vec::new(),
+        asks: false,
+        keeps: false,
+    };
     let body = checker.block(&stmts)?;
-    let (slots, uses) = (checker.slots as usize, checker.uses);
-    Ok(Compiled { program: Program { lines, body, slots, height }, uses })
+    let Checker { asks, keeps, slots, uses, .. } = checker;
+    let program = Program { lines, body, slots: slots as usize, height, asks, keeps };
+    Ok(Compiled { program, uses })
 }
 
 /// What is known while a script is checked.
@@ -68,6 +78,8 @@ pub struct Checker<'a> {
     slots: u32,
     loops: usize,
     uses: Vec<Use>,
+    asks: bool,
+    keeps: bool,
 }
 
 /// Variables that a block assigns, and what it declares for its functions.
@@ -146,6 +158,16 @@ impl Checker<'_> {
         self.uses.push(Use { script: script.to_owned(), index, pos });
         // Without it the script never runs.
         index.unwrap_or(usize::MAX)
+    }
+
+    /// Notes that the script asks other hosts, and waits for them.
+    pub(super) fn asks(&mut self) {
+        self.asks = true;
+    }
+
+    /// Notes that the script leaves something behind for its next runs.
+    pub(super) fn keeps(&mut self) {
+        self.keeps = true;
     }
 
     fn scoped<T>(

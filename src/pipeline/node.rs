@@ -22,6 +22,10 @@ pub struct Program {
     pub(super) slots: usize,
     /// How deep running it recurses.
     pub(super) height: usize,
+    /// It asks other hosts, and waits for them.
+    pub(super) asks: bool,
+    /// It leaves something behind for its next runs.
+    pub(super) keeps: bool,
 }
 
 /// What a call does. One object a call in the script, made when the script is compiled.

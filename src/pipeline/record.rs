@@ -2,7 +2,7 @@
 
 use bumpalo::{Bump, collections::Vec as ArenaVec};
 
-use super::{category::Category, value::Value};
+use super::{category::Category, state::window::Stream, value::Value};
 
 /// How a key is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub struct Record<'r> {
     pub dropped: bool,
     /// `setopt(status_mapping=…)`
     pub status_mapping: bool,
+    /// By `point_window()`.
+    pub window: Option<Stream<'r>>,
     /// By `create_point()`, in order.
     pub created: Vec<Record<'r>>,
 }
@@ -58,7 +60,16 @@ pub struct Record<'r> {
 impl<'r> Record<'r> {
     pub fn new(arena: &'r Bump, category: Category, name: &'r [u8], time: i64) -> Record<'r> {
         let entries = ArenaVec::with_capacity_in(ENTRIES_EXPECTED, arena);
-        Record { category, name, time, entries, dropped: false, status_mapping: true, created: Vec::new() }
+        Record {
+            category,
+            name,
+            time,
+            entries,
+            dropped: false,
+            status_mapping: true,
+            window: None,
+            created: Vec::new(),
+        }
     }
 
     /// Adds what the point came with. The key must be new.
@@ -135,11 +146,7 @@ impl<'r> Record<'r> {
 
     /// What every newly built point of its category has.
     pub fn add_defaults(&mut self) {
-        let (key, value): (&[u8], &[u8]) = match self.category {
-            Category::Logging | Category::Dialtesting => (b"status", b"info"),
-            Category::Object | Category::CustomObject => (b"name", b"default"),
-            _ => return,
-        };
+        let Some((key, value)) = default_field(self.category) else { return };
         if self.entry(key).is_none() {
             self.push(key, Value::Str(value), Kind::Field, None);
         }
@@ -147,6 +154,15 @@ impl<'r> Record<'r> {
 
     fn find(&mut self, key: &[u8]) -> Option<&mut Entry<'r>> {
         self.entries.iter_mut().find(|entry| entry.is(key))
+    }
+}
+
+/// What every newly built point of a category has.
+pub fn default_field(category: Category) -> Option<(&'static [u8], &'static [u8])> {
+    match category {
+        Category::Logging | Category::Dialtesting => Some((b"status", b"info")),
+        Category::Object | Category::CustomObject => Some((b"name", b"default")),
+        _ => None,
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     lib::grok::Patterns,
     node::Program,
     record::Record,
+    state::ScriptState,
     vm::{Host, Vm},
 };
 
@@ -27,6 +28,12 @@ pub struct ScriptSet {
 struct Script {
     name: String,
     program: Result<Program, Error>,
+    /// What its runs leave behind.
+    state: ScriptState,
+    /// It, or a script that it uses, asks other hosts.
+    asks: bool,
+    /// Likewise, it leaves something behind for its next runs.
+    keeps: bool,
 }
 
 /// How a run ended.
@@ -55,12 +62,15 @@ impl ScriptSet {
         let compiled: Vec<_> =
             sources.iter().map(|(name, source)| compile(name, source, &index, patterns)).collect();
         let linked: Vec<_> = (0..names.len()).map(|at| Linker::new(&compiled).link(at)).collect();
-        let scripts = names.iter().zip(compiled).zip(linked).map(|((name, compiled), linked)| {
+        let asking = with_uses(&compiled, |program| program.asks);
+        let keeping = with_uses(&compiled, |program| program.keeps);
+        let scripts = names.iter().zip(compiled).zip(linked).zip(asking.into_iter().zip(keeping));
+        let scripts = scripts.map(|(((name, compiled), linked), (asks, keeps))| {
             let program = match linked {
                 Ok(()) => compiled.map(|compiled| compiled.program),
                 Err(error) => Err(error),
             };
-            Script { name: (*name).to_owned(), program }
+            Script { name: (*name).to_owned(), program, state: ScriptState::default(), asks, keeps }
         });
         ScriptSet { scripts: scripts.collect() }
     }
@@ -86,6 +96,26 @@ impl ScriptSet {
         self.scripts.get(at)?.program.as_ref().ok()
     }
 
+    /// What the runs of the script at that place have left behind.
+    pub fn state(&self, at: usize) -> Option<&ScriptState> {
+        self.scripts.get(at).map(|script| &script.state)
+    }
+
+    /// What all scripts have left behind, of those that leave something.
+    pub fn states(&self) -> impl Iterator<Item = &ScriptState> {
+        self.scripts.iter().filter(|script| script.keeps).map(|script| &script.state)
+    }
+
+    /// Whether the script at that place asks other hosts: such a run may take long, for it waits for them.
+    pub fn asks(&self, at: usize) -> bool {
+        self.scripts.get(at).is_some_and(|script| script.asks)
+    }
+
+    /// Whether it leaves something behind for its next runs: two runs over a point are not the same as one.
+    pub fn keeps(&self, at: usize) -> bool {
+        self.scripts.get(at).is_some_and(|script| script.keeps)
+    }
+
     /// Runs the script at that place (see [`ScriptSet::find`]) over a point.
     pub fn run<'r>(
         &'r self,
@@ -94,11 +124,37 @@ impl ScriptSet {
         arena: &'r Bump,
         host: &'r dyn Host,
     ) -> Outcome<'r> {
-        let Some(program) = self.program(at) else { return Outcome { record, error: None } };
-        let mut vm = Vm::new(arena, host, self, program, record);
+        let (Some(program), Some(state)) = (self.program(at), self.state(at)) else {
+            return Outcome { record, error: None };
+        };
+        let mut vm = Vm::new(arena, host, self, program, state, record);
         let error = vm.run_body().err();
         Outcome { record: vm.record, error }
     }
+}
+
+/// Which scripts do something, themselves or by those that they use.
+fn with_uses(scripts: &[Result<Compiled, Error>], does: impl Fn(&Program) -> bool) -> Vec<bool> {
+    let mut doing: Vec<bool> =
+        scripts.iter().map(|script| script.as_ref().is_ok_and(|script| does(&script.program))).collect();
+    // Those that use one which does, then those that use these, as far as uses go.
+    for _ in 0..USES_MAX {
+        let mut changed = false;
+        for (at, script) in scripts.iter().enumerate() {
+            let uses = script.iter().flat_map(|script| &script.uses).filter_map(|used| used.index);
+            let does = uses.into_iter().any(|used| doing.get(used).copied().unwrap_or(false));
+            if let Some(known) = doing.get_mut(at)
+                && does
+                && !*known
+            {
+                (*known, changed) = (true, true);
+            }
+        }
+        if !changed {
+            break;
+        }
+    }
+    doing
 }
 
 /// Follows the uses of scripts.

@@ -15,8 +15,10 @@ use super::{
         time::Zone,
     },
     node::{Name, Program},
+    outside::{HttpRequest, HttpResponse, Place},
     record::{Kind, Record},
     set::ScriptSet,
+    state::{ScriptState, tables::Tables},
     text,
     value::{List, Map, TooMuch, Value},
 };
@@ -36,6 +38,8 @@ pub const LIST_ITEMS_MAX: usize = 1 << 19;
 pub const MAP_ENTRIES_MAX: usize = 1 << 16;
 /// Points that one run creates.
 pub const CREATED_MAX: usize = 10_000;
+/// Requests that one run makes of other hosts.
+pub const ASKS_MAX: u32 = 64;
 /// Heights of the trees of scripts that use each other, summed up: all recurse on the same stack.
 pub const HEIGHTS_MAX: usize = 512;
 /// How many values a comparison of lists and maps looks at.
@@ -60,6 +64,19 @@ pub trait Host {
     /// Any number, each as likely as every other.
     fn random(&self) -> u64 {
         mixed(self.now_ns() as u64)
+    }
+
+    /// Shows the reference tables of now, where there are any.
+    fn tables(&self, _look: &mut dyn FnMut(&Tables)) {}
+
+    /// Where an address is. None where it is none, or nothing is known of any.
+    fn place(&self, _ip: &str) -> Option<Place> {
+        None
+    }
+
+    /// Asks another host, and waits for it. None where that must not be or comes to nothing.
+    fn http(&self, _request: &HttpRequest<'_>) -> Option<HttpResponse> {
+        None
     }
 }
 
@@ -106,6 +123,8 @@ pub struct Vm<'r> {
     pub arena: &'r Bump,
     pub host: &'r dyn Host,
     pub record: Record<'r>,
+    /// What the script keeps that the run began with.
+    pub state: &'r ScriptState,
     pub(super) set: &'r ScriptSet,
     pub(super) program: &'r Program,
     pub(super) slots: &'r [Cell<Value<'r>>],
@@ -120,6 +139,7 @@ pub struct Vm<'r> {
     /// After that.
     steps: u32,
     memory: usize,
+    asks: u32,
     refusals: Cell<u32>,
     scratch: Lent,
     /// The JSON text that was looked at last, and its value if it has one.
@@ -132,6 +152,7 @@ impl<'r> Vm<'r> {
         host: &'r dyn Host,
         set: &'r ScriptSet,
         program: &'r Program,
+        state: &'r ScriptState,
         record: Record<'r>,
     ) -> Vm<'r> {
         let (fuel, steps) = (STEPS_PER_POLL, STEPS_MAX - STEPS_PER_POLL);
@@ -141,6 +162,7 @@ impl<'r> Vm<'r> {
             arena,
             host,
             record,
+            state,
             set,
             program,
             slots,
@@ -150,6 +172,7 @@ impl<'r> Vm<'r> {
             fuel,
             steps,
             memory,
+            asks: ASKS_MAX,
             refusals: Cell::new(0),
             scratch: Lent::of_thread(),
             json: None,
@@ -231,6 +254,17 @@ impl<'r> Vm<'r> {
         self.steps = left;
         self.fuel = STEPS_PER_POLL;
         Ok(())
+    }
+
+    /// Counts a request of another host.
+    pub(super) fn ask(&mut self) -> Result<(), Error> {
+        match self.asks.checked_sub(1) {
+            Some(left) => {
+                self.asks = left;
+                Ok(())
+            }
+            None => Err(self.refused(format!("more than {ASKS_MAX} requests"))),
+        }
     }
 
     /// Counts memory that the arena is about to give.

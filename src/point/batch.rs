@@ -4,7 +4,7 @@
 //! their bytes one behind another.
 
 /// Encoded points of one lane, growing. The open block of a shard's lane is one of these.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     /// `PBPoints` wire bytes: a sequence of field 1, one per point.
     pub bytes: Vec<u8>,

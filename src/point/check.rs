@@ -370,7 +370,7 @@ fn rename(
 }
 
 /// The key or value without newlines and trailing backslashes; `None` where there are none.
-fn without_newlines(text: &[u8]) -> Option<Vec<u8>> {
+pub fn without_newlines(text: &[u8]) -> Option<Vec<u8>> {
     if text.last() != Some(&b'\\') && !text.contains(&b'\n') {
         return None;
     }

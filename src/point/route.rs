@@ -8,6 +8,8 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str,
 
 use crate::config::secret::{Secret, TOKEN_SHOWN};
 
+use super::Category;
+
 /// Where points go besides their category's default place. The default route is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Route {
@@ -29,6 +31,12 @@ pub struct RouteError;
 impl Route {
     pub fn is_default(&self) -> bool {
         self.storage_index.is_none() && self.token.is_none() && self.global_tags.is_none()
+    }
+
+    /// Where points of a category go that came of a request with this route.
+    pub fn of(&self, category: Category) -> Route {
+        let storage_index = self.storage_index.clone().filter(|_| category == Category::Logging);
+        Route { storage_index, ..self.clone() }
     }
 
     /// The stored form; empty for the default route. It holds the token: for the spool alone.

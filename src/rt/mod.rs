@@ -12,6 +12,7 @@
 //! - [`wake`]: wakes another shard, through an event descriptor in its epoll set.
 //! - [`sync`]: waiting within a shard.
 //! - [`blocking`]: a small pool of threads for what blocks (names, directories, compression of old files).
+//! - [`memory`]: how the allocator keeps what is given back.
 //! - [`handover`]: sockets from one process to the next.
 //! - [`probe`]: what the host grants, asked before any shard starts.
 //!
@@ -23,6 +24,7 @@
 pub mod blocking;
 pub mod file;
 pub mod handover;
+pub mod memory;
 pub mod net;
 pub mod probe;
 pub mod shard;

@@ -14,6 +14,7 @@ use crate::config::{self, Compat as CompatSetting, Settings};
 use crate::intake::datakit::rum::{RumOptions, sourcemap::FirstToken};
 use crate::intake::{self, access, access::RateLimiter};
 use crate::metrics::Registry;
+use crate::pipeline::state::tables::LiveTables;
 use crate::point::sinker::Sinker;
 use crate::point::{Category, Compat, GlobalTags};
 use crate::upload;
@@ -48,6 +49,7 @@ impl Live {
         if let Some(before) = before {
             intake.geo = Arc::clone(&before.intake.geo);
             intake.filters = Arc::clone(&before.intake.filters);
+            intake.scripts = Arc::clone(&before.intake.scripts);
             intake.sources = Arc::clone(&before.intake.sources);
             intake.remembered = Arc::clone(&before.intake.remembered);
             limiter = before.limiter.clone().filter(|_| before.intake.options.access.rate == rate);
@@ -88,6 +90,8 @@ pub struct Common {
     pub dedup: Arc<Dedup>,
     /// Profiles that the gateway has fetched itself, on their way to the first shard.
     pub submitted: (flume::Sender<Submitted>, flume::Receiver<Submitted>),
+    /// Reference tables of scripts.
+    pub tables: Arc<LiveTables>,
     /// What the logs of all shards hold.
     pub board: Board,
     stop: OnceLock<Stop>,
@@ -110,6 +114,7 @@ impl Common {
             feeding: AtomicUsize::new(shards),
             dedup: Arc::default(),
             submitted: flume::bounded(SUBMITTED_MAX),
+            tables: Arc::default(),
             board: Board::default(),
             stop: OnceLock::new(),
             ready: AtomicBool::new(false),

@@ -76,7 +76,7 @@ impl Core {
             BodyEncoding::Identity | BodyEncoding::Unknown => DIRECT_BODY_BYTES_MAX,
             BodyEncoding::Coded(_) | BodyEncoding::Snappy => DIRECT_CODED_BYTES_MAX,
         };
-        if body.len() > small {
+        if body.len() > small || self.common.live().intake.scripts.any_once() {
             return Direct::Keep;
         }
         let mut scratch = self.convert_scratch.borrow_mut();
@@ -141,10 +141,14 @@ impl Core {
             counters.points_in.add(u64::from(batch.points));
             counters.requests_in.add(1);
         }
-        for (category, points) in &converted.filtered {
-            let counters = &self.counters.categories[category.index()];
-            counters.points_in.add(*points);
-            counters.drop_points(DropReason::Filtered, *points);
+        for (reason, sums) in
+            [(DropReason::Filtered, &converted.filtered), (DropReason::Script, &converted.dropped)]
+        {
+            for (category, points) in sums {
+                let counters = &self.counters.categories[category.index()];
+                counters.points_in.add(*points);
+                counters.drop_points(reason, *points);
+            }
         }
     }
 
@@ -190,7 +194,8 @@ impl Core {
 /// Handles one request whose body is kept.
 pub async fn store(core: Rc<Core>, plan: Arc<ConvertPlan>, body: OwnedBody) -> Reply {
     let deadline = time::Instant::now() + ROOM_WAIT;
-    let is_small = body.padded().len() <= SHARD_BODY_BYTES_MAX;
+    let is_small =
+        body.padded().len() <= SHARD_BODY_BYTES_MAX && !core.common.live().intake.scripts.any_once();
     let mut permit = None;
     let done = if is_small {
         let mut scratch = core.convert_scratch.borrow_mut();

@@ -44,6 +44,7 @@ pub async fn drain(core: &Rc<Core>, front: &Rc<Front>) {
     if front.index == 0 {
         // What others still count is not in it.
         within(step, super::tracing::report(core)).await;
+        within(step, super::sums::finish(core)).await;
     }
     within(step, async {
         while !core.lanes.is_empty() {

@@ -44,12 +44,14 @@ pub struct Watcher {
 impl Watcher {
     pub fn new(common: &Arc<Common>) -> Watcher {
         let live = common.live();
-        let rum = &live.settings.rum;
-        let files: [(&Option<PathBuf>, Join); 2] =
-            [(&rum.geoip_database, Geo::with_city), (&rum.isp_database, Geo::with_isp)];
+        let (rum, pipeline) = (&live.settings.rum, &live.settings.pipeline);
+        let files: [(Option<&PathBuf>, Join); 2] = [
+            (rum.geoip_database.as_ref().or(pipeline.geoip_database.as_ref()), Geo::with_city),
+            (rum.isp_database.as_ref().or(pipeline.isp_database.as_ref()), Geo::with_isp),
+        ];
         let watched = files
             .into_iter()
-            .filter_map(|(path, join)| Some(Watched { path: path.clone()?, join, seen: None }));
+            .filter_map(|(path, join)| Some(Watched { path: path?.clone(), join, seen: None }));
         Watcher { files: watched.collect(), common: Arc::clone(common) }
     }
 

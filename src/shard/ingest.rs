@@ -49,8 +49,8 @@ use super::ticket::{Progress, Ticket};
 /// minutes that agents buffer.
 pub const RETRY_AFTER_S: u32 = 3;
 
-/// Points that meet filters take the general path, a dozen times as long: of them a body may be a so much smaller one to
-/// be decoded in one go.
+/// Points that meet filters or scripts take the general path, a dozen times as long: of them a body may be a so much smaller
+/// one to be decoded in one go.
 const FILTERED_SHARE: usize = 8;
 
 /// The answer to a sender who wanted to wait for the destination.
@@ -127,6 +127,8 @@ enum State {
 /// How a body went that was decoded at once.
 pub enum Read {
     Written(Written, Rc<Ticket>),
+    /// The same, and scripts have made points of it that are in other blocks.
+    Spread(Written, Vec<Rc<Ticket>>),
     /// It must go the slow way.
     InSteps,
     /// And so it must to have its errors resolved.
@@ -167,12 +169,25 @@ impl Core {
         let mut scratch = self.scratch.borrow_mut();
         let now_ns = time::wall_ns();
         let live = self.common.live();
+        let mark = lane.open().mark();
         let decoded = write::decode(plan, body, now_ns, &live.intake, &mut scratch, &mut lane.open());
-        let written = match decoded.map_err(|error| self.refuse_write(plan, &error))? {
+        let mut written = match decoded.map_err(|error| self.refuse_write(plan, &error))? {
             Decoded::Written(written) => written,
             Decoded::InSteps => return Ok(Read::InSteps),
             Decoded::Unresolved(questions) => return Ok(Read::Unresolved(questions)),
         };
+        if !written.created.is_empty() {
+            let created = std::mem::take(&mut written.created);
+            return match self.lanes_of(plan, &created) {
+                Some(lanes) => {
+                    Ok(Read::Spread(written.clone(), self.spread(plan, &written, created, lane, &lanes)))
+                }
+                None => {
+                    lane.open().rollback(mark);
+                    Ok(Read::InSteps)
+                }
+            };
+        }
         let ticket = lane.ticket();
         self.accepted(plan, &written);
         if !plan.dry && written.points > 0 {
@@ -190,15 +205,19 @@ impl Core {
         plan.refuse(error)
     }
 
-    /// Counts points that are in a block or are to be put into one, and those that filters have dropped.
+    /// Counts points that are in a block or are to be put into one, and those that filters and scripts have dropped.
     pub fn accepted(&self, plan: &WritePlan, written: &Written) {
         if plan.dry {
             return;
         }
         let counters = &self.counters.categories[plan.category.index()];
-        if written.filtered > 0 {
-            counters.points_in.add(u64::from(written.filtered));
-            counters.drop_points(DropReason::Filtered, u64::from(written.filtered));
+        for (reason, points) in
+            [(DropReason::Filtered, written.filtered), (DropReason::Script, written.dropped)]
+        {
+            if points > 0 {
+                counters.points_in.add(u64::from(points));
+                counters.drop_points(reason, u64::from(points));
+            }
         }
         if written.points > 0 {
             counters.points_in.add(u64::from(written.points));
@@ -209,6 +228,10 @@ impl Core {
     /// Whether a body of this size is decoded in one go, into the open block of its lane.
     pub fn is_direct(&self, plan: &WritePlan, body_bytes: usize) -> bool {
         let live = self.common.live();
+        if live.intake.scripts.once(plan.category) {
+            // What is decoded in one go may have to be decoded again.
+            return false;
+        }
         if live.intake.sinker.is_some() {
             // Which lanes its points belong to is known only afterwards.
             return false;
@@ -217,7 +240,7 @@ impl Core {
             ContentEncoding::Coded(_) => DIRECT_CODED_BYTES_MAX,
             _ => DIRECT_BODY_BYTES_MAX,
         };
-        let filtered = live.intake.filters.has(plan.category);
+        let filtered = live.intake.filters.has(plan.category) || live.intake.scripts.has(plan.category);
         body_bytes <= if filtered { most / FILTERED_SHARE } else { most }
     }
 }
@@ -285,6 +308,12 @@ impl Ingest {
                 }
                 self.reply(&plan.reply(written), about, false, out);
                 Answer::Done
+            }
+            Ok(Read::Spread(written, tickets)) => {
+                let core = Rc::clone(core);
+                let reply = async move { slow::finish(&core, &plan, written, &tickets).await };
+                let state = State::Slow(guarded(guard, reply));
+                Answer::Later(Pending::new(state, about))
             }
             Ok(Read::Written(written, ticket)) => {
                 if let Some(guard) = guard {
@@ -444,6 +473,20 @@ impl Ingest {
     }
 }
 
+/// Tells the guard of a package what became of it.
+fn guarded(
+    guard: Option<Guard>,
+    write: impl Future<Output = Reply> + 'static,
+) -> Pin<Box<dyn Future<Output = Reply>>> {
+    Box::pin(async move {
+        let reply = write.await;
+        if let Some(guard) = guard.filter(|_| reply.status / 100 == 2) {
+            guard.stored();
+        }
+        reply
+    })
+}
+
 /// The label of a request in metrics: a bounded set, whatever clients ask for.
 fn api_of(action: &Action, path: &str) -> usize {
     match action {
@@ -502,14 +545,7 @@ impl Service for Ingest {
         let core = Rc::clone(&self.core);
         pending.state = match &pending.state {
             State::Planned(plan) => {
-                let (write, guard) = (slow::write(core, plan.clone(), body), pending.guard.take());
-                State::Slow(Box::pin(async move {
-                    let reply = write.await;
-                    if let Some(guard) = guard.filter(|_| reply.status / 100 == 2) {
-                        guard.stored();
-                    }
-                    reply
-                }))
+                State::Slow(guarded(pending.guard.take(), slow::write(core, plan.clone(), body)))
             }
             State::PlannedRaw(plan) => State::Slow(Box::pin(raw::store(core, plan.clone(), body))),
             State::PlannedProfile(plan) => State::Slow(Box::pin(profile::store(core, plan.clone(), body))),

@@ -5,14 +5,16 @@
 //!   bodies of other protocols; [`aside`]: for what another thread answers
 //! - [`sinking`]: to which lanes points go
 //! - [`geo`]: watches the databases that say where clients are; [`tls`]: certificates
+//! - `made`: points that scripts make of others
 //! - [`lanes`], [`seal`], [`ticket`]: open blocks, and how requests hear of them
 //! - [`dedup`]: packages that come again
 //! - [`exchange`]: what crosses shards; [`placement`]: which core runs what
 //! - [`home`]: commits of the categories at home here; [`uploads`]: their logs, and what is taken from them; [`side`]:
 //!   the small logs beside them
 //! - [`books`]: where every point is that was ever made durable; [`control`]: orders from tools; [`change`]: what a reload changes
-//! - [`tracing`]: what is counted of spans
+//! - [`tracing`]: what is counted of spans; [`sums`]: what scripts add up
 //! - [`policy`]: ages, and what all logs together may hold
+//! - [`world`]: what scripts ask for
 //! - [`drain`]: stop in order
 
 pub mod aside;
@@ -28,6 +30,7 @@ pub mod geo;
 pub mod home;
 pub mod ingest;
 pub mod lanes;
+mod made;
 pub mod placement;
 pub mod policy;
 mod profile;
@@ -36,10 +39,12 @@ pub mod seal;
 pub mod side;
 pub mod sinking;
 pub mod slow;
+pub mod sums;
 pub mod ticket;
 pub mod tls;
 pub mod tracing;
 pub mod uploads;
+pub mod world;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -145,6 +150,7 @@ pub async fn run(parts: ShardParts) -> io::Result<()> {
         spawn(profile::serve(Rc::clone(&core), common.submitted.1.clone()));
         spawn(tls::watch(Arc::clone(&common)));
         spawn(tracing::run(Rc::clone(&core)));
+        spawn(sums::run(Rc::clone(&core)));
         let mut watcher = Watcher::new(&common);
         watcher.look().await?;
         spawn(watcher.run());

@@ -25,6 +25,12 @@ pub(super) struct Part {
     is_group: bool,
 }
 
+impl Part {
+    pub(super) fn points(&self) -> u64 {
+        u64::from(self.batch.points)
+    }
+}
+
 /// What is told to senders whose points cannot be put anywhere.
 const BUSY: &str = "the gateway is busy";
 const TOO_MANY_ROUTES: &str = "too many routes at once";

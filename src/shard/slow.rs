@@ -64,6 +64,7 @@ pub async fn write(core: Rc<Core>, mut plan: Box<WritePlan>, body: OwnedBody) ->
             Err(reply) => return reply,
             Ok(Read::Written(written, _)) if plan.dry || written.points == 0 => return plan.reply(written),
             Ok(Read::Written(written, ticket)) => return finish(&core, &plan, written, &[ticket]).await,
+            Ok(Read::Spread(written, tickets)) => return finish(&core, &plan, written, &tickets).await,
             // More than it looked like.
             Ok(Read::InSteps) => break,
             // Once: with answers nothing is asked.
@@ -73,41 +74,52 @@ pub async fn write(core: Rc<Core>, mut plan: Box<WritePlan>, body: OwnedBody) ->
             }
         }
     }
-    let (written, batches, permit) = match decode(&core, &mut plan, body, deadline).await {
+    let (mut written, batches, permit) = match decode(&core, &mut plan, body, deadline).await {
         Ok(decoded) => decoded,
         Err(reply) => return reply,
     };
-    let parts = match dry_or_empty(&plan, &written) {
-        true => Vec::new(),
-        false => match sinking::spread(&core, plan.category, &plan.route, batches) {
-            Ok(parts) => parts,
-            Err(reason) => return core.refuse(Refusal::Overload, reason),
-        },
-    };
+    let created = std::mem::take(&mut written.created);
+    let mut lots = Vec::with_capacity(1 + created.batches.len());
+    if !plan.dry {
+        let own = (!batches.is_empty()).then_some((plan.category, batches));
+        let made = created.batches.into_iter().map(|(category, batch)| (category, vec![batch]));
+        for (category, batches) in own.into_iter().chain(made) {
+            match sinking::spread(&core, category, &plan.route.of(category), batches) {
+                Ok(parts) => lots.push((category, parts)),
+                Err(reason) => return core.refuse(Refusal::Overload, reason),
+            }
+        }
+        let made = lots.iter().skip(usize::from(written.points > 0));
+        core.made(made.map(|(category, parts)| (*category, points_of(parts))), &created.filtered);
+    }
     core.accepted(&plan, &written);
-    if dry_or_empty(&plan, &written) {
+    if lots.is_empty() {
         return plan.reply(written);
     }
-    let mut unsent =
-        Unsent { lanes: &core.lanes, category: plan.category, points: u64::from(written.points) };
-    let mut tickets = Vec::with_capacity(parts.len());
-    for part in parts {
-        // Decoding took its time, and each block sent is progress: the wait begins anew.
-        let deadline = time::Instant::now() + ROOM_WAIT;
-        match sinking::put(&core, plan.category, part, plan.ack, &mut unsent, deadline).await {
-            Ok(ticket) => tickets.push(ticket),
-            // What went before stays: the sender, told 503, sends all of it again.
-            Err(reason) => return core.refuse(Refusal::Overload, reason),
+    let mut unsent: Vec<Unsent<'_>> = Vec::with_capacity(lots.len());
+    for (category, parts) in &lots {
+        unsent.push(Unsent { lanes: &core.lanes, category: *category, points: points_of(parts) });
+    }
+    let mut tickets = Vec::with_capacity(lots.len());
+    for ((category, parts), unsent) in lots.into_iter().zip(&mut unsent) {
+        for part in parts {
+            // Decoding took its time, and each block sent is progress: the wait begins anew.
+            let deadline = time::Instant::now() + ROOM_WAIT;
+            match sinking::put(&core, category, part, plan.ack, unsent, deadline).await {
+                Ok(ticket) => tickets.push(ticket),
+                // What went before stays: the sender, told 503, sends all of it again.
+                Err(reason) => return core.refuse(Refusal::Overload, reason),
+            }
+            yield_now().await;
         }
-        yield_now().await;
     }
     // All of the body is sent: nothing of it is held here any more.
     drop(permit);
     finish(&core, &plan, written, &tickets).await
 }
 
-fn dry_or_empty(plan: &WritePlan, written: &Written) -> bool {
-    plan.dry || written.points == 0
+fn points_of(parts: &[sinking::Part]) -> u64 {
+    parts.iter().map(sinking::Part::points).sum()
 }
 
 /// Has the errors of a body resolved, as far as that is done in time: what is not, goes without.
@@ -133,7 +145,8 @@ async fn decode(
     let settings = &live.intake;
     let mut decoder = Decoder::new(plan, settings, time::wall_ns());
     loop {
-        if decoder.body_bytes(&body.padded()) > SLICED_BODY_BYTES_MAX
+        if settings.scripts.asks(plan.category)
+            || decoder.body_bytes(&body.padded()) > SLICED_BODY_BYTES_MAX
             || decoder.points_bytes() > SLICED_POINTS_BYTES_MAX
         {
             break;
@@ -290,7 +303,12 @@ impl Drop for Unsent<'_> {
 }
 
 /// Waits until every block is where the sender wants it.
-async fn finish(core: &Rc<Core>, plan: &WritePlan, written: Written, tickets: &[Rc<Ticket>]) -> Reply {
+pub(super) async fn finish(
+    core: &Rc<Core>,
+    plan: &WritePlan,
+    written: Written,
+    tickets: &[Rc<Ticket>],
+) -> Reply {
     let mut worst = wanted(plan.ack);
     for ticket in tickets {
         let reached = std::future::poll_fn(|cx| ticket.poll(wanted(plan.ack), cx)).await;

@@ -6,10 +6,14 @@ use std::time::Duration;
 /// What one write hands to the disk: at 256 KiB to 1 MiB direct writes reach their full rate, and larger ones only
 /// fall out of the cache between the copy and the write.
 pub const WRITE_BYTES_MAX: usize = 1 << 20;
+/// And what a read or write of something larger asks for at a time: the copies on both sides of it are work of the shard's,
+/// and others are served in between. Of this size they fit into the memory that is registered with the ring.
+pub(super) const PIECE_BYTES: usize = 256 << 10;
 /// How much a caller should gather into one commit when there is more: about one write.
 pub const COMMIT_BYTES_TARGET: usize = WRITE_BYTES_MAX;
 
-const _: () = assert!(WRITE_BYTES_MAX.is_multiple_of(SECTOR_BYTES));
+const _: () =
+    assert!(WRITE_BYTES_MAX.is_multiple_of(SECTOR_BYTES) && PIECE_BYTES.is_multiple_of(SECTOR_BYTES));
 const _: () = assert!(ROUTE_BYTES_MAX < WRITE_BYTES_MAX);
 
 /// What to do when a log's capacity is used up.

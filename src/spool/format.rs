@@ -290,17 +290,23 @@ impl FrameHeader {
     /// The block in the bytes of the whole frame; none if the payload is damaged or of a sort unknown to this version.
     pub fn block(&self, frame: &[u8]) -> Option<Block> {
         let (route, payload) = self.split(frame)?;
-        self.made_of(Bytes::copy_from_slice(route), payload, Bytes::copy_from_slice)
+        let crc = crc32c::crc32c(payload);
+        self.made_of(crc, Bytes::copy_from_slice(route), || Bytes::copy_from_slice(payload))
     }
 
-    /// The same, a part of these bytes and not a copy of them.
-    pub fn block_of(&self, frame: &Bytes) -> Option<Block> {
+    /// The same, a part of these bytes and not a copy of them. `crc` is that of their payload.
+    pub fn block_of(&self, frame: &Bytes, crc: u32) -> Option<Block> {
         let (route, payload) = self.split(frame)?;
-        self.made_of(frame.slice_ref(route), payload, |payload| frame.slice_ref(payload))
+        self.made_of(crc, frame.slice_ref(route), || frame.slice_ref(payload))
     }
 
-    fn made_of(&self, route: Bytes, payload: &[u8], keep: impl FnOnce(&[u8]) -> Bytes) -> Option<Block> {
-        if crc32c::crc32c(payload) != self.payload_crc {
+    /// The payload in the bytes of the whole frame.
+    pub fn payload<'f>(&self, frame: &'f [u8]) -> Option<&'f [u8]> {
+        self.split(frame).map(|(_, payload)| payload)
+    }
+
+    fn made_of(&self, crc: u32, route: Bytes, payload: impl FnOnce() -> Bytes) -> Option<Block> {
+        if crc != self.payload_crc {
             return None;
         }
         Some(Block {
@@ -311,7 +317,7 @@ impl FrameHeader {
             raw_bytes: self.raw_bytes,
             sealed_ms: self.sealed_ms,
             route,
-            payload: keep(payload),
+            payload: payload(),
             payload_crc: self.payload_crc,
         })
     }

@@ -164,10 +164,11 @@ pub(super) async fn recover<D: Disk>(
     if let Some(known) = known {
         count_before_last(disk, &segments, known, &mut count).await?;
     }
-    // Behind the last segment there were others, which are done with: what it holds more is of failed commits.
-    let ceiling =
+    // Behind the last segment there were others, which are done with: what it holds more is of failed commits. Where
+    // these begin nobody wrote down, but all from there on is done, up to the end.
+    let others =
         sums.as_ref().filter(|sums| segments.back().is_some_and(|last| last.id < sums.segment_id_max));
-    let ceiling = ceiling.map_or(u64::MAX, |sums| sums.end.seq);
+    let ceiling = others.map_or(u64::MAX, |sums| done_from(&done, sums.end.seq));
     let mut end = tail_end(disk, &mut segments, ceiling, &mut report, &mut count).await?;
 
     if let Some(found) = &cursor {
@@ -434,6 +435,15 @@ async fn salvage<D: Disk>(
     Ok(None)
 }
 
+/// Where what is done with without a gap up to `end` begins.
+fn done_from(spans: &[Span], end: u64) -> u64 {
+    spans
+        .iter()
+        .rev()
+        .take_while(|span| span.state == SpanState::Done)
+        .fold(end, |from, span| if span.end.seq == from { span.start.seq } else { from })
+}
+
 /// Shows the frames from `known` on in the segments before the last: one, or more if the cursor could not be written.
 async fn count_before_last<D: Disk>(
     disk: &D,
@@ -491,7 +501,9 @@ async fn tail_end<D: Disk>(
             end = frame.end();
             end_offset = scan.frame_end(&frame);
         } else {
-            torn_offset = scan.frame_end(&frame);
+            if frame.place.seq < ceiling {
+                torn_offset = scan.frame_end(&frame);
+            }
             if follows {
                 damaged.push((frame.clone(), scan.route(&frame).to_vec()));
             }

@@ -1,8 +1,10 @@
 //! Walks the frames of one segment file: forwards, in bounded memory, over whatever damage lies between.
 
 use super::block::Block;
+use super::config::PIECE_BYTES;
 use super::file::{SegmentFile, read_sector};
 use super::format::{self, FrameHeader, SECTOR_BYTES, SEGMENT_HEADER_BYTES, Step};
+use super::turn::give_way;
 use bytes::Bytes;
 use std::io;
 
@@ -177,7 +179,7 @@ impl<F: SegmentFile> Scan<F> {
 
     /// What is in it, if its payload is what the header says; and moves behind it. A large one is not copied: what has been
     /// read ahead is given away with it.
-    pub(super) fn take(&mut self, header: &FrameHeader) -> Option<Block> {
+    pub(super) async fn take(&mut self, header: &FrameHeader) -> Option<Block> {
         if (header.payload_bytes as usize) < READ_BYTES {
             let block = header.block(self.frame(header));
             self.consume(header);
@@ -188,7 +190,13 @@ impl<F: SegmentFile> Scan<F> {
         self.buf = whole.get(end..).unwrap_or(&[]).to_vec();
         self.start += end as u64;
         self.at = 0;
-        header.block_of(&whole.slice(at.min(end)..end))
+        let frame = whole.slice(at.min(end)..end);
+        let mut crc = 0;
+        for piece in header.payload(&frame)?.chunks(PIECE_BYTES) {
+            crc = crc32c::crc32c_append(crc, piece);
+            give_way().await;
+        }
+        header.block_of(&frame, crc)
     }
 
     /// Moves behind it.
@@ -219,10 +227,11 @@ impl<F: SegmentFile> Scan<F> {
         }
         // In pieces: a frame may have tens of megabytes, and others are served while the next piece comes.
         self.buf.reserve((self.at + wanted).saturating_sub(self.buf.len()));
+        let most = if wanted > READ_BYTES { PIECE_BYTES } else { READ_BYTES };
         while self.buf.len() < self.at + wanted {
             let from = self.start + self.buf.len() as u64;
             let left = self.end.saturating_sub(from);
-            let len = usize::try_from(left).map_or(READ_BYTES, |left| left.min(READ_BYTES));
+            let len = usize::try_from(left).map_or(most, |left| left.min(most));
             if len == 0 {
                 return Ok(false);
             }

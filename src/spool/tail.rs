@@ -24,14 +24,16 @@ impl Tail {
     }
 
     /// Adds the frame that begins at `place`. The oldest go when there is no room: they are read from disk, and by
-    /// the time the reader is through with those, what follows is here.
+    /// the time the reader is through with those, what follows is here. The newest stays, however large it is: to read
+    /// tens of megabytes back would keep the shard from others for as long as to write them.
     pub(super) fn push(&mut self, place: Place, block: Block) {
         if let Some((last, _)) = self.frames.back() {
             assert!(last.seq + 1 == place.seq, "BUG: frame {} cached behind {}", place.seq, last.seq);
         }
         self.bytes += cost(&block);
         self.frames.push_back((place, block));
-        while self.bytes > self.bytes_max {
+        let kept = usize::from(self.bytes_max > 0);
+        while self.bytes > self.bytes_max && self.frames.len() > kept {
             self.pop();
         }
     }

@@ -78,3 +78,16 @@ impl<T> Drop for Holding<'_, T> {
         }
     }
 }
+
+/// Lets every other ready task run once.
+pub(super) async fn give_way() {
+    let mut given = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut given, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

@@ -397,7 +397,7 @@ impl<D: Disk> Log<D> {
             if !fill.takes(header.raw_bytes as usize, header.payload_bytes as usize) {
                 return Ok(true);
             }
-            match open.scan.take(&header) {
+            match open.scan.take(&header).await {
                 Some(block) => {
                     run.frames.push(Frame { seq: header.place.seq, block });
                     run.end = header.end();

@@ -2,7 +2,7 @@
 
 use super::account::LaneKey;
 use super::block::Block;
-use super::config::{CommitError, CommitFailure, FullState, WRITE_BYTES_MAX, WhenFull};
+use super::config::{CommitError, CommitFailure, FullState, PIECE_BYTES, WRITE_BYTES_MAX, WhenFull};
 use super::file::{Disk, SegmentFile};
 use super::format::{self, FrameHeader, SECTOR_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::ledger::Segment;
@@ -141,6 +141,7 @@ impl<D: Disk> Log<D> {
             file: &active.file,
             offset: active.position,
             left: total,
+            piece: if total > 2 * WRITE_BYTES_MAX as u64 { PIECE_BYTES } else { WRITE_BYTES_MAX },
             buf: None,
             at: 0,
         };
@@ -369,6 +370,8 @@ struct Output<'a, D: Disk> {
     offset: u64,
     /// Bytes still to come, those in the buffer included; whole sectors.
     left: u64,
+    /// Bytes of a buffer.
+    piece: usize,
     buf: Option<D::Buf>,
     at: usize,
 }
@@ -406,10 +409,10 @@ impl<D: Disk> Output<'_, D> {
 
     /// What is free of the current buffer.
     fn room(&mut self) -> &mut [u8] {
-        let (disk, left) = (self.disk, self.left);
-        let buf = self.buf.get_or_insert_with(|| {
-            disk.alloc(usize::try_from(left).map_or(WRITE_BYTES_MAX, |left| left.min(WRITE_BYTES_MAX)))
-        });
+        let (disk, left, piece) = (self.disk, self.left, self.piece);
+        let buf = self
+            .buf
+            .get_or_insert_with(|| disk.alloc(usize::try_from(left).map_or(piece, |left| left.min(piece))));
         &mut buf[self.at..]
     }
 

@@ -27,6 +27,8 @@ const ALLOWED: &[(&str, &str)] = &[
     ("main", "app"),
     ("app", "shard"),
     ("upload", "spool"),
+    // What is decoded meets its scripts while it is encoded.
+    ("intake", "pipeline"),
     // TLS towards others is set up in one place.
     ("aside", "upload"),
     // Tools look into spools and dead letters, and say what is to be done with them.

@@ -2,14 +2,11 @@
 //! with
 //! `KITGATE_EXTRA_GOLDENS=DIR` those of a further folder (`*.jsonl`). The fuzz of the language is here too.
 //!
-//! A case that calls a function of [`PENDING`], or needs a part of [`Skip`], is counted and named, not compared.
+//! A case that needs a part of [`Skip`] is counted and named, not compared.
 
-use std::{
-    cell::Cell,
-    collections::{BTreeMap, BTreeSet},
-    io::Read,
-    path::Path,
-};
+pub(super) mod world;
+
+use std::{cell::Cell, collections::BTreeMap, io::Read, path::Path};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bumpalo::Bump;
@@ -20,29 +17,17 @@ use kitgate::{
         category::Category,
         error::ScriptError,
         funcs,
-        lib::time::Zone,
         post::{self, StatusOptions},
         record::{Kind, Record},
         set::ScriptSet,
         value::Value as Typed,
-        vm::Host,
     },
 };
 use serde_json::{Value, json};
+use world::World;
 
-/// Functions that are still to come. A name leaves this list with the commit that brings the function.
-const PENDING: &[&str] = &[
-    "agg_create",
-    "agg_metric",
-    "cache_get",
-    "cache_set",
-    "geoip",
-    "http_request",
-    "mquery_refer_table",
-    "point_window",
-    "query_refer_table",
-    "window_hit",
-];
+/// How many functions there are.
+const FUNCTIONS: usize = 75;
 
 /// Files of other shapes, which other tests read.
 const OTHER_FILES: &[&str] = &["debug-api", "selection"];
@@ -53,36 +38,13 @@ const TIME: i64 = 1_704_164_645_678_901_234;
 /// Why a case was not compared.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Skip {
-    PendingFunction,
     /// The text of a script of the reference, which is not at hand.
     ShippedScript,
     Selection,
 }
 
-/// The clock of a case, and its stop signal: some polls stand for the given time.
-struct Clock {
-    polls_left: Cell<Option<u32>>,
-    zone: Zone,
-}
-
-impl Host for Clock {
-    fn now_ns(&self) -> i64 {
-        TIME
-    }
-
-    fn stopped(&self) -> bool {
-        let Some(left) = self.polls_left.get() else { return false };
-        self.polls_left.set(Some(left.saturating_sub(1)));
-        left == 0
-    }
-
-    fn zone(&self) -> &Zone {
-        &self.zone
-    }
-}
-
-#[test]
-fn pipeline_goldens() {
+/// The files of all folders: name without its ending, text.
+pub(super) fn golden_files() -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/pipeline");
     let mut files: Vec<(String, String)> = Vec::new();
     let mut folders = vec![folder];
@@ -102,15 +64,18 @@ fn pipeline_goldens() {
                 }
                 _ => text = String::from_utf8(bytes).unwrap(),
             }
-            if !OTHER_FILES.contains(&stem) {
-                files.push((stem.to_owned(), text));
-            }
+            files.push((stem.to_owned(), text));
         }
     }
     files.sort();
-    let there: BTreeSet<&str> = funcs::names().collect();
-    let late: Vec<_> = PENDING.iter().filter(|name| there.contains(*name)).collect();
-    assert!(late.is_empty(), "these are there and still left out: {late:?}");
+    files
+}
+
+#[test]
+fn pipeline_goldens() {
+    let mut files = golden_files();
+    files.retain(|(stem, _)| !OTHER_FILES.contains(&stem.as_str()));
+    assert_eq!(funcs::names().count(), FUNCTIONS, "the language has so many");
 
     let mut failures = Vec::new();
     let mut compared_all = 0;
@@ -141,58 +106,26 @@ fn pipeline_goldens() {
     assert!(failures.is_empty(), "{} of {compared_all} differ:\n{shown}", failures.len());
 }
 
-/// The main script and those it can reach.
-fn reachable(case: &Value) -> Vec<(String, String)> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let mut found = vec![("main.p".to_owned(), text(&case["script"]))];
-    let others = case["scripts"].as_object();
-    let mut at = 0;
-    while at < found.len() {
-        for (name, script) in others.into_iter().flatten() {
-            if found[at].1.contains(&format!("\"{name}\"")) && !found.iter().any(|(known, _)| known == name) {
-                found.push((name.clone(), text(script)));
-            }
-        }
-        at += 1;
-    }
-    found
-}
-
-fn is_pending(script: &str) -> bool {
-    PENDING.iter().any(|name| {
-        script.match_indices(name).any(|(at, _)| {
-            let before = script[..at].chars().next_back();
-            let after = script[at + name.len()..].trim_start();
-            after.starts_with('(') && !before.is_some_and(|char| char.is_alphanumeric() || char == '_')
-        })
-    })
-}
-
 fn skip(case: &Value) -> Option<Skip> {
     if case.get("script_ref").is_some() {
         return Some(Skip::ShippedScript);
     }
-    if case.get("select").is_some() {
-        return Some(Skip::Selection);
-    }
-    reachable(case).iter().any(|(_, script)| is_pending(script)).then_some(Skip::PendingFunction)
+    case.get("select").is_some().then_some(Skip::Selection)
 }
 
 /// Runs a case; what differs, if something does.
 fn check(case: &Value) -> Result<(), String> {
     let expected = &case["expected"];
     let main = case["script"].as_str().unwrap_or_default();
-    let mut sources = vec![("main.p", main)];
+    let main = main.replace("${HTTP_BASE}", world::http_base());
+    let mut sources = vec![("main.p", main.as_str())];
     for (name, script) in case["scripts"].as_object().into_iter().flatten() {
         sources.push((name, script.as_str().unwrap_or_default()));
     }
     let set = ScriptSet::compile(sources.iter().copied());
     for (name, error) in expected["other_script_errors"].as_object().into_iter().flatten() {
-        let pending = sources.iter().any(|(known, text)| known == name && is_pending(text));
-        if !pending {
-            let got = set.find(name).and_then(Result::err);
-            same_error(error, got).map_err(|difference| format!("{name}: {difference}"))?;
-        }
+        let got = set.find(name).and_then(Result::err);
+        same_error(error, got).map_err(|difference| format!("{name}: {difference}"))?;
     }
     let found = set.find("main.p").ok_or("no main script")?;
     if let Some(errors) = expected["pl_errors"].as_array() {
@@ -217,35 +150,56 @@ fn check(case: &Value) -> Result<(), String> {
     if points.count() != results.len() {
         return Err(format!("{} points, {} results", points.count(), results.len()));
     }
+    let world = World::of(case)?;
+    let state = set.state(at).ok_or("no state")?;
+    let mut made = Vec::new();
     for (index, result) in results.iter().enumerate() {
         let arena = Bump::new();
-        let polls_left = Cell::new(options.get("timeout_ms").map(|_| 100));
-        let zone = Zone::named(case["tz"].as_str().unwrap_or_default()).ok_or("no such zone")?;
-        let clock = Clock { polls_left, zone };
+        world.polls_left.set(options.get("timeout_ms").map(|_| 100));
         let record = points.record(index, &arena);
-        let mut outcome = set.run(at, record, &arena, &clock);
+        let mut outcome = set.run(at, record, &arena, &world);
         if outcome.error.is_none() {
             post::finish(&mut outcome.record, &status, &arena);
         }
+        let window = state.moved(&outcome.record, TIME);
+        made.extend(state.take_ready());
         if result.get("panic").is_some() || volatile.contains(&"*") {
             continue;
         }
         same_error(&result["run_error"], outcome.error.as_deref())?;
         same_point(&result["point"], &shown(&outcome.record, false), &volatile)?;
         let created: Vec<Value> = outcome.record.created.iter().map(|record| shown(record, true)).collect();
-        let expected = result["created"].as_array().cloned().unwrap_or_default();
-        if created.len() != expected.len() {
-            return Err(format!("{} points created, expected {}", created.len(), expected.len()));
-        }
-        for (expected, got) in expected.iter().zip(&created) {
-            same_point(expected, got, &volatile)?;
-        }
+        same_points("created", &result["created"], &created, &volatile)?;
+        let window: Vec<Value> =
+            window.iter().map(|point| shown(&point.record(&arena, &[]), false)).collect();
+        same_points("window", &result["window"], &window, &volatile)?;
+    }
+    state.finish(TIME);
+    made.extend(state.take_ready());
+    let arena = Bump::new();
+    let tags = [("gtag".to_owned(), "gv".to_owned())];
+    let mut agg: Vec<Value> = made.iter().map(|point| shown(&point.record(&arena, &tags), true)).collect();
+    agg.iter_mut().for_each(|point| point["time"] = Value::Null);
+    agg.sort_by_key(Value::to_string);
+    let mut expected_agg = expected["agg"].as_array().cloned().unwrap_or_default();
+    expected_agg.iter_mut().for_each(|point| point["time"] = Value::Null);
+    expected_agg.sort_by_key(Value::to_string);
+    same_points("aggregated", &Value::Array(expected_agg), &agg, &volatile)
+}
+
+fn same_points(what: &str, expected: &Value, got: &[Value], volatile: &[&str]) -> Result<(), String> {
+    let expected = expected.as_array().map(Vec::as_slice).unwrap_or_default();
+    if got.len() != expected.len() {
+        return Err(format!("{} points {what}, expected {}: {got:?}", got.len(), expected.len()));
+    }
+    for (expected, got) in expected.iter().zip(got) {
+        same_point(expected, got, volatile).map_err(|difference| format!("{what}: {difference}"))?;
     }
     Ok(())
 }
 
 /// The points of a case. They borrow from the texts here.
-struct Points {
+pub(super) struct Points {
     category: Category,
     name: String,
     messages: Vec<Vec<u8>>,
@@ -254,7 +208,7 @@ struct Points {
 }
 
 impl Points {
-    fn of(case: &Value) -> Result<Points, String> {
+    pub(super) fn of(case: &Value) -> Result<Points, String> {
         let category = case["category"].as_str().and_then(Category::named).ok_or("no such category")?;
         let name = case["source"].as_str().unwrap_or("main").to_owned();
         let mut points =
@@ -273,11 +227,11 @@ impl Points {
         Ok(points)
     }
 
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.messages.len() + self.tape.points.len()
     }
 
-    fn record<'r>(&'r self, index: usize, arena: &'r Bump) -> Record<'r> {
+    pub(super) fn record<'r>(&'r self, index: usize, arena: &'r Bump) -> Record<'r> {
         let mut record = match self.messages.get(index) {
             Some(message) => {
                 let mut record = Record::new(arena, self.category, self.name.as_bytes(), TIME);
@@ -319,7 +273,7 @@ impl Points {
 }
 
 /// A record as the vectors write one.
-fn shown(record: &Record<'_>, created: bool) -> Value {
+pub(super) fn shown(record: &Record<'_>, created: bool) -> Value {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (mut tags, mut fields) = (serde_json::Map::new(), serde_json::Map::new());
     for entry in record.entries() {
@@ -353,7 +307,7 @@ fn shown(record: &Record<'_>, created: bool) -> Value {
     point
 }
 
-fn same_point(expected: &Value, got: &Value, volatile: &[&str]) -> Result<(), String> {
+pub(super) fn same_point(expected: &Value, got: &Value, volatile: &[&str]) -> Result<(), String> {
     let prepared = |point: &Value| {
         let mut point = point.clone();
         for key in volatile {
@@ -446,10 +400,10 @@ fn compile_and_run(script: &str, message: &str) {
     let set = ScriptSet::compile([("main.p", script), ("other.p", "add_key(o, 1)\nexit()")]);
     let Some(Ok(at)) = set.find("main.p") else { return };
     let arena = Bump::new();
-    let clock = Clock { polls_left: Cell::new(Some(RUN_POLLS)), zone: Zone::UTC };
+    let world = World { polls_left: Cell::new(Some(RUN_POLLS)), ..World::default() };
     let mut record = Record::new(&arena, Category::Logging, b"main", TIME);
     record.push(b"message", Typed::Str(message.as_bytes()), Kind::Field, None);
-    let mut outcome = set.run(at, record, &arena, &clock);
+    let mut outcome = set.run(at, record, &arena, &world);
     if outcome.error.is_none() {
         post::finish(&mut outcome.record, &StatusOptions::default(), &arena);
     }
@@ -578,10 +532,10 @@ fn pipeline_runs_are_bounded() {
         let set = ScriptSet::compile([("main.p", script)]);
         let at = set.find("main.p").and_then(Result::ok).expect(script);
         let arena = Bump::new();
-        let clock = Clock { polls_left: Cell::new(None), zone: Zone::UTC };
+        let world = World { polls_left: Cell::new(None), ..World::default() };
         let mut record = Record::new(&arena, Category::Logging, b"main", TIME);
         record.push(b"message", Typed::Str(&message), Kind::Field, None);
-        let error = set.run(at, record, &arena, &clock).error.expect(script).to_string();
+        let error = set.run(at, record, &arena, &world).error.expect(script).to_string();
         assert!(error.contains(words), "{script}: {error}");
     }
 }
@@ -591,9 +545,9 @@ fn pipeline_a_stopped_run_ends_quietly() {
     let set = ScriptSet::compile([("main.p", "add_key(a, 1)\nfor ;; { }\nadd_key(b, 1)")]);
     let at = set.find("main.p").and_then(Result::ok).expect("compiles");
     let arena = Bump::new();
-    let clock = Clock { polls_left: Cell::new(Some(3)), zone: Zone::UTC };
+    let world = World { polls_left: Cell::new(Some(3)), ..World::default() };
     let record = Record::new(&arena, Category::Logging, b"main", TIME);
-    let outcome = set.run(at, record, &arena, &clock);
+    let outcome = set.run(at, record, &arena, &world);
     assert!(outcome.error.is_none());
     assert!(outcome.record.get(b"a").is_some() && outcome.record.get(b"b").is_none());
 }

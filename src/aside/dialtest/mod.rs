@@ -15,7 +15,7 @@
 
 mod decode;
 mod duration;
-mod guard;
+pub(super) mod guard;
 mod http;
 mod icmp;
 mod json;

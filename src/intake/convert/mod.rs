@@ -9,17 +9,17 @@
 mod builder;
 
 use std::fmt;
-use std::sync::Arc;
 
 use crate::buf::Padded;
 use crate::codec::content_encoding::{self, DecodeError, Encoding, Limits, RATIO_MAX};
 use crate::codec::line_protocol::{self, Tape};
 use crate::http1::Head;
-use crate::point::encode::{Encoder, Hook, Rules};
-use crate::point::filter::{FilterSet, Filtering};
+use crate::pipeline::hook;
+use crate::point::encode::{Encoder, Rules};
 use crate::point::{Batch, Category, GlobalTags, Precision, Route, rules};
 
 use super::datakit::token::{self, Sender};
+use super::hooks::Hooks;
 use super::reply::{Cors, Reply};
 use super::settings::{Ack, Settings};
 use super::tracing::metrics::{Labels, Tally};
@@ -148,6 +148,8 @@ pub struct Converted {
     pub batches: Vec<(Category, Batch)>,
     /// Points that the configuration or filters do not let pass.
     pub filtered: Vec<(Category, u64)>,
+    /// Points that scripts have dropped.
+    pub dropped: Vec<(Category, u64)>,
 }
 
 impl Converted {
@@ -171,6 +173,7 @@ pub struct Scratch {
     spare: Vec<Batch>,
     pub(super) datadog: super::datadog::Scratch,
     tally: Tally,
+    scripts: hook::Scratch,
 }
 
 /// Spare batches above this are let go of: a large one is rare.
@@ -198,8 +201,9 @@ pub struct Conversion<'a> {
     encoder: &'a mut Encoder,
     spare: &'a mut Vec<Batch>,
     out: &'a mut Converted,
-    /// Where any category has rules: for the whole body the same.
-    filters: Option<Arc<FilterSet>>,
+    /// What points meet: for the whole body the same.
+    hooks: &'a mut Hooks,
+    scripts: &'a mut hook::Scratch,
     bytes: usize,
     reach: Reach,
     /// What came out is more than one call takes on.
@@ -217,28 +221,31 @@ impl Conversion<'_> {
     ) -> Result<(), Fault> {
         self.tape.seal();
         let options = &self.settings.options;
-        let filters = self.filters.clone();
-        let of_category = filters.as_ref().map_or(&[][..], |filters| filters.of(category));
-        let filtering = Filtering::new(of_category, category);
-        let rules = Rules {
-            category: rules(category, options.compat),
-            precision,
-            now_ns: self.now_ns,
-            added_tags: Some(tags),
-            time_correction: options.time_correction,
-            hook: (!of_category.is_empty()).then_some(&filtering as &dyn Hook),
-        };
-        for first in (0..self.tape.points.len()).step_by(RUN_POINTS) {
-            let run = first..self.tape.points.len().min(first + RUN_POINTS);
-            let batch = batch_of(&mut self.out.batches, category, self.spare);
-            let before = batch.bytes.len();
-            self.encoder.encode_range(body, self.tape, run, &rules, batch);
-            self.bytes += batch.bytes.len() - before;
-        }
+        let (tape, now_ns) = (&*self.tape, self.now_ns);
+        let (out, spare, encoder) = (&mut *self.out, &mut *self.spare, &mut *self.encoder);
+        let (bytes, gone) = self.hooks.with(category, None, self.settings, now_ns, self.scripts, |hook| {
+            let rules = Rules {
+                category: rules(category, options.compat),
+                precision,
+                now_ns,
+                added_tags: Some(tags),
+                time_correction: options.time_correction,
+                hook,
+            };
+            let mut bytes = 0;
+            for first in (0..tape.points.len()).step_by(RUN_POINTS) {
+                let run = first..tape.points.len().min(first + RUN_POINTS);
+                let batch = batch_of(&mut out.batches, category, spare);
+                let before = batch.bytes.len();
+                encoder.encode_range(body, tape, run, &rules, batch);
+                bytes += batch.bytes.len() - before;
+            }
+            bytes
+        });
+        self.bytes += bytes;
         self.tape.clear();
-        if filtering.dropped() > 0 {
-            self.filtered(category, u64::from(filtering.dropped()));
-        }
+        add(&mut self.out.filtered, category, u64::from(gone.filtered));
+        add(&mut self.out.dropped, category, u64::from(gone.dropped));
         let most = options.body_bytes_max.saturating_mul(POINTS_GROWTH_MAX);
         self.is_out_of_reach = self.bytes > self.reach.points_bytes_max;
         if self.bytes > most || self.is_out_of_reach { Err(Fault::TooLarge(most)) } else { Ok(()) }
@@ -272,10 +279,17 @@ impl Conversion<'_> {
 
     /// Accounts for points that are not let pass.
     pub fn filtered(&mut self, category: Category, points: u64) {
-        match self.out.filtered.iter_mut().find(|(there, _)| *there == category) {
-            Some((_, sum)) => *sum += points,
-            None => self.out.filtered.push((category, points)),
-        }
+        add(&mut self.out.filtered, category, points);
+    }
+}
+
+fn add(sums: &mut Vec<(Category, u64)>, category: Category, points: u64) {
+    if points == 0 {
+        return;
+    }
+    match sums.iter_mut().find(|(there, _)| *there == category) {
+        Some((_, sum)) => *sum += points,
+        None => sums.push((category, points)),
     }
 }
 
@@ -330,6 +344,7 @@ pub fn run(
             let mut out = Converted::default();
             scratch.tape.clear();
             scratch.tally.clear();
+            let mut hooks = Hooks::any(settings);
             let mut cx = Conversion {
                 settings,
                 now_ns,
@@ -339,7 +354,8 @@ pub fn run(
                 encoder: &mut scratch.encoder,
                 spare: &mut scratch.spare,
                 out: &mut out,
-                filters: settings.filters.any(),
+                hooks: &mut hooks,
+                scripts: &mut scratch.scripts,
                 bytes: 0,
                 reach,
                 is_out_of_reach: false,
@@ -350,6 +366,12 @@ pub fn run(
                 Err(fault) => return Err(fault),
             };
             assert!(scratch.tape.points.is_empty(), "BUG: points were left in the tape");
+            let created = hooks.finish();
+            out.batches.extend(created.batches);
+            created
+                .filtered
+                .into_iter()
+                .for_each(|(category, points)| add(&mut out.filtered, category, points));
             out.batches.retain(|(_, batch)| !batch.is_empty());
             if !scratch.tally.is_empty() {
                 settings.remembered.spans.add(&mut scratch.tally);

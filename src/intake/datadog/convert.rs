@@ -9,6 +9,7 @@ use crate::buf::Padded;
 use crate::codec::line_protocol::{Kind, Kv, PointSpan, Tape, span as span_bits};
 use crate::intake::convert::{Conversion, Fault};
 use crate::intake::tracing::{RareResources, Verdict};
+use crate::point::check::without_newlines;
 use crate::point::{Category, Precision};
 use crate::simd::wire::{self, Isa, Kernel, Sources, Writer};
 
@@ -306,6 +307,15 @@ impl Point<'_> {
         }
     }
 
+    /// A tag of a span that failed: the texts of errors have lines. A check would make one of them, without a word, and all
+    /// of the point would take the long way through it for that.
+    fn place_in_one_line(&mut self, text: Text, spans: &Spans) -> (u64, u8) {
+        match without_newlines(spans.text(text, self.body)) {
+            Some(repaired) if !repaired.is_empty() => self.keep(&repaired),
+            _ => self.place(text, spans),
+        }
+    }
+
     fn keep(&mut self, bytes: &[u8]) -> (u64, u8) {
         keep(&mut self.tape.arena, bytes)
     }
@@ -455,7 +465,10 @@ fn point<I: Isa>(
             Target::Name(name) => {
                 let class =
                     spans.text(value, body).first().copied().filter(|_| name == collector::HTTP_STATUS_CODE);
-                let value = point.place(value, spans);
+                let value = match span.error {
+                    0 => point.place(value, spans),
+                    _ => point.place_in_one_line(value, spans),
+                };
                 point.tag(name, value);
                 let class = class.and_then(|digit| digit.checked_sub(b'1'));
                 if let Some(class) = class.and_then(|index| collector::CLASSES.get(usize::from(index))) {

@@ -120,6 +120,22 @@ fn ids(points: &[Point]) -> Vec<&str> {
 }
 
 #[test]
+fn texts_of_errors_become_one_line_as_a_check_would_make_them() {
+    for text in ["no\nway", "\n", "a\\", "\\", "\n\\", "a\n\\\\", "", "plain", "é\nà"] {
+        let points = [0, 1].map(|error| {
+            let mut span = span(1, 7, 0);
+            span["meta"] = json!({ "error.msg": text, "error.type": text, "env": text });
+            span["error"] = json!(error);
+            let mut point = both(&mut documented(), &json!([[span]])).points.remove(0);
+            point.fields.remove("message");
+            point.tags.remove("status");
+            point
+        });
+        assert_eq!(points[0], points[1], "{text:?}");
+    }
+}
+
+#[test]
 fn a_span_becomes_a_point() {
     let mut span = span(u64::MAX, 7, 0);
     span["resource"] = json!("a\nb");

@@ -1,12 +1,12 @@
 //! The routes for people and their tools: queries, labels, tags, errors. What they need of the head; the rest is done aside.
 
 use crate::http1::{Head, Method};
-use crate::intake::aside::{AsidePlan, BODY_BYTES_MAX, SourceMap, TagSet, What};
+use crate::intake::aside::{AsidePlan, BODY_BYTES_MAX, SourceMap, TRIAL_BODY_BYTES_MAX, TagSet, What};
 use crate::intake::reply::Cors;
 use crate::intake::{Action, Settings};
 use crate::metrics::names::{
     API_DIALTEST, API_ELECTION_TAGS, API_ENV_VARIABLE, API_HOST_TAGS, API_LABELS, API_LASTERROR, API_METRICS,
-    API_QUERY, API_SOURCEMAP, API_WORKSPACE,
+    API_PIPELINE, API_QUERY, API_SOURCEMAP, API_WORKSPACE,
 };
 
 use super::rum::sourcemap;
@@ -30,10 +30,11 @@ const ELECTION_TAGS: &str = "/v1/global/election/tags";
 const LABELS: &str = "/v1/object/labels";
 /// A public route where tests are run at all.
 pub const DIALTEST: &str = "/v1/dialtesting/debug";
+const PIPELINE_DEBUG: &str = "/v1/pipeline/debug";
 pub const ENV_VARIABLE: &str = "/v1/env_variable";
 
 /// All of them. `/v1/env_variable`, source maps and dial tests are a collector's in DataKit, hence not limited.
-static ROUTES: [Control; 17] = [
+static ROUTES: [Control; 18] = [
     control(Method::Get, METRICS, Some(252), API_METRICS),
     control(Method::Post, "/v1/query/raw", Some(250), API_QUERY),
     control(Method::Post, LABELS, Some(249), API_LABELS),
@@ -44,6 +45,7 @@ static ROUTES: [Control; 17] = [
     control(Method::Delete, sourcemap::PATH, None, API_SOURCEMAP),
     control(Method::Get, sourcemap::CHECK_PATH, None, API_SOURCEMAP),
     control(Method::Post, DIALTEST, None, API_DIALTEST),
+    control(Method::Post, PIPELINE_DEBUG, Some(238), API_PIPELINE),
     control(Method::Post, "/v1/lasterror", Some(246), API_LASTERROR),
     control(Method::Get, HOST_TAGS, Some(245), API_HOST_TAGS),
     control(Method::Post, HOST_TAGS, Some(244), API_HOST_TAGS),
@@ -79,7 +81,11 @@ pub fn is_route(method: Method, path: &[u8], settings: &Settings) -> bool {
 /// How large the body of a request on one of them may be, whatever is configured for writes.
 pub fn body_bytes_max(method: Method, path: &[u8]) -> Option<usize> {
     let route = find(method, path)?;
-    Some(if route.api == API_SOURCEMAP { sourcemap::BODY_BYTES_MAX } else { BODY_BYTES_MAX })
+    Some(match route.api {
+        API_SOURCEMAP => sourcemap::BODY_BYTES_MAX,
+        API_PIPELINE => TRIAL_BODY_BYTES_MAX,
+        _ => BODY_BYTES_MAX,
+    })
 }
 
 /// See [`super::limited`].
@@ -105,6 +111,7 @@ pub fn route(
         (_, ENV_VARIABLE) => What::EnvVariable,
         (_, "/v1/lasterror") => What::LastError,
         (_, DIALTEST) => What::DialTest,
+        (_, PIPELINE_DEBUG) => What::Pipeline,
         (_, sourcemap::CHECK_PATH) => What::SourceMap(SourceMap::Check),
         (Method::Delete, sourcemap::PATH) => What::SourceMap(SourceMap::Delete),
         (_, sourcemap::PATH) => What::SourceMap(SourceMap::Put),

@@ -17,7 +17,7 @@ pub mod error;
 pub mod logstreaming;
 mod page404;
 mod ntp;
-mod ping;
+pub mod ping;
 pub mod rum;
 pub mod tags;
 pub mod token;

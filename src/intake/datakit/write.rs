@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::codec::content_encoding::Encoding;
 use crate::http1::Head;
+use crate::pipeline::hook::Created;
 use crate::point::{Category, Compat, GlobalTags, Precision, Route};
 
 use super::super::reply::{ContentType, Cors, Reply};
@@ -217,8 +218,12 @@ pub struct Written {
     pub points: u32,
     /// How many more it held, which filters have dropped. Of a dry request they are asked of none.
     pub filtered: u32,
+    /// And how many scripts have dropped.
+    pub dropped: u32,
     /// The points as they were understood, if that was asked for.
     pub echo: Option<Vec<u8>>,
+    /// Points that scripts have made.
+    pub created: Created,
 }
 
 impl WritePlan {

@@ -2,18 +2,13 @@
 
 use super::form::{self, Received};
 use super::metadata::{Metadata, language_of};
-use super::{Context, OCTET_STREAM, Package, inflated};
+use super::metrics::unpack_within;
+use super::{Context, OCTET_STREAM, PYROSCOPE, Package, SAMPLE_LABELS, SPAN_NS_DEFAULT};
 use crate::codec::pprof::Profile;
 use crate::intake::convert::Fault;
 
-/// What the destination calls the sender.
-const PROFILER: &str = "pyroscope";
-
-/// Labels that tell one sample from another, not one program from another.
-const SAMPLE_LABELS: [&str; 3] = ["span_id", "thread_id", "thread_name"];
-
-/// Where agents do not say what time a profile is of: it is of as long as they usually collect.
-const SPAN_NS_DEFAULT: i64 = 10_000_000_000;
+/// The longest name of a format: it becomes the ending of a file.
+const FORMAT_BYTES_MAX: usize = 16;
 
 pub fn package(cx: &Context<'_>, body: &[u8]) -> Result<Package, Fault> {
     let mut metadata = metadata_of(cx)?;
@@ -23,9 +18,10 @@ pub fn package(cx: &Context<'_>, body: &[u8]) -> Result<Package, Fault> {
     if cx.plan.is_form() {
         return in_form(cx, metadata, body);
     }
-    let is_stream = cx.plan.content_type.is_empty()
-        || cx.plan.content_type.to_ascii_lowercase().starts_with(b"binary/octet-stream")
-        || cx.plan.content_type.to_ascii_lowercase().starts_with(OCTET_STREAM.as_bytes());
+    let content_type = cx.plan.content_type.to_ascii_lowercase();
+    let is_stream = content_type.is_empty()
+        || content_type.starts_with(b"binary/octet-stream")
+        || content_type.starts_with(OCTET_STREAM.as_bytes());
     if !is_stream {
         let found = String::from_utf8_lossy(&cx.plan.content_type).into_owned();
         return Err(Fault::Malformed(format!("unsupported Content-Type {found:?}")));
@@ -35,13 +31,15 @@ pub fn package(cx: &Context<'_>, body: &[u8]) -> Result<Package, Fault> {
         add_labels(cx, body, &mut metadata);
     }
     cx.add_tags(&mut metadata);
-    Ok(cx.single(PROFILER, &format!("auto.{format}"), &format, metadata, body))
+    Ok(cx.single(PYROSCOPE, &format!("auto.{format}"), &format, metadata, body))
 }
 
 /// The format that the query names, or the one that is usual.
 fn format_of(cx: &Context<'_>, metadata: &Metadata) -> String {
     let named = cx.plan.parameter("format").filter(|format| {
-        !format.is_empty() && format.len() <= 16 && format.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        !format.is_empty()
+            && format.len() <= FORMAT_BYTES_MAX
+            && format.bytes().all(|byte| byte.is_ascii_alphanumeric())
     });
     let usual = if metadata.language() == "java" { "jfr" } else { "pprof" };
     named.unwrap_or(usual).to_ascii_lowercase()
@@ -83,7 +81,7 @@ fn metadata_of(cx: &Context<'_>) -> Result<Metadata, Fault> {
         metadata.set_language(&language);
     }
     let until_ns = time_of(cx, "until")?.unwrap_or(cx.now_ns);
-    let from_ns = time_of(cx, "from")?.unwrap_or(until_ns - SPAN_NS_DEFAULT);
+    let from_ns = time_of(cx, "from")?.unwrap_or(until_ns.saturating_sub(SPAN_NS_DEFAULT));
     metadata.set_span(from_ns, until_ns);
     Ok(metadata)
 }
@@ -128,7 +126,7 @@ fn time_of(cx: &Context<'_>, name: &str) -> Result<Option<i64>, Fault> {
 /// Labels in the profile say what the query of some agents does not.
 fn add_labels(cx: &Context<'_>, body: &[u8], metadata: &mut Metadata) {
     // A profile that cannot be read is the destination's to refuse.
-    let Ok(profile) = inflated(body, cx.settings.options.body_bytes_max) else { return };
+    let Ok(profile) = unpack_within(body, cx.settings.options.body_bytes_max) else { return };
     let labels = Profile::read(&profile).and_then(|profile| profile.labels(&SAMPLE_LABELS));
     for (key, value) in labels.unwrap_or_default() {
         metadata.add(&key, &value);
@@ -160,7 +158,7 @@ fn in_form(cx: &Context<'_>, mut metadata: Metadata, body: &[u8]) -> Result<Pack
     let mut writer = form::Writer::new(&boundary, &mut bytes);
     let mut attachments = vec![name.clone()];
     attachments.extend(found.iter().filter(|file| !is_profile(&file.name)).map(|file| file.name.clone()));
-    writer.event(&metadata.event_json(PROFILER, &format, &attachments));
+    writer.event(&metadata.event_json(PYROSCOPE, &format, &attachments));
     let at = writer.file(&name, &name, OCTET_STREAM, profile);
     let mut files = vec![form::File { name: name.clone(), file_name: name, at }];
     for file in found.into_iter().filter(|file| !is_profile(&file.name)) {

@@ -259,18 +259,6 @@ fn decode(encoding: Encoding, body: &[u8], out: &mut Vec<u8>, most: usize) -> Re
     })
 }
 
-/// Bytes that are compressed or not: their beginning tells.
-fn inflated(bytes: &[u8], most: usize) -> Result<std::borrow::Cow<'_, [u8]>, Fault> {
-    let encoding = match bytes {
-        [0x1f, 0x8b, ..] => Encoding::Gzip,
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Encoding::Zstd,
-        _ => return Ok(bytes.into()),
-    };
-    let mut out = Vec::new();
-    decode(encoding, bytes, &mut out, most)?;
-    Ok(out.into())
-}
-
 /// What packages are made with.
 struct Context<'a> {
     plan: &'a ProfilePlan,
@@ -368,6 +356,15 @@ impl Context<'_> {
         }
     }
 }
+
+/// What the destination calls Pyroscope's agents, the older ones and the newer.
+const PYROSCOPE: &str = "pyroscope";
+
+/// Labels that tell one sample from another, not one program from another.
+const SAMPLE_LABELS: [&str; 3] = ["span_id", "thread_id", "thread_name"];
+
+/// Where these agents do not say what time a profile is of: it is of as long as they usually collect.
+const SPAN_NS_DEFAULT: i64 = 10_000_000_000;
 
 const OCTET_STREAM: &str = "application/octet-stream";
 

@@ -12,19 +12,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::metadata::{Metadata, language_of};
-use super::{Context, PROFILES_MAX, Package, inflated};
+use super::metrics::unpack_within;
+use super::{Context, PROFILES_MAX, PYROSCOPE, Package, SAMPLE_LABELS, SPAN_NS_DEFAULT};
 use crate::codec::pprof::Profile;
 use crate::intake::convert::Fault;
 use crate::intake::reply::{ContentType, Reply};
 use crate::point::pb::{self, Wire};
-
-const PROFILER: &str = "pyroscope";
-
-/// Labels that tell one sample from another, not one program from another.
-const SAMPLE_LABELS: [&str; 3] = ["span_id", "thread_id", "thread_name"];
-
-/// A profile that does not say how long it took: agents push every ten seconds.
-const DURATION_NS_DEFAULT: i64 = 10_000_000_000;
 
 /// Profiles of a program under the same labels.
 #[derive(Debug, Default, PartialEq)]
@@ -80,13 +73,12 @@ fn package(cx: &Context<'_>, series: &Series, body: &[u8]) -> Result<Package, Fa
     if let Some(language) = language_of(runtime).or_else(|| language_of(&agent)) {
         metadata.set_language(language);
     }
-    let mut span = (cx.now_ns - DURATION_NS_DEFAULT, cx.now_ns);
-    if let Ok(profile) = inflated(body, cx.settings.options.body_bytes_max)
+    let mut span = (cx.now_ns - SPAN_NS_DEFAULT, cx.now_ns);
+    if let Ok(profile) = unpack_within(body, cx.settings.options.body_bytes_max)
         && let Ok(profile) = Profile::read(&profile)
     {
         if profile.time_nanos > 0 {
-            let duration =
-                if profile.duration_nanos > 0 { profile.duration_nanos } else { DURATION_NS_DEFAULT };
+            let duration = if profile.duration_nanos > 0 { profile.duration_nanos } else { SPAN_NS_DEFAULT };
             span = (profile.time_nanos, profile.time_nanos.saturating_add(duration));
         }
         for (key, value) in profile.labels(&SAMPLE_LABELS).unwrap_or_default() {
@@ -100,7 +92,7 @@ fn package(cx: &Context<'_>, series: &Series, body: &[u8]) -> Result<Package, Fa
         metadata.set(key, value);
     }
     cx.add_tags(&mut metadata);
-    Ok(cx.single(PROFILER, "auto.pprof", "pprof", metadata, body))
+    Ok(cx.single(PYROSCOPE, "auto.pprof", "pprof", metadata, body))
 }
 
 fn from_protobuf(body: &[u8]) -> Result<Vec<Series>, Fault> {

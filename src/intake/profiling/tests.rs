@@ -229,6 +229,16 @@ fn pyroscope_agents_say_what_a_profile_is_of_in_the_query() {
 }
 
 #[test]
+fn a_time_at_the_end_of_all_numbers_is_no_trouble() {
+    let settings = settings(|_| {});
+    for until in [i64::MIN, i64::MIN / 1_000_000_000, -1, 0, i64::MAX] {
+        let target = format!("/ingest?name=a&until={until}");
+        let packages = sent(&target, "Content-Type: binary/octet-stream\r\n", b"pprof", &settings);
+        assert_eq!(packages.unwrap().len(), 1, "{until}");
+    }
+}
+
+#[test]
 fn gos_forms_are_named_by_what_they_measure() {
     let settings = settings(|_| {});
     let body = form(&[

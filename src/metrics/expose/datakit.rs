@@ -92,6 +92,19 @@ pub(in crate::metrics) fn filter_latency(page: &mut Page<'_>) {
     page.line("_count", &[], None, filters.pulls.iter().map(Counter::get).sum::<u64>());
 }
 
+pub(in crate::metrics) fn script_cost(page: &mut Page<'_>) {
+    for script in page.registry.scripts.list() {
+        let labels = [script.category, &script.name, script.namespace];
+        let runs = script.read();
+        page.line("_sum", &labels, None, Seconds(runs.ns));
+        page.line("_count", &labels, None, runs.points);
+    }
+}
+
+pub(in crate::metrics) fn scripts_updated(page: &mut Page<'_>) {
+    page.value(page.registry.scripts.updated_s.get());
+}
+
 /// Of the old agent's queue on disk; its `path` is the folder of the spool.
 pub(in crate::metrics) fn disk_bytes(page: &mut Page<'_>) {
     per_folder(page, |shard, category| shard.categories[category].spooled_bytes.get());

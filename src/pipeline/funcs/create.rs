@@ -115,7 +115,13 @@ const NEW_POINT_BYTES: usize = 2_048;
 
 /// The error that an argument is of another type.
 fn wrong<'r>(vm: &mut Vm<'r>, arg: &'r Arg, expected: &str) -> Result<Value<'r>, Error> {
-    let got = match vm.eval(&arg.node)? {
+    let got = go_type(vm.eval(&arg.node)?);
+    Err(vm.error(arg.pos, format!("type of parameter expected to be {expected}, got {got}")))
+}
+
+/// As Go calls the type of a value.
+pub(super) fn go_type(value: Value<'_>) -> &'static str {
+    match value {
         Value::Unset | Value::Void | Value::Nil => "nil",
         Value::Bool(_) => "bool",
         Value::Int(_) => "int64",
@@ -123,8 +129,7 @@ fn wrong<'r>(vm: &mut Vm<'r>, arg: &'r Arg, expected: &str) -> Result<Value<'r>,
         Value::Str(_) => "string",
         Value::List(_) => "[]interface {}",
         Value::Map(_) => "map[string]interface {}",
-    };
-    Err(vm.error(arg.pos, format!("type of parameter expected to be {expected}, got {got}")))
+    }
 }
 
 /// Of which categories a script makes points.

@@ -2,11 +2,15 @@
 //! left
 //! to do in a run.
 
+mod aggregate;
+mod cache;
 mod cast;
 mod create;
 mod decode;
-mod group;
+mod geo;
 mod grok;
+mod group;
+mod http;
 mod json;
 mod keys;
 mod lists;
@@ -15,9 +19,11 @@ mod pt_kvs;
 mod regex;
 mod sample;
 mod strfmt;
+mod tables;
 mod text;
 mod time;
 mod web;
+mod window;
 mod xml;
 
 use std::fmt;
@@ -42,9 +48,13 @@ const FUNCS: &[(&str, Prepare)] = &[
     ("add_key", keys::add_key),
     ("add_pattern", grok::add_pattern),
     ("adjust_timezone", time::adjust_timezone),
+    ("agg_create", aggregate::agg_create),
+    ("agg_metric", aggregate::agg_metric),
     ("append", lists::append),
     ("b64dec", text::b64dec),
     ("b64enc", text::b64enc),
+    ("cache_get", cache::cache_get),
+    ("cache_set", cache::cache_set),
     ("cast", cast::cast),
     ("cidr", text::cidr),
     ("conv_traceid_w3c_to_dd", text::conv_traceid_w3c_to_dd),
@@ -61,12 +71,14 @@ const FUNCS: &[(&str, Prepare)] = &[
     ("duration_precision", time::duration_precision),
     ("exit", keys::exit),
     ("format_int", cast::format_int),
+    ("geoip", geo::geoip),
     ("get_key", keys::get_key),
     ("gjson", json::gjson),
     ("grok", grok::grok),
     ("group_between", group::group_between),
     ("group_in", group::group_in),
     ("hash", text::hash),
+    ("http_request", http::http_request),
     ("json", json::json),
     ("json_all", keys::json_all),
     ("kv_split", regex::kv_split),
@@ -74,15 +86,18 @@ const FUNCS: &[(&str, Prepare)] = &[
     ("load_json", json::load_json),
     ("lowercase", text::lowercase),
     ("match", regex::match_text),
+    ("mquery_refer_table", tables::mquery_refer_table),
     ("nullif", keys::nullif),
     ("parse_date", time::parse_date),
     ("parse_duration", time::parse_duration),
     ("parse_int", cast::parse_int),
+    ("point_window", window::point_window),
     ("pt_kvs_del", pt_kvs::del),
     ("pt_kvs_get", pt_kvs::get),
     ("pt_kvs_keys", pt_kvs::keys),
     ("pt_kvs_set", pt_kvs::set),
     ("pt_name", keys::pt_name),
+    ("query_refer_table", tables::query_refer_table),
     ("rename", keys::rename),
     ("replace", regex::replace),
     ("sample", sample::sample),
@@ -103,6 +118,7 @@ const FUNCS: &[(&str, Prepare)] = &[
     ("vaild_json", json::valid_json),
     ("valid_json", json::valid_json),
     ("value_type", cast::value_type),
+    ("window_hit", window::window_hit),
     ("xml", xml::xml),
 ];
 

@@ -8,13 +8,14 @@
 use std::borrow::Cow;
 
 use crate::codec::line_protocol::{Kind, Kv, PointSpan, Tape};
+use crate::point::GlobalTag;
 use crate::point::draft::{Draft, DraftKv, Value, Warn};
 use crate::point::pb::{self, PbValue};
 use crate::point::rules::LIMITS_ONLY;
 use crate::point::time::{CORRECTION_NS, Resolved, resolve};
 use crate::point::{check, wire};
 
-use super::{ORIGINAL_TIME_KEY, Rules, Verdict};
+use super::{ORIGINAL_TIME_KEY, Rules};
 
 /// What was made of a point.
 pub(super) struct Written {
@@ -74,21 +75,38 @@ pub(super) fn write_with(
     out: &mut Vec<u8>,
 ) -> Written {
     let mut draft = draft;
-    let mut added_tags = rules.added_tags();
-    if let Some(hook) = rules.hook {
-        // It is to see them, and may change them.
-        for tag in added_tags {
-            if !draft.kvs.iter().any(|kv| *kv.key == *tag.key) {
-                draft.kvs.push(DraftKv::tag(&*tag.key, &*tag.value));
-            }
-        }
-        added_tags = &[];
-        if hook.meet(&mut draft) == Verdict::Drop {
-            return Written { warn: None, points: 0 };
+    let corrected_to = rules.time_correction.then_some(rules.now_ns);
+    let Some(hook) = rules.hook else {
+        put(&mut draft, rules.added_tags(), corrected_to, brought, out);
+        return Written { warn: silent.into_iter().chain(draft.warns).next(), points: 1 };
+    };
+    // It is to see them, and may change them.
+    for tag in rules.added_tags() {
+        if !draft.kvs.iter().any(|kv| *kv.key == *tag.key) {
+            draft.kvs.push(DraftKv::tag(&*tag.key, &*tag.value));
         }
     }
-    if rules.time_correction && draft.time.abs_diff(rules.now_ns) > CORRECTION_NS {
-        let original = std::mem::replace(&mut draft.time, rules.now_ns);
+    let warn = silent.into_iter().next().or_else(|| draft.warns.first().cloned());
+    let mut brought = Some(brought);
+    hook.meet(&mut draft, &mut |draft| {
+        if let Some(brought) = brought.take() {
+            put(draft, &[], corrected_to, brought, out);
+        }
+    });
+    // Passed on, or not.
+    if brought.is_none() { Written { warn, points: 1 } } else { Written { warn: None, points: 0 } }
+}
+
+/// Appends the point.
+pub(super) fn put(
+    draft: &mut Draft<'_>,
+    added_tags: &[GlobalTag],
+    corrected_to: Option<i64>,
+    brought: impl FnOnce(&mut Vec<u8>),
+    out: &mut Vec<u8>,
+) {
+    if let Some(now_ns) = corrected_to.filter(|now_ns| draft.time.abs_diff(*now_ns) > CORRECTION_NS) {
+        let original = std::mem::replace(&mut draft.time, now_ns);
         if !draft.kvs.iter().any(|kv| &*kv.key == ORIGINAL_TIME_KEY.as_bytes()) {
             draft.kvs.push(DraftKv::field(ORIGINAL_TIME_KEY.as_bytes(), Value::Int(original)));
         }
@@ -112,7 +130,6 @@ pub(super) fn write_with(
             wire::put_message(out, wire::POINT_DEBUG, |out| wire::put_bytes(out, wire::DEBUG_INFO, info));
         }
     });
-    Written { warn: silent.into_iter().chain(draft.warns).next(), points: 1 }
 }
 
 /// The point in owned small form. Fields come before tags, as they do in the reference.

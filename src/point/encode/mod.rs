@@ -51,16 +51,14 @@ pub struct Rules<'a> {
 
 /// What looks at points one by one: behind their checks, with all their tags, before their times are corrected.
 pub trait Hook: std::fmt::Debug {
-    /// May change the point, and says what becomes of it.
-    fn meet(&self, point: &mut Draft<'_>) -> Verdict;
+    /// Passes the point on, as it is or changed, or does not: then it goes no further, and whoever stops it counts it.
+    fn meet(&self, point: &mut Draft<'_>, pass: &mut dyn FnMut(&mut Draft<'_>));
 }
 
-/// What becomes of a point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Keep,
-    /// It goes no further; whoever says so counts it.
-    Drop,
+/// Appends a point that was made on the way and so meets no rules. Its time is corrected to `now`, where times are.
+pub fn put_made(point: &mut Draft<'_>, corrected_to: Option<i64>, batch: &mut Batch) {
+    general::put(point, &[], corrected_to, |_| (), &mut batch.bytes);
+    batch.points += 1;
 }
 
 impl<'a> Rules<'a> {

@@ -6,7 +6,7 @@ use super::eval::{View, Viewed};
 use super::parser::Rule;
 use crate::point::Category;
 use crate::point::draft::{Draft, Value};
-use crate::point::encode::{Hook, Verdict};
+use crate::point::encode::Hook;
 
 /// A draft as rules see it. What it has itself comes before what its category adds.
 #[derive(Debug)]
@@ -68,12 +68,12 @@ impl<'r> Filtering<'r> {
 }
 
 impl Hook for Filtering<'_> {
-    fn meet(&self, point: &mut Draft<'_>) -> Verdict {
+    fn meet(&self, point: &mut Draft<'_>, pass: &mut dyn FnMut(&mut Draft<'_>)) {
         let view = DraftView { draft: point, category: self.category };
         if self.rules.iter().any(|rule| rule.is_true(&view)) {
             self.dropped.set(self.dropped.get() + 1);
-            return Verdict::Drop;
+        } else {
+            pass(point);
         }
-        Verdict::Keep
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use rustix::event::epoll::EventFlags;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, sockopt};
 
+use super::super::shard::yield_now;
 use super::driver::{Driver, Registration};
 
 const INTEREST: EventFlags = EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::ET);
@@ -19,6 +20,10 @@ const INTEREST: EventFlags = EventFlags::IN.union(EventFlags::RDHUP).union(Event
 /// Unanswered data on an outbound connection for this long ends it: a peer that vanished is noticed in seconds, not
 /// in the quarter of an hour that TCP allows.
 const USER_TIMEOUT_MS: u32 = 20_000;
+
+/// What one system call sends: a peer that takes as fast as we give would otherwise have the shard for itself until all
+/// of a large body is gone.
+const SEND_BYTES_MAX: usize = 256 << 10;
 
 /// A connected socket of this shard. Dropping it closes it.
 pub struct Stream {
@@ -116,8 +121,14 @@ impl Stream {
     /// Sends everything. With a deadline set, fails with `TimedOut` when the peer does not take it.
     pub async fn send_all(&self, mut buf: &[u8]) -> io::Result<()> {
         while !buf.is_empty() {
-            match self.try_send(buf) {
-                Ok(sent) => buf = &buf[sent..],
+            let piece = &buf[..buf.len().min(SEND_BYTES_MAX)];
+            match self.try_send(piece) {
+                Ok(sent) => {
+                    buf = &buf[sent..];
+                    if sent == SEND_BYTES_MAX && !buf.is_empty() {
+                        yield_now().await;
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.registration.writable(self.fd.as_fd(), INTEREST).await?;
                 }

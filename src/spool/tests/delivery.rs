@@ -271,3 +271,17 @@ fn large_frames_come_from_disk_as_small_ones_do() {
         assert!(stats.windows_from_disk > 0 && stats.spooled_points == 0);
     }
 }
+
+#[test]
+fn the_newest_frame_is_delivered_from_memory_however_large_it_is() {
+    let (log, _) = open(&MemoryDisk::default());
+    commit(&log, 0..1, 9_000).unwrap();
+    assert_eq!(log.stats().tail_bytes / 1000, 9);
+    assert_eq!(drain(&log, 10), [0]);
+    // Of two the older one goes.
+    commit(&log, 1..3, 6_000).unwrap();
+    assert_eq!(log.stats().tail_bytes / 1000, 6);
+    assert_eq!(drain(&log, 10), [1, 2]);
+    let stats = log.stats();
+    assert_eq!((stats.windows_from_memory, stats.windows_from_disk, stats.tail_bytes), (2, 1, 0));
+}

@@ -39,6 +39,34 @@ fn a_failed_write_goes_to_another_segment_once_and_its_remains_are_not_read() {
 }
 
 #[test]
+fn remains_of_a_failed_commit_are_not_read_when_what_took_their_numbers_is_delivered_and_gone() {
+    let disk = MemoryDisk::default();
+    let config = LogConfig { spares_max: 0, ..small() };
+    let (log, _) = open_with(&disk, config.clone());
+    commit(&log, 0..1, 3000).unwrap();
+    disk.faults(|faults| faults.syncs_failing = 2);
+    commit(&log, 50..51, 500).unwrap_err();
+    // As many bytes and not as many points, in another segment.
+    commit(&log, 2..3, 500).unwrap();
+    drop(log);
+    let disk = disk.after_kill();
+    let (log, _) = open_with(&disk, config.clone());
+    let first = window(&log, frames(1));
+    let second = window(&log, frames(1));
+    assert_eq!((tags(&first), tags(&second)), (vec![0], vec![2]));
+    log.complete(second, Fate::Delivered);
+    block_on(log.flush()).unwrap();
+    block_on(log.maintain()).unwrap();
+    assert_eq!(durability::segment_names(&disk).len(), 1);
+    drop(log);
+    let (log, report) = open_with(&disk.after_kill(), config);
+    assert!(!report.cursor_lost);
+    assert_eq!((drain(&log, 100), log.stats().lost_frames), (vec![0], 0));
+    let totals = log.totals();
+    assert_eq!((totals.committed, totals.delivered), (points(0..1) + points(2..3), totals.committed));
+}
+
+#[test]
 fn a_disk_that_fails_twice_fails_the_commit_and_the_log_goes_on_when_it_is_well() {
     let disk = MemoryDisk::default();
     let (log, _) = open(&disk);

@@ -65,6 +65,8 @@ pub struct Asked {
 #[derive(Default)]
 struct State {
     asked: Vec<Asked>,
+    asked_scripts: Vec<Asked>,
+    scripts: Option<String>,
     /// What it answers then.
     rules: Option<(u16, String)>,
     packages: Vec<Package>,
@@ -128,6 +130,16 @@ impl Dataway {
     /// What it answers from now on when it is asked for rules; before that: none.
     pub fn answer_rules(&self, status: u16, body: &str) {
         self.state().rules = Some((status, body.to_owned()));
+    }
+
+    /// What it answers from now on when it is asked for scripts; before that: none.
+    pub fn answer_scripts(&self, body: &str) {
+        self.state().scripts = Some(body.to_owned());
+    }
+
+    /// The calls that asked for scripts.
+    pub fn asked_scripts(&self) -> Vec<Asked> {
+        self.state().asked_scripts.clone()
     }
 
     /// The calls that asked for rules.
@@ -235,8 +247,14 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
                         let _ = reader.get_ref().shutdown(Shutdown::Both);
                         return;
                     }
-                    state.asked.push(asked);
-                    state.rules.clone().unwrap_or_else(|| (200, "{\"content\":{}}".to_owned()))
+                    let nothing = || "{\"content\":{}}".to_owned();
+                    if asked.target.contains("remote_pipelines=true") {
+                        state.asked_scripts.push(asked);
+                        (200, state.scripts.clone().unwrap_or_else(nothing))
+                    } else {
+                        state.asked.push(asked);
+                        state.rules.clone().unwrap_or_else(|| (200, nothing()))
+                    }
                 };
                 let head = format!("HTTP/1.1 {status} Told\r\nContent-Length: {}\r\n\r\n{body}", body.len());
                 if reader.get_mut().write_all(head.as_bytes()).is_err() || !expects_more {

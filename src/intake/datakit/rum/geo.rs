@@ -72,9 +72,16 @@ impl Geo {
 
     /// Where `ip` is. What is no address is nowhere.
     pub fn place(&self, ip: &str) -> Place {
+        self.find(ip).unwrap_or_default()
+    }
+
+    /// The same; none for what is no address, and without a database.
+    pub fn find(&self, ip: &str) -> Option<Place> {
+        if self.city.is_none() && self.isp.is_none() {
+            return None;
+        }
         let mut place = Place::default();
-        let Ok(ip) = ip.parse::<IpAddr>() else { return place };
-        let ip = ip.to_canonical();
+        let ip = ip.parse::<IpAddr>().ok()?.to_canonical();
         // A database of IPv4 does not take an IPv6 address, a new kind of database may hold other records: nothing known.
         let city = self.city.as_deref().and_then(|city| city.lookup(ip).ok());
         let record = city.as_ref().and_then(|found| found.decode::<geoip2::City<'_>>().ok().flatten());
@@ -91,7 +98,7 @@ impl Geo {
         if let Some(record) = record {
             set(&mut place.isp, record.isp.or(record.autonomous_system_organization));
         }
-        place
+        Some(place)
     }
 }
 
@@ -159,6 +166,8 @@ mod tests {
         assert_eq!(geo.place("::ffff:81.2.69.160"), place("London", "England", "GB", "unknown"));
         assert_eq!(geo.place("2001:db8::7"), place("Atlantis", "Sea", "XX", "unknown"));
         assert_eq!(geo.place("2.3.4.5"), place("unknown", "unknown", "FR", "unknown"));
+        assert_eq!((geo.find("abc"), Geo::default().find("81.2.69.160")), (None, None));
+        assert_eq!(geo.find("81.2.70.1"), Some(Place::default()));
         for nowhere in ["81.2.70.1", "127.0.0.1", "", "abc", " 81.2.69.160", "81.2.69.160:80"] {
             assert_eq!(geo.place(nowhere), Place::default(), "{nowhere}");
         }

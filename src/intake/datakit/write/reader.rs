@@ -3,17 +3,17 @@
 //! Up to two passes go over each stretch. One looks at the points as the client wrote them, for strict requests and for
 //! echoes; the other encodes what is fed, with global tags and corrected times.
 
-use std::sync::Arc;
-
 use crate::buf::Padded;
 use crate::codec::content_encoding;
 use crate::codec::line_protocol::{self, Tape};
 use crate::intake::Settings;
 use crate::intake::datakit::rum;
 use crate::intake::datakit::rum::sources::{Asked, Question};
+use crate::intake::hooks::{Gone, Hooks};
+use crate::pipeline::hook;
+use crate::pipeline::store::{Choice, KeptChoice};
 use crate::point::draft::Warn;
-use crate::point::encode::{BadJson, Encoder, GENERAL_COST, Hook, JsonAt, Rules, Stretch};
-use crate::point::filter::{FilterSet, Filtering};
+use crate::point::encode::{BadJson, Encoder, GENERAL_COST, JsonAt, Rules, Stretch};
 use crate::point::{Batch, Category, Compat, GlobalTags, Mark, echo, rules};
 
 use super::super::logstreaming;
@@ -35,6 +35,7 @@ pub struct Scratch {
     pub(super) decompress: content_encoding::Decoder,
     /// Points as they are echoed: without what is added when points are fed.
     pub(super) echo: Batch,
+    pub(super) scripts: hook::Scratch,
 }
 
 /// Why reading ends early.
@@ -120,15 +121,17 @@ pub(super) struct Reader {
     at: At,
     now_ns: i64,
     points: u32,
-    filtered: u32,
+    gone: Gone,
     lost_points: u32,
     lost_values: u32,
     /// The first warning, for strict requests.
     warn: Option<Warn>,
     /// The request's own tags and the global ones, where there are both.
     joined_tags: Option<GlobalTags>,
-    /// The rules of the category, where it has any: those of the body's beginning hold to its end.
-    filters: Option<Arc<FilterSet>>,
+    /// What the points meet that are fed: what holds at the body's beginning holds to its end.
+    hooks: Hooks,
+    /// Which script the request names for which points.
+    choice: Option<KeptChoice>,
     /// Errors whose original source is not known.
     asked: Asked,
 }
@@ -137,12 +140,13 @@ impl Reader {
     /// `now_ns` stands in for missing times: the clock at the head of the request.
     pub fn new(plan: &WritePlan, settings: &Settings, now_ns: i64) -> Reader {
         let global_tags = plan.global_tags(settings);
+        let hooks = if plan.dry { Hooks::default() } else { Hooks::of(plan.category, settings) };
         Reader {
             format: plan.format,
             at: At::start(plan.format),
             now_ns,
             points: 0,
-            filtered: 0,
+            gone: Gone::default(),
             lost_points: 0,
             lost_values: 0,
             warn: None,
@@ -151,7 +155,8 @@ impl Reader {
                 Some(global_tags) if !plan.own_tags.is_empty() => Some(plan.own_tags.joined(global_tags)),
                 _ => None,
             },
-            filters: if plan.dry { None } else { settings.filters.of(plan.category) },
+            choice: if hooks.is_empty() { None } else { plan.choice() },
+            hooks,
         }
     }
 
@@ -205,23 +210,26 @@ impl Reader {
         fed: &mut dyn Fed,
         budget: usize,
     ) -> Result<bool, Stop> {
-        let encoder = &mut scratch.encoder;
+        let Scratch { encoder, scripts, .. } = scratch;
         let mut at = from;
         let is_looked_at = self.is_looked_at(plan);
         if !plan.dry {
             let (batch, growth) = fed.batch().ok_or(Stop::TooMuch)?;
             let before = batch.mark();
             let stretch = Stretch { budget, growth, ..Stretch::WHOLE };
-            let filtering = self.filtering(plan);
-            let hook = filtering.as_ref().map(|filtering| filtering as &dyn Hook);
-            let rules = Rules { hook, ..self.feed_rules(plan, settings) };
-            at.encode(encoder, body, stretch, &rules, batch)?;
+            let mut hooks = std::mem::take(&mut self.hooks);
+            let choice = self.choice();
+            let (encoded, gone) = hooks.with(plan.category, choice, settings, self.now_ns, scripts, |hook| {
+                let rules = Rules { hook, ..self.feed_rules(plan, settings) };
+                at.encode(encoder, body, stretch, &rules, batch)
+            });
+            self.hooks = hooks;
+            encoded?;
             if !is_looked_at {
                 check(plan, batch.since(before), settings)?;
             }
-            let filtered = filtering.map_or(0, |filtering| filtering.dropped());
-            self.filtered += filtered;
-            self.points += batch.points - before.points() + filtered;
+            self.gone += gone;
+            self.points += batch.points - before.points() + gone.points();
             resolve(&mut self.asked, plan, settings, batch, before, self.now_ns);
         }
         if plan.dry || is_looked_at {
@@ -257,9 +265,9 @@ impl Reader {
         fed: &mut dyn Fed,
         budget: usize,
     ) -> Result<bool, Stop> {
-        let Scratch { tape, encoder, .. } = scratch;
+        let Scratch { tape, encoder, scripts, .. } = scratch;
         // A step is to take as long as ever.
-        let budget = if self.filters.is_some() { (budget / GENERAL_COST).max(1) } else { budget };
+        let budget = if !self.hooks.is_empty() { (budget / GENERAL_COST).max(1) } else { budget };
         let next = match &plan.stream {
             Some(stream) if plan.format != BodyFormat::LineProtocol => {
                 logstreaming::read_some(plan.format, stream, body, from, budget, tape)
@@ -281,20 +289,25 @@ impl Reader {
         }
         if !plan.dry {
             let mut asked = std::mem::take(&mut self.asked);
-            let filtering = self.filtering(plan);
-            let hook = filtering.as_ref().map(|filtering| filtering as &dyn Hook);
-            let rules = Rules { hook, ..self.feed_rules(plan, settings) };
-            for first in (0..tape.points.len()).step_by(RUN_POINTS) {
-                let run = first..tape.points.len().min(first + RUN_POINTS);
-                let (batch, _) = fed.batch().ok_or(Stop::TooMuch)?;
-                let before = batch.mark();
-                encoder.encode_range(body, tape, run, &rules, batch);
-                if !is_looked_at {
-                    check(plan, batch.since(before), settings)?;
+            let mut hooks = std::mem::take(&mut self.hooks);
+            let choice = self.choice();
+            let (encoded, gone) = hooks.with(plan.category, choice, settings, self.now_ns, scripts, |hook| {
+                let rules = Rules { hook, ..self.feed_rules(plan, settings) };
+                for first in (0..tape.points.len()).step_by(RUN_POINTS) {
+                    let run = first..tape.points.len().min(first + RUN_POINTS);
+                    let (batch, _) = fed.batch().ok_or(Stop::TooMuch)?;
+                    let before = batch.mark();
+                    encoder.encode_range(body, tape, run, &rules, batch);
+                    if !is_looked_at {
+                        check(plan, batch.since(before), settings)?;
+                    }
+                    resolve(&mut asked, plan, settings, batch, before, self.now_ns);
                 }
-                resolve(&mut asked, plan, settings, batch, before, self.now_ns);
-            }
-            self.filtered += filtering.map_or(0, |filtering| filtering.dropped());
+                Ok(())
+            });
+            self.hooks = hooks;
+            encoded?;
+            self.gone += gone;
             self.asked = asked;
         }
         Ok(next >= body.len())
@@ -311,7 +324,9 @@ impl Reader {
             return Err(Stop::Unresolved(questions));
         }
         let echo = plan.echo.map(|format| write_echo(format, &echo.bytes, settings));
-        Ok(Written { points: self.points - self.filtered, filtered: self.filtered, echo })
+        let Gone { filtered, dropped } = self.gone;
+        let points = self.points - self.gone.points();
+        Ok(Written { points, filtered, dropped, echo, created: self.hooks.finish() })
     }
 
     /// What the parser left out. DataKit drops a point whose value cannot be decoded and says nothing as long as another
@@ -337,16 +352,15 @@ impl Reader {
         Ok(())
     }
 
-    /// What the points meet that are fed.
-    fn filtering(&self, plan: &WritePlan) -> Option<Filtering<'_>> {
-        self.filters.as_ref().map(|filters| Filtering::new(filters.of(plan.category), plan.category))
+    fn choice(&self) -> Option<Choice<'_>> {
+        self.choice.as_ref().map(KeptChoice::lend)
     }
 
     /// Whether the points are needed as the client wrote them.
     fn is_looked_at(&self, plan: &WritePlan) -> bool {
         let is_rum = plan.category == Category::Rum;
         // Where nothing is fed, or not all of it, what must be checked is looked at.
-        plan.strict || plan.echo.is_some() || (is_rum && (plan.dry || self.filters.is_some()))
+        plan.strict || plan.echo.is_some() || (is_rum && (plan.dry || !self.hooks.is_empty()))
     }
 
     /// For points that are looked at.
@@ -408,6 +422,17 @@ fn check(plan: &WritePlan, points: &[u8], settings: &Settings) -> Result<(), Sto
 }
 
 impl WritePlan {
+    /// The key of points, and the script they are to have: of `?source=X` that is `X.p` for points with the key `X`, of
+    /// `?pipeline=` of a stream its script for the stream's points.
+    fn choice(&self) -> Option<KeptChoice> {
+        let source = self.source.as_ref()?;
+        let (key, script) = match &self.stream {
+            Some(stream) => (&stream.source, source.as_bytes().into()),
+            None => (source, [source.as_bytes(), b".p"].concat().into()),
+        };
+        Some(KeptChoice { key: key.as_bytes().into(), script })
+    }
+
     fn global_tags<'a>(&self, settings: &'a Settings) -> Option<&'a GlobalTags> {
         match self.tags {
             TagSet::Host => Some(&settings.options.host_tags),

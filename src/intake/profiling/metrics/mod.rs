@@ -19,7 +19,7 @@ mod unpack;
 
 use crate::codec::pprof::Profile;
 
-pub use unpack::unpack;
+pub use unpack::{unpack, unpack_within};
 
 /// A file of a form, as it came: perhaps compressed.
 #[derive(Clone, Copy, Debug)]

@@ -20,7 +20,12 @@ const PIECE_BYTES: usize = 256 << 10;
 
 /// A file as it was before it was compressed; bounded.
 pub fn unpack(body: &[u8]) -> Result<Cow<'_, [u8]>, String> {
-    let limits = Limits::new(UNPACKED_BYTES_MAX);
+    unpack_within(body, UNPACKED_BYTES_MAX)
+}
+
+/// The same, with a bound of the caller's.
+pub fn unpack_within(body: &[u8], bytes_max: usize) -> Result<Cow<'_, [u8]>, String> {
+    let limits = Limits::new(bytes_max);
     let encoding = match body {
         body if body.starts_with(GZIP) => Encoding::Gzip,
         body if body.starts_with(ZSTD) => Encoding::Zstd,

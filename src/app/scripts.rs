@@ -1,0 +1,215 @@
+//! Puts scripts in force: those of folders in the data directory, and those that the first destination has for its workspace,
+//! which is asked for them at the start and every minute.
+//!
+//! ```text
+//! <data_dir>/pipeline/<category>/*.p                    namespace default
+//! <data_dir>/gitrepos/<repository>/pipeline/…           gitrepo
+//! <data_dir>/pipeline_confd/…                           confd
+//! <data_dir>/pipeline_remote.json                       remote: the last answer of the destination
+//! ```
+//!
+//! Files in `<data_dir>/pipeline/pattern` hold patterns for `grok`, a line each: a name, and its expression. A script beside the folders of categories is one for logs. All are read anew at a reload and when the destination has others;
+//! the whole set is compiled aside and then put in force at once. What does not compile is left out and told of.
+
+mod remote;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::config::Settings;
+use crate::pipeline::category::Category;
+use crate::pipeline::hook::carried;
+use crate::pipeline::store::{Namespace, SCRIPT_BYTES_MAX, Sources, Store, Texts};
+use crate::shard::Common;
+use crate::shard::common::Live;
+
+pub use remote::start;
+
+/// Entries of a folder that are looked at.
+const ENTRIES_MAX: usize = 10_000;
+
+/// One set is built at a time: the thread that asks the destination and a reload may want it at once.
+static BUILDING: Mutex<()> = Mutex::new(());
+
+/// Puts the scripts in force that are there without asking anybody.
+pub fn put_in_force(common: &Common, live: &Live) {
+    let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+    let started = Instant::now();
+    let settings = &live.settings;
+    let mut sources = Sources::default();
+    read_folders(&settings.data_dir, &mut sources);
+    if let Some(remote) = remote::kept(settings) {
+        remote.add_to(&mut sources);
+    }
+    for (category, script) in default_scripts(settings) {
+        if let Some(category) = Category::named(category) {
+            sources.defaults.insert(category, script.clone());
+        }
+    }
+    let before = live.intake.scripts.store();
+    let stats = common.registry.scripts();
+    let store = Store::build(&sources, Some(&before), &|category, namespace, name| {
+        stats.of(category.name(), namespace.name(), name)
+    });
+    for broken in &store.broken {
+        let (category, namespace) = (broken.category.name(), broken.namespace.name());
+        tracing::warn!(
+            category,
+            namespace,
+            script = broken.name,
+            error = broken.error,
+            "a script is left out"
+        );
+    }
+    for (name, error) in &store.broken_patterns {
+        tracing::warn!(name, error, "a pattern is left out");
+    }
+    for category in Category::ALL {
+        if let Some(carried) = carried(category) {
+            stats.loaded[carried.index()].set(store.of(category).len() as u64);
+        }
+    }
+    stats.broken.set(store.broken.len() as u64);
+    stats.updates.add(1);
+    stats.updated_s.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
+    if !store.is_empty() {
+        let took_ms = started.elapsed().as_millis() as u64;
+        tracing::info!(scripts = store.len(), left_out = store.broken.len(), took_ms, "scripts are in force");
+    }
+    live.intake.scripts.replace(store);
+}
+
+/// By category.
+fn default_scripts(settings: &Settings) -> &[(String, String)] {
+    &settings.pipeline.default_scripts
+}
+
+fn read_folders(data_dir: &Path, sources: &mut Sources) {
+    sources.patterns = patterns(&data_dir.join("pipeline/pattern"));
+    read_namespace(&data_dir.join("pipeline"), Namespace::Default, sources);
+    for repository in entries(&data_dir.join("gitrepos")) {
+        read_namespace(&repository.join("pipeline"), Namespace::Gitrepo, sources);
+    }
+    read_namespace(&data_dir.join("pipeline_confd"), Namespace::Confd, sources);
+}
+
+fn read_namespace(folder: &Path, namespace: Namespace, sources: &mut Sources) {
+    // Those beside the folders first: a script of that name in `logging` takes their place.
+    let of_logging = scripts(folder);
+    add(namespace, Category::Logging, of_logging, sources);
+    for category in Category::ALL {
+        let texts = scripts(&folder.join(category.name()));
+        add(namespace, category, texts, sources);
+    }
+}
+
+fn add(namespace: Namespace, category: Category, texts: Texts, sources: &mut Sources) {
+    for (name, text) in &texts {
+        sources.add(namespace, category, name, text);
+    }
+}
+
+/// The patterns in the files of a folder.
+fn patterns(folder: &Path) -> Vec<(String, String)> {
+    let texts =
+        entries(folder).into_iter().filter(|path| path.is_file()).filter_map(|path| match read(&path) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                tracing::warn!(file = %path.display(), %error, "patterns cannot be read");
+                None
+            }
+        });
+    let mut patterns = Vec::new();
+    for text in texts {
+        let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+        let pairs = lines.filter_map(|line| line.split_once(char::is_whitespace));
+        patterns.extend(pairs.map(|(name, expression)| (name.to_owned(), expression.trim().to_owned())));
+    }
+    patterns
+}
+
+/// The scripts of a folder, by name. One that cannot be read is told of.
+pub fn scripts(folder: &Path) -> Texts {
+    let mut texts = Texts::new();
+    for path in entries(folder) {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        if !name.ends_with(".p") || !path.is_file() {
+            continue;
+        }
+        match read(&path) {
+            Ok(text) => drop(texts.insert(name.to_owned(), text)),
+            Err(error) => tracing::warn!(file = %path.display(), %error, "a script cannot be read"),
+        }
+    }
+    texts
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    if std::fs::metadata(path)?.len() > SCRIPT_BYTES_MAX as u64 {
+        return Err(io::Error::other(format!("larger than {SCRIPT_BYTES_MAX} bytes")));
+    }
+    std::fs::read_to_string(path)
+}
+
+/// What is in a folder, by name; nothing where there is none.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut paths: Vec<PathBuf> =
+        entries.take(ENTRIES_MAX).filter_map(Result::ok).map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_read_by_namespace_and_category() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("pipeline/nginx.p", "beside");
+        write("pipeline/mysql.p", "mysql");
+        write("pipeline/logging/nginx.p", "inside");
+        write("pipeline/metric/cpu.p", "cpu");
+        write("pipeline/metric/deep/none.p", "deeper folders are not looked into");
+        write("pipeline/readme.md", "no script");
+        write("pipeline/pattern/own", "# mine\nORDER  [A-Z]+-\\d+ \n\nNAME\n");
+        write("gitrepos/one/pipeline/nginx.p", "git");
+        write("pipeline_confd/tracing/shop.p", "shop");
+        let mut sources = Sources::default();
+        read_folders(dir.path(), &mut sources);
+        assert_eq!(sources.patterns, [("ORDER".to_owned(), "[A-Z]+-\\d+".to_owned())]);
+        let found: Vec<(&str, &str, &str, &str)> = sources
+            .texts
+            .iter()
+            .flat_map(|((namespace, category), texts)| {
+                let of = move |(name, text): (&'_ String, &'_ String)| {
+                    (
+                        namespace.name(),
+                        category.name(),
+                        name.clone().leak() as &str,
+                        text.clone().leak() as &str,
+                    )
+                };
+                texts.iter().map(of)
+            })
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("default", "metric", "cpu.p", "cpu"),
+                ("default", "logging", "mysql.p", "mysql"),
+                ("default", "logging", "nginx.p", "inside"),
+                ("gitrepo", "logging", "nginx.p", "git"),
+                ("confd", "tracing", "shop.p", "shop"),
+            ]
+        );
+    }
+}

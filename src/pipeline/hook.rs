@@ -1,0 +1,297 @@
+//! Scripts on the path of points: what a point meets between its checks and its filters.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::mem;
+use std::sync::Arc;
+
+use bumpalo::Bump;
+
+use super::{
+    category::Category as Scripted,
+    draft,
+    post::{self, StatusOptions},
+    record::Record,
+    store::{CategoryScripts, Choice, Script, Selector, key_of},
+    vm::Host,
+};
+use crate::metrics::scripts::Runs;
+use crate::point::draft::{Draft, Value};
+use crate::point::encode::{self, Hook};
+use crate::point::filter::{FilterSet, Filtering};
+use crate::point::{Batch, Category};
+
+/// The arena keeps this much from one point to the next; a point that needs more is rare.
+const ARENA_BYTES_KEPT: usize = 1 << 20;
+
+/// One run in so many is timed: looking at the clock takes as long as a small script.
+const TIMED_EVERY: u64 = 16;
+
+/// What the scripts of one body may create, encoded. Past it `create_point()` comes to nothing and the run counts as failed.
+const CREATED_BYTES_MAX: usize = 32 << 20;
+
+/// A batch of created points is given out when it has grown to this, well before the size of a commit (1 MiB).
+const BATCH_BYTES: usize = 768 << 10;
+
+/// Memory that is reused from one point to the next. One a shard.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    arena: Bump,
+    key: Vec<u8>,
+}
+
+/// What scripts have done to the points of a body.
+#[derive(Debug, Default)]
+pub struct Met {
+    /// Points of the body that were dropped.
+    pub dropped: u32,
+    pub created: Created,
+    runs: Vec<(Arc<Script>, Runs, Option<String>)>,
+}
+
+/// Points that scripts have made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Created {
+    /// Encoded; none is empty.
+    pub batches: Vec<(Category, Batch)>,
+    /// Those that filters do not let pass.
+    pub filtered: Vec<(Category, u64)>,
+}
+
+impl Created {
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty() && self.filtered.is_empty()
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.batches.iter().map(|(_, batch)| batch.bytes.len()).sum()
+    }
+
+    /// Encodes a point that a script has made. The error says why there is none.
+    pub fn make<'r>(
+        &mut self,
+        record: &Record<'r>,
+        arena: &'r Bump,
+        filters: Option<&FilterSet>,
+        corrected_to: Option<i64>,
+    ) -> Result<(), String> {
+        if record.dropped {
+            return Ok(());
+        }
+        let Some(category) = carried(record.category) else {
+            return Err(format!("a point of category {} cannot be sent", record.category.name()));
+        };
+        if self.bytes() >= CREATED_BYTES_MAX {
+            return Err(format!("more than {CREATED_BYTES_MAX} bytes of created points in one body"));
+        }
+        let mut draft = draft::write(record, None, arena);
+        let mut dropped = 0;
+        {
+            let batch = self.batch(category);
+            let mut put = |draft: &mut Draft<'_>| encode::put_made(draft, corrected_to, batch);
+            match filters {
+                Some(filters) => {
+                    let filtering = Filtering::new(filters.of(category), category);
+                    filtering.meet(&mut draft, &mut put);
+                    dropped = filtering.dropped();
+                }
+                None => put(&mut draft),
+            }
+        }
+        if dropped > 0 {
+            match self.filtered.iter_mut().find(|(of, _)| *of == category) {
+                Some((_, sum)) => *sum += u64::from(dropped),
+                None => self.filtered.push((category, u64::from(dropped))),
+            }
+        }
+        Ok(())
+    }
+
+    fn batch(&mut self, category: Category) -> &mut Batch {
+        let open = |(of, batch): &(Category, Batch)| *of == category && batch.bytes.len() < BATCH_BYTES;
+        let index = self.batches.iter().rposition(open).unwrap_or_else(|| {
+            self.batches.push((category, Batch::default()));
+            self.batches.len() - 1
+        });
+        &mut self.batches[index].1
+    }
+}
+
+impl Met {
+    /// Counts the runs: once the body has proved good.
+    pub fn count(&mut self) {
+        for (script, runs, error) in self.runs.drain(..) {
+            script.stats.add(&runs);
+            if let Some(error) = error {
+                script.stats.failed(error);
+            }
+        }
+    }
+
+    fn of(&mut self, script: &Arc<Script>) -> &mut (Arc<Script>, Runs, Option<String>) {
+        let index =
+            self.runs.iter().rposition(|(known, ..)| Arc::ptr_eq(known, script)).unwrap_or_else(|| {
+                self.runs.push((Arc::clone(script), Runs::default(), None));
+                self.runs.len() - 1
+            });
+        &mut self.runs[index]
+    }
+}
+
+/// What does not change from point to point.
+#[derive(Clone, Copy)]
+pub struct Around<'s> {
+    pub scripts: &'s CategoryScripts,
+    pub choices: &'s [Choice<'s>],
+    pub status: &'s StatusOptions,
+    pub host: &'s dyn Host,
+    /// What points meet behind the scripts.
+    pub next: Option<&'s dyn Hook>,
+    /// Of all categories: for the points that are made.
+    pub filters: Option<&'s FilterSet>,
+    /// Where times are corrected: now.
+    pub corrected_to: Option<i64>,
+    /// Tags of points that are summed up.
+    pub tags: &'s [(String, String)],
+}
+
+/// The scripts of a category, for the points of one call.
+pub struct Scripting<'s> {
+    category: Scripted,
+    around: Around<'s>,
+    state: RefCell<State<'s>>,
+}
+
+struct State<'s> {
+    selector: Selector<'s>,
+    scratch: &'s mut Scratch,
+    met: &'s mut Met,
+}
+
+impl fmt::Debug for Scripting<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scripting").field("category", &self.category).finish_non_exhaustive()
+    }
+}
+
+impl<'s> Scripting<'s> {
+    /// For the points of a category that has scripts.
+    pub fn new(
+        category: Scripted,
+        around: Around<'s>,
+        scratch: &'s mut Scratch,
+        met: &'s mut Met,
+    ) -> Scripting<'s> {
+        let selector = Selector::new(around.scripts, around.choices);
+        Scripting { category, around, state: RefCell::new(State { selector, scratch, met }) }
+    }
+
+    fn next(&self, point: &mut Draft<'_>, pass: &mut dyn FnMut(&mut Draft<'_>)) {
+        match self.around.next {
+            Some(hook) => hook.meet(point, pass),
+            None => pass(point),
+        }
+    }
+
+    fn run(
+        &self,
+        script: &Arc<Script>,
+        arena: &Bump,
+        met: &mut Met,
+        point: &mut Draft<'_>,
+        pass: &mut dyn FnMut(&mut Draft<'_>),
+    ) {
+        let Around { host, status, .. } = self.around;
+        let (warns, debugs) = (mem::take(&mut point.warns), mem::take(&mut point.debugs));
+        let point = &*point;
+        let is_timed = met.of(script).1.points.is_multiple_of(TIMED_EVERY);
+        let started = if is_timed { host.now_ns() } else { 0 };
+        let record = draft::read(self.category, point, arena);
+        let mut outcome = script.set.run(script.at, record, arena, host);
+        if outcome.error.is_none() {
+            post::finish(&mut outcome.record, status, arena);
+        } else {
+            // What a run that failed has asked for beside its point is not done: it may be half of something.
+            outcome.record.dropped = false;
+            outcome.record.created.clear();
+        }
+        let created = mem::take(&mut outcome.record.created);
+        let state = script.set.state(script.at);
+        let mut let_through = Vec::new();
+        let mut summed_up = Vec::new();
+        if let Some(state) = state {
+            // The clock is looked at for points with a window alone.
+            if outcome.record.window.is_some() {
+                let_through = state.moved(&outcome.record, host.now_ns());
+            }
+            summed_up = state.take_ready();
+        }
+        let mut error = outcome.error.map(|error| error.to_string());
+        let mut made = 0;
+        let mut count = |result: Result<(), String>| match result {
+            Ok(()) => made += 1,
+            Err(text) => error = error.take().or(Some(text)),
+        };
+        created.iter().for_each(|record| count(self.make(record, arena, &mut met.created)));
+        for point in let_through {
+            count(self.make(&point.record(arena, &[]), arena, &mut met.created));
+        }
+        for point in summed_up {
+            count(self.make(&point.record(arena, self.around.tags), arena, &mut met.created));
+        }
+        let (_, runs, last_error) = met.of(script);
+        runs.points += 1;
+        runs.created += made;
+        if is_timed {
+            runs.ns += u64::try_from(host.now_ns() - started).unwrap_or(0) * TIMED_EVERY;
+        }
+        if error.is_some() {
+            runs.errors += 1;
+            *last_error = error;
+        }
+        if outcome.record.dropped {
+            runs.dropped += 1;
+            met.dropped += 1;
+            return;
+        }
+        let mut written = draft::write(&outcome.record, Some(point), arena);
+        (written.warns, written.debugs) = (warns, debugs);
+        self.next(&mut written, pass);
+    }
+
+    fn make<'r>(&self, record: &Record<'r>, arena: &'r Bump, created: &mut Created) -> Result<(), String> {
+        created.make(record, arena, self.around.filters, self.around.corrected_to)
+    }
+}
+
+impl Hook for Scripting<'_> {
+    fn meet(&self, point: &mut Draft<'_>, pass: &mut dyn FnMut(&mut Draft<'_>)) {
+        let mut state = self.state.borrow_mut();
+        let State { selector, scratch, met } = &mut *state;
+        let script = {
+            let point = &*point;
+            let text = |key: &[u8]| {
+                let kv = point.kvs.iter().find(|kv| &*kv.key == key)?;
+                if let Value::Str(text) = &kv.value { Some(&**text) } else { None }
+            };
+            key_of(self.category, &point.name, text, &mut scratch.key).and_then(|key| selector.select(key))
+        };
+        let Some(script) = script else { return self.next(point, pass) };
+        self.run(script, &scratch.arena, met, point, pass);
+        if scratch.arena.allocated_bytes() > ARENA_BYTES_KEPT {
+            scratch.arena = Bump::new();
+        } else {
+            scratch.arena.reset();
+        }
+    }
+}
+
+/// The category under which a script's points are sent.
+pub fn carried(category: Scripted) -> Option<Category> {
+    Category::from_name(category.name())
+}
+
+/// The scripts that a category's points meet.
+pub fn scripted(category: Category) -> Option<Scripted> {
+    Scripted::named(category.name())
+}
