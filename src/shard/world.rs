@@ -29,7 +29,7 @@ thread_local! {
 }
 
 /// Runs a job on a thread that may wait: its scripts get answers of other hosts.
-fn may_wait<T>(job: impl FnOnce() -> T) -> T {
+pub(super) fn may_wait<T>(job: impl FnOnce() -> T) -> T {
     /// A job that panics leaves no leave behind.
     struct Leave;
     impl Drop for Leave {
