@@ -14,6 +14,7 @@ use crate::rt::blocking::{self, Aside};
 
 use super::Common;
 use super::ingest::Core;
+use super::world::may_wait;
 
 /// Where requests have no deadline by configuration, these have one all the same: each holds a thread.
 const TIMEOUT_MAX: Duration = Duration::from_secs(120);
@@ -43,7 +44,7 @@ pub async fn answer(core: Rc<Core>, plan: Box<AsidePlan>, body: OwnedBody) -> Re
             timeout,
         })
     };
-    let reply = match blocking::run_aside(job).await {
+    let reply = match blocking::run_aside(|| may_wait(job)).await {
         Aside::Done(reply) => reply,
         Aside::Busy => {
             core.counters.refuse(Refusal::Overload);
