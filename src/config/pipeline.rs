@@ -125,10 +125,10 @@ pub(super) const TABLES: [Table; 4] = [
     ),
     table(
         "pipeline.offload",
-        "Logs with a script of the workspace are sent to other gateways, which run it.",
+        "Taken for DataKit's sake, without effect: every gateway runs its scripts itself.",
         &[
             example("receiver", Kind::Word(&["datakit-http"]), "\"datakit-http\"", ""),
-            example("addresses", Kind::TextList, "[\"http://10.0.0.2:9529\"]", "Each gets its turn."),
+            example("addresses", Kind::TextList, "[\"http://10.0.0.2:9529\"]", ""),
         ],
     ),
     Table {
@@ -148,7 +148,7 @@ pub struct PipelineSettings {
     pub shipped_scripts: Vec<String>,
     /// Scripts by category, with `.p`.
     pub default_scripts: Vec<(String, String)>,
-    /// Gateways that run the workspace's scripts in place of this one. Empty: none.
+    /// Gateways that DataKit would have run the workspace's scripts; nobody asks them here.
     pub offload: Vec<Endpoint>,
     /// Databases of `geoip()`, in MaxMind's format.
     pub geoip_database: Option<PathBuf>,
@@ -222,6 +222,9 @@ pub(super) fn pipeline(
             Ok(endpoint) => pipeline.offload.push(endpoint),
             Err(reason) => report("pipeline.offload.addresses", format!("number {}: {reason}", index + 1)),
         }
+    }
+    if !pipeline.offload.is_empty() {
+        warn("pipeline.offload.addresses", "has no effect: every gateway runs its scripts itself".to_owned());
     }
     databases(written, data_dir, &mut pipeline, warn);
     pipeline.tables = tables(written, report, warn);
