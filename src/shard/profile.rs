@@ -21,6 +21,7 @@ use super::convert;
 use super::ingest::{Core, RETRY_AFTER_S, wanted};
 use super::raw::{outcome, put};
 use super::slow::{Permit, ROOM_WAIT};
+use super::sums;
 use super::ticket::Progress;
 
 /// Bodies above this take leave before they are copied: of those only a few are in memory twice.
@@ -108,11 +109,13 @@ where
     };
     let mut tickets = Vec::with_capacity(ready.len());
     let mut numbers = Vec::new();
-    for Ready { payload, crc, package, wants_numbers } in ready {
-        if package.filtered {
+    for Ready { payload, crc, mut package, wants_numbers } in ready {
+        sums::store(core, std::mem::take(&mut package.created)).await;
+        if package.filtered || package.dropped {
             let counters = &core.counters.categories[Category::Profiling.index()];
             counters.points_in.add(1);
-            counters.drop_points(DropReason::Filtered, 1);
+            let reason = if package.dropped { DropReason::Script } else { DropReason::Filtered };
+            counters.drop_points(reason, 1);
             continue;
         }
         let Some(lane) = core.lanes.lane(Category::Profiling, &package.route) else {

@@ -100,7 +100,8 @@ async fn give_out(core: &Rc<Core>, set: &ScriptSet, make: fn(&ScriptState, i64))
     }
 }
 
-async fn store(core: &Rc<Core>, created: Created) {
+/// Stores points that came of no request's own.
+pub(super) async fn store(core: &Rc<Core>, created: Created) {
     let made = created.batches.iter().map(|(category, batch)| (*category, u64::from(batch.points)));
     core.made(made, &created.filtered);
     for (category, batch) in created.batches {

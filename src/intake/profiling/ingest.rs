@@ -6,6 +6,7 @@ use super::metrics::unpack_within;
 use super::{Context, OCTET_STREAM, PYROSCOPE, Package, SAMPLE_LABELS, SPAN_NS_DEFAULT};
 use crate::codec::pprof::Profile;
 use crate::intake::convert::Fault;
+use crate::pipeline::hook::Created;
 
 /// The longest name of a format: it becomes the ending of a file.
 const FORMAT_BYTES_MAX: usize = 16;
@@ -172,6 +173,8 @@ fn in_form(cx: &Context<'_>, mut metadata: Metadata, body: &[u8]) -> Result<Pack
         body_at,
         route: cx.plan.route.clone(),
         filtered: false,
+        dropped: false,
+        created: Created::default(),
         metadata,
         files,
     })

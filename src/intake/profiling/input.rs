@@ -4,6 +4,7 @@ use super::form::{self, Received};
 use super::metadata::Metadata;
 use super::{Context, Package};
 use crate::intake::convert::Fault;
+use crate::pipeline::hook::Created;
 
 pub fn package(cx: &Context<'_>, body: &[u8]) -> Result<Package, Fault> {
     if body.is_empty() {
@@ -34,6 +35,8 @@ pub fn package(cx: &Context<'_>, body: &[u8]) -> Result<Package, Fault> {
         body_at,
         route: cx.plan.route.clone(),
         filtered: false,
+        dropped: false,
+        created: Created::default(),
         metadata,
         files,
     })

@@ -32,11 +32,12 @@ use crate::codec::{multipart, raw_package};
 use crate::config::ProfilingSettings;
 use crate::http1::{Framing, Head, Method, query};
 use crate::metrics::names::API_PROFILING;
+use crate::pipeline::hook::{Created, Scratch};
 use crate::point::draft::{Draft, DraftKv};
-use crate::point::filter::DraftView;
 use crate::point::{Category, Route};
 
 use super::convert::{BodyEncoding, Fault, route_and_ack};
+use super::hooks::Hooks;
 use super::raw;
 use super::reply::{ContentType, Cors, cors};
 use super::{Action, Clock, Peer, Reply, Settings};
@@ -93,6 +94,10 @@ pub struct Package {
     pub route: Route,
     /// Filters drop it.
     pub filtered: bool,
+    /// A script does.
+    pub dropped: bool,
+    /// Points that scripts have made of it.
+    pub created: Created,
     /// What it says of itself.
     pub metadata: Metadata,
     /// Where in `bytes` they are.
@@ -301,18 +306,30 @@ impl Context<'_> {
         head
     }
 
-    /// Asks filters and the sinker, where there are any.
+    /// Asks scripts, filters and the sinker, where there are any. Of a package it is only decided whether it goes on: its bytes
+    /// are made already.
     fn look(&self, package: &mut Package) {
         let tags = package.metadata.tags();
         if let Some(sinker) = &self.settings.sinker {
             let pairs = tags.iter().map(|(key, value)| (key.as_bytes(), value.as_bytes()));
             package.route.global_tags = Some(sinker.value_of(Category::Profiling, pairs));
         }
-        let Some(filters) = self.settings.filters.of(Category::Profiling) else { return };
+        let mut hooks = Hooks::of(Category::Profiling, self.settings);
+        if hooks.is_empty() {
+            return;
+        }
         let mut draft = Draft { name: MEASUREMENT.into(), ..Draft::default() };
         draft.kvs.extend(tags.iter().map(|(key, value)| DraftKv::tag(key.as_bytes(), value.as_bytes())));
-        let view = DraftView { draft: &draft, category: Category::Profiling };
-        package.filtered = filters.of(Category::Profiling).iter().any(|rule| rule.is_true(&view));
+        draft.time = self.now_ns;
+        let mut scratch = Scratch::default();
+        let (_, gone) =
+            hooks.with(Category::Profiling, None, self.settings, self.now_ns, &mut scratch, |hook| {
+                if let Some(hook) = hook {
+                    hook.meet(&mut draft, &mut |_| ());
+                }
+            });
+        (package.filtered, package.dropped) = (gone.filtered > 0, gone.dropped > 0);
+        package.created = hooks.finish();
     }
 
     /// A package of one file, for clients that send no form.
@@ -339,6 +356,8 @@ impl Context<'_> {
             body_at,
             route: self.plan.route.clone(),
             filtered: false,
+            dropped: false,
+            created: Created::default(),
             metadata,
             files,
         }

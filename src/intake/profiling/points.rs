@@ -30,7 +30,7 @@ struct Point {
 /// Whether there may be numbers in a profile.
 pub fn is_wanted(package: &Package, settings: &ProfilingSettings) -> bool {
     let language = package.metadata.language();
-    settings.generate_metrics && !package.filtered && LANGUAGES.contains(&language)
+    settings.generate_metrics && !package.filtered && !package.dropped && LANGUAGES.contains(&language)
 }
 
 /// What to write for a profile; none where there are no numbers in it, and why where they cannot be read.
