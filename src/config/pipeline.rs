@@ -100,7 +100,7 @@ pub(super) const TABLES: [Table; 4] = [
     ),
     table(
         "pipeline.offload",
-        "Logs with a script of the workspace are sent to other gateways, which run it.",
+        "Taken for DataKit's sake: every gateway runs its scripts itself.",
         &[
             example("receiver", Kind::Word(&["datakit-http"]), "\"datakit-http\"", ""),
             example("addresses", Kind::TextList, "[\"http://10.0.0.2:9529\"]", "Each gets its turn."),
@@ -187,6 +187,10 @@ pub(super) fn pipeline(
             Ok(endpoint) => pipeline.offload.push(endpoint),
             Err(reason) => report("pipeline.offload.addresses", format!("number {}: {reason}", index + 1)),
         }
+    }
+    if !pipeline.offload.is_empty() {
+        let text = "has no effect: every gateway runs its scripts itself";
+        warn("pipeline.offload.addresses", text.to_owned());
     }
     databases(written, data_dir, &mut pipeline, warn);
     pipeline.tables = tables(written, report, warn);
