@@ -21,6 +21,7 @@ use crate::admin::scripts::files::{entries, patterns, scripts};
 use crate::config::Settings;
 use crate::pipeline::category::Category;
 use crate::pipeline::hook::carried;
+use crate::pipeline::shipped;
 use crate::pipeline::store::{Namespace, Sources, Store, Texts};
 use crate::shard::Common;
 use crate::shard::common::Live;
@@ -36,6 +37,11 @@ pub fn put_in_force(common: &Common, live: &Live) {
     let started = Instant::now();
     let settings = &live.settings;
     let mut sources = Sources::default();
+    for name in &settings.pipeline.shipped_scripts {
+        for (script, text) in shipped::named(name) {
+            sources.add(Namespace::Default, Category::Logging, script, text);
+        }
+    }
     read_folders(&settings.data_dir, &mut sources);
     if let Some(remote) = remote::kept(settings) {
         remote.add_to(&mut sources);

@@ -15,7 +15,7 @@ pub mod edit;
 mod env;
 mod go_pull;
 pub mod pattern;
-mod pipeline;
+pub mod pipeline;
 mod profiling;
 mod read;
 mod resolve;

@@ -11,6 +11,24 @@ use super::resolve::parse_network;
 use super::schema::{Kind, TIME, Table, example, key, table};
 use super::secret::{Endpoint, Secret};
 
+/// The scripts that come with the gateway.
+pub const SHIPPED_SCRIPTS: [&str; 11] = [
+    "apache",
+    "docker",
+    "elasticsearch",
+    "java",
+    "kafka",
+    "mongodb",
+    "mysql",
+    "nginx",
+    "postgresql",
+    "redis",
+    "syslog",
+];
+
+/// Stands for all of them.
+pub const SHIPPED_ALL: &str = "*";
+
 /// What scripts are kept for, by the names of their folders.
 const CATEGORIES: [&str; 12] = [
     "metric",
@@ -38,6 +56,13 @@ pub(super) const TABLES: [Table; 4] = [
                 TIME,
                 "\"1m\"",
                 "How often the first of dataway.urls is asked for the scripts of its workspace.",
+            ),
+            key(
+                "shipped_scripts",
+                Kind::TextList,
+                "[]",
+                "Scripts that come with the gateway, for the logs of usual servers, by name: those of deploy/pipeline/logging, or\n\
+                 \"*\" for all. One of yours with such a name takes its place.",
             ),
             key(
                 "ipdb_type",
@@ -100,10 +125,10 @@ pub(super) const TABLES: [Table; 4] = [
     ),
     table(
         "pipeline.offload",
-        "Taken for DataKit's sake: every gateway runs its scripts itself.",
+        "Taken for DataKit's sake, without effect: every gateway runs its scripts itself.",
         &[
             example("receiver", Kind::Word(&["datakit-http"]), "\"datakit-http\"", ""),
-            example("addresses", Kind::TextList, "[\"http://10.0.0.2:9529\"]", "Each gets its turn."),
+            example("addresses", Kind::TextList, "[\"http://10.0.0.2:9529\"]", ""),
         ],
     ),
     Table {
@@ -119,9 +144,11 @@ pub(super) const TABLES: [Table; 4] = [
 #[derive(Clone, Debug, PartialEq)]
 pub struct PipelineSettings {
     pub remote_pull_interval: Duration,
+    /// Scripts for logs that come with the gateway, without `.p`; `*` is all of them.
+    pub shipped_scripts: Vec<String>,
     /// Scripts by category, with `.p`.
     pub default_scripts: Vec<(String, String)>,
-    /// Gateways that run the workspace's scripts in place of this one. Empty: none.
+    /// Gateways that DataKit would have run the workspace's scripts; nobody asks them here.
     pub offload: Vec<Endpoint>,
     /// Databases of `geoip()`, in MaxMind's format.
     pub geoip_database: Option<PathBuf>,
@@ -154,6 +181,7 @@ impl Default for PipelineSettings {
     fn default() -> PipelineSettings {
         PipelineSettings {
             remote_pull_interval: Duration::from_secs(60),
+            shipped_scripts: Vec::new(),
             default_scripts: Vec::new(),
             offload: Vec::new(),
             geoip_database: None,
@@ -173,6 +201,13 @@ pub(super) fn pipeline(
 ) -> PipelineSettings {
     let mut pipeline = PipelineSettings::default();
     set(&mut pipeline.remote_pull_interval, written.time("pipeline.remote_pull_interval"));
+    pipeline.shipped_scripts = written.list("pipeline.shipped_scripts").unwrap_or_default();
+    for name in &pipeline.shipped_scripts {
+        if name != SHIPPED_ALL && !SHIPPED_SCRIPTS.contains(&name.as_str()) {
+            let known = SHIPPED_SCRIPTS.join(", ");
+            report("pipeline.shipped_scripts", format!("holds {name:?}; there are {known}"));
+        }
+    }
     for (category, script) in written.tags("pipeline.default_pipeline") {
         let key = format!("pipeline.default_pipeline.{category}");
         if !CATEGORIES.contains(&category.as_str()) {
@@ -189,8 +224,7 @@ pub(super) fn pipeline(
         }
     }
     if !pipeline.offload.is_empty() {
-        let text = "has no effect: every gateway runs its scripts itself";
-        warn("pipeline.offload.addresses", text.to_owned());
+        warn("pipeline.offload.addresses", "has no effect: every gateway runs its scripts itself".to_owned());
     }
     databases(written, data_dir, &mut pipeline, warn);
     pipeline.tables = tables(written, report, warn);

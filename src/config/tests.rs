@@ -730,6 +730,7 @@ fn pipelines_are_configured_as_in_datakit() {
         data_dir = "/d"
         [pipeline]
         remote_pull_interval = "2m"
+        shipped_scripts = ["nginx", "*"]
         refer_table_url = "http://h/tables?token=${TOKEN}"
         refer_table_pull_interval = "1m"
         disable_http_request_func = true
@@ -749,6 +750,7 @@ fn pipelines_are_configured_as_in_datakit() {
     let pipeline = settings(text).pipeline;
     assert_eq!(pipeline.remote_pull_interval, Duration::from_secs(120));
     assert_eq!(pipeline.default_scripts, [("logging".to_owned(), "a.p".to_owned())]);
+    assert_eq!(pipeline.shipped_scripts, ["nginx", "*"]);
     assert_eq!(pipeline.offload.len(), 1);
     assert_eq!(pipeline.geoip_database, Some(PathBuf::from("/d/ipdb/geolite2/City.mmdb")));
     assert_eq!(pipeline.isp_database, Some(PathBuf::from("/geo/Isp.mmdb")));
@@ -763,6 +765,8 @@ fn pipelines_are_configured_as_in_datakit() {
         (vec!["api.example".to_owned()], "10.0.0.0/8".to_owned())
     );
 
+    let said = problem("pipeline.shipped_scripts = [\"ngin\"]");
+    assert!(said.contains("holds \"ngin\"; there are apache, docker"), "{said}");
     let said = problem("pipeline.default_pipeline.logs = \"a.p\"");
     assert!(said.starts_with("1: pipeline.default_pipeline.logs is no category"), "{said}");
     let said = problem("pipeline.refer_table_url = \"${BAD}\"");

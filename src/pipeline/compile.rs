@@ -22,6 +22,9 @@ use super::{
 const MESSAGE_ALIAS: &str = "_";
 const MESSAGE: &str = "message";
 
+/// What the compiled patterns of a script may take. A pattern of a log takes some tens of kilobytes.
+const PATTERNS_BYTES_MAX: usize = 64 << 20;
+
 /// The name that is meant.
 pub fn alias(name: &str) -> &str {
     if name == MESSAGE_ALIAS { MESSAGE } else { name }
@@ -56,6 +59,7 @@ pub(super) fn compile(
         lines: &lines,
         index,
         patterns,
+        pattern_bytes_left: PATTERNS_BYTES_MAX,
         scopes: Vec::new(),
         slots: 0,
         loops: 0,
@@ -74,6 +78,7 @@ pub struct Checker<'a> {
     pub lines: &'a Lines,
     index: &'a dyn Fn(&str) -> Option<usize>,
     patterns: &'a Patterns,
+    pattern_bytes_left: usize,
     scopes: Vec<Scope>,
     slots: u32,
     loops: usize,
@@ -136,6 +141,17 @@ impl Checker<'_> {
             self.slots += 1;
         }
         self.name(name)
+    }
+
+    /// Counts what a compiled pattern takes.
+    pub fn count_pattern(&mut self, pos: u32, bytes: usize) -> Result<(), Error> {
+        match self.pattern_bytes_left.checked_sub(bytes) {
+            Some(left) => {
+                self.pattern_bytes_left = left;
+                Ok(())
+            }
+            None => Err(self.error(pos, format!("patterns of more than {PATTERNS_BYTES_MAX} bytes"))),
+        }
     }
 
     /// Declares a pattern for the rest of the block.

@@ -12,17 +12,20 @@ use super::{
     draft,
     post::{self, StatusOptions},
     record::Record,
-    store::{CategoryScripts, Choice, Script, Selector, key_of},
+    store::{CategoryScripts, Choice, Script, Selector, key_in, key_of},
     vm::Host,
 };
 use crate::metrics::scripts::Runs;
 use crate::point::draft::{Draft, Value};
-use crate::point::encode::{self, Hook};
+use crate::point::encode::{self, Found, Hook};
 use crate::point::filter::{FilterSet, Filtering};
 use crate::point::{Batch, Category};
 
 /// The arena keeps this much from one point to the next; a point that needs more is rare.
 const ARENA_BYTES_KEPT: usize = 1 << 20;
+
+/// Up to this a key that no script has been found for is taken at its word: no check cuts it.
+const PLAIN_KEY_BYTES_MAX: usize = 256;
 
 /// One run in so many is timed: looking at the clock takes as long as a small script.
 const TIMED_EVERY: u64 = 16;
@@ -284,6 +287,31 @@ impl Hook for Scripting<'_> {
             scratch.arena.reset();
         }
     }
+
+    fn is_nothing_to(&self, point: &Found<'_>) -> bool {
+        if self.around.next.is_some() {
+            return false;
+        }
+        let mut state = self.state.borrow_mut();
+        let State { selector, scratch, .. } = &mut *state;
+        // What a check may change is looked at when it has.
+        let is_plain = |text: &[u8]| {
+            (1..=PLAIN_KEY_BYTES_MAX).contains(&text.len())
+                && !text.contains(&b'\n')
+                && !text.ends_with(b"\\")
+        };
+        if !is_plain(point.name()) {
+            return false;
+        }
+        let mut has_none = |text: Option<&[u8]>| {
+            let key = key_of(self.category, point.name(), |_| text, &mut scratch.key);
+            key.is_none_or(|key| selector.select(key).is_none())
+        };
+        match key_in(self.category) {
+            None => has_none(None),
+            Some(key) => point.texts(key).all(|text| is_plain(text) && has_none(Some(text))),
+        }
+    }
 }
 
 /// The category under which a script's points are sent.
@@ -294,4 +322,127 @@ pub fn carried(category: Scripted) -> Option<Category> {
 /// The scripts that a category's points meet.
 pub fn scripted(category: Category) -> Option<Scripted> {
     Scripted::named(category.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buf::Padded;
+    use crate::codec::line_protocol::{self, Tape};
+    use crate::pipeline::store::{Namespace, Sources, Store};
+    use crate::point::encode::{Encoder, Rules};
+    use crate::point::{Compat, GlobalTags, Precision, rules};
+    use proptest::prelude::*;
+
+    const NOW: i64 = 1_800_000_000_000_000_000;
+
+    struct Still;
+
+    impl Host for Still {
+        fn now_ns(&self) -> i64 {
+            NOW
+        }
+    }
+
+    /// The points of a body, each having met scripts only where it may not be spared them, and each whatever it is.
+    fn both(category: Category, lines: &str, added: &GlobalTags) -> [(Vec<u8>, u32, u64); 2] {
+        let mut sources = Sources::default();
+        let of = scripted(category).unwrap();
+        for name in ["nginx.p", "a_b_nginx.p", "shop.p", "o_k.p"] {
+            sources.add(Namespace::Default, of, name, "if x == \"drop\" { drop() }\nadd_key(met, true)");
+        }
+        let store = Store::build(&sources, None, &|_, _, _| Arc::default());
+        let mut bytes = lines.as_bytes().to_vec();
+        let body = Padded::pad(&mut bytes);
+        let mut tape = Tape::default();
+        if line_protocol::parse(body, &mut tape).is_err() {
+            // A tag twice.
+            return Default::default();
+        }
+        [true, false].map(|spares| {
+            let (mut scratch, mut met, mut batch) = (Scratch::default(), Met::default(), Batch::default());
+            let around = Around {
+                scripts: store.of(of),
+                choices: &[],
+                status: &store.status,
+                host: &Still,
+                next: None,
+                filters: None,
+                corrected_to: None,
+                tags: &[],
+            };
+            let hook = Scripting::new(of, around, &mut scratch, &mut met);
+            let rules = Rules {
+                category: rules(category, Compat::Datakit184),
+                precision: Precision::Auto,
+                now_ns: NOW,
+                added_tags: Some(added),
+                time_correction: true,
+                hook: Some(&hook),
+            };
+            let mut encoder = Encoder::default();
+            match spares {
+                true => encoder.encode(body, &tape, &rules, &mut batch),
+                false => encoder.encode_general(body, &tape, 0..tape.points.len(), &rules, &mut batch),
+            };
+            drop(hook);
+            let runs = met.runs.iter().map(|(_, runs, _)| runs.points).sum();
+            (batch.bytes, met.dropped, runs)
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+        #[test]
+        fn a_point_that_is_spared_would_have_been_left_alone(
+            category in prop::sample::select(vec![
+                Category::Logging, Category::Metric, Category::Tracing, Category::Rum, Category::Keyevent,
+                Category::Security,
+            ]),
+            points in prop::collection::vec((
+                prop::sample::select(vec!["nginx", "other", "shop", "a\\ b", "x.y"]),
+                prop::collection::vec((
+                    prop::sample::select(vec!["service", "app_id", "app.id", "df_source", "category", "x", "y"]),
+                    prop::sample::select(vec!["nginx", "shop", "a_b", "o_k", "drop", "o\nk", "plain", "shop\\\\"]),
+                    any::<bool>(),
+                ), 0..5),
+            ), 1..12),
+            added in prop::sample::select(vec!["", "shop", "else"]),
+        ) {
+            let mut lines = String::new();
+            for (name, kvs) in points {
+                lines.push_str(name);
+                for (key, value, _) in kvs.iter().filter(|kv| kv.2) {
+                    lines.push_str(&format!(",{key}={}", value.replace(['\n', '\\'], "")));
+                }
+                lines.push_str(" f=1i");
+                for (key, value, _) in kvs.iter().filter(|kv| !kv.2) {
+                    lines.push_str(&format!(",{key}=\"{value}\""));
+                }
+                lines.push_str(&format!(" {NOW}\n"));
+            }
+            let tags: Vec<_> = [("service", added)].into_iter().filter(|(_, value)| !value.is_empty()).collect();
+            let [spared, met] = both(category, &lines, &GlobalTags::new(tags).unwrap());
+            prop_assert_eq!(&spared.1, &met.1);
+            prop_assert_eq!(&spared.2, &met.2, "runs for {:?}", &lines);
+            let points = |bytes: &[u8]| {
+                let mut out = Vec::new();
+                crate::point::echo::line_protocol(bytes, &mut out).unwrap();
+                // Tags and fields come in another order.
+                out.split(|byte| *byte == b'\n').map(|line| {
+                    let mut parts: Vec<_> = line.split(|byte| b", ".contains(byte)).map(<[u8]>::to_vec).collect();
+                    parts.sort();
+                    parts
+                }).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(points(&spared.0), points(&met.0), "{:?}", &lines);
+        }
+    }
+
+    #[test]
+    fn points_without_a_script_are_spared() {
+        let [spared, _] =
+            both(Category::Logging, "other f=1i\nnginx f=1i\nother f=2i\n", &GlobalTags::default());
+        assert_eq!(spared.2, 1);
+    }
 }

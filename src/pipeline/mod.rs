@@ -30,6 +30,7 @@ mod parser;
 pub mod post;
 pub mod record;
 pub mod set;
+pub mod shipped;
 pub mod state;
 pub mod store;
 pub mod text;

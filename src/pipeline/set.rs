@@ -101,9 +101,10 @@ impl ScriptSet {
         self.scripts.get(at).map(|script| &script.state)
     }
 
-    /// What all scripts have left behind, of those that leave something.
-    pub fn states(&self) -> impl Iterator<Item = &ScriptState> {
-        self.scripts.iter().filter(|script| script.keeps).map(|script| &script.state)
+    /// What scripts have left behind, by name, of those that leave something.
+    pub fn states(&self) -> impl Iterator<Item = (&str, &ScriptState)> {
+        let keeping = self.scripts.iter().filter(|script| script.keeps);
+        keeping.map(|script| (script.name.as_str(), &script.state))
     }
 
     /// Whether the script at that place asks other hosts: such a run may take long, for it waits for them.

@@ -24,12 +24,16 @@ use super::slow::{ROOM_WAIT, Unsent};
 /// How often buckets are looked at: their least interval.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often it is told that something found no room.
+const TELL_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Points that are encoded before others of the shard have their turn.
 const POINTS_A_TURN: usize = 256;
 
 /// Looks at all buckets, for as long as the shard runs.
 pub async fn run(core: Rc<Core>) {
     let mut known: Vec<Arc<ScriptSet>> = Vec::new();
+    let mut told = time::Instant::now();
     loop {
         time::sleep(LOOK_INTERVAL).await;
         let now: Vec<_> = core.common.live().intake.scripts.store().sets().cloned().collect();
@@ -41,7 +45,21 @@ pub async fn run(core: Rc<Core>) {
         for set in &now {
             give_out(&core, set, ScriptState::tick).await;
         }
+        if told.elapsed() >= TELL_INTERVAL {
+            now.iter().for_each(|set| tell(set));
+            told = time::Instant::now();
+        }
         known = now;
+    }
+}
+
+/// Says which scripts found no room for what they keep.
+fn tell(set: &ScriptSet) {
+    for (script, state) in set.states() {
+        let refused = state.take_refused();
+        if refused > 0 {
+            tracing::warn!(script, refused, "a script finds no room for what it keeps: it keeps too much");
+        }
     }
 }
 
@@ -55,7 +73,7 @@ pub async fn finish(core: &Rc<Core>) {
 
 /// Stores the points of a set's buckets that `make` has made.
 async fn give_out(core: &Rc<Core>, set: &ScriptSet, make: fn(&ScriptState, i64)) {
-    for state in set.states() {
+    for (_, state) in set.states() {
         make(state, time::wall_ns());
         let mut points = state.take_ready().into_iter();
         loop {

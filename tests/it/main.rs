@@ -26,6 +26,7 @@ mod pipeline_debug;
 mod pipeline_select;
 mod profiling;
 mod rum;
+mod script_state;
 mod scripts;
 mod smoke;
 mod sourcemap;

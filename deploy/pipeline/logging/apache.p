@@ -11,6 +11,7 @@ if grok(_, "^(?:%{NOTSPACE:virtual_host} )??%{IPORHOST:ip_or_host} %{NOTSPACE:ht
   nullif(raw_request, "")
   nullif(referrer, "")
   nullif(agent, "")
+  nullif(agent, "-")
   group_between(http_code, [100, 299], "OK", status)
   group_between(http_code, [300, 399], "notice", status)
   group_between(http_code, [400, 499], "warning", status)

@@ -6,7 +6,9 @@ if valid_json(_) {
   json(_, attrs.tag, docker_tag)
   json(_, log, message, false)
   replace(message, "\\r?\\n$", "")
-  set_tag(stream)
+  if stream != nil {
+    set_tag(stream)
+  }
   grok(_, "^.{0,80}?\\b(?P<status>TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)\\b")
   grok(_, "\\blevel=\"?(?P<status>[A-Za-z]+)")
   lowercase(status)

@@ -1,6 +1,6 @@
 # The server's log, the slow logs of searches and indexing, in text and, since Elasticsearch 8, in JSON.
 
-if grok(_, "^\\[(?P<time>\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d,\\d+)\\]\\[%{WORD:status} *\\]\\[(?P<name>[^\\s\\]]+) *\\] \\[(?P<nodeId>[^\\]]*)\\](?: \\[(?P<index>[^\\]]+)\\](?:\\[%{INT:shard}\\]|/%{NOTSPACE}) took\\[%{DATA}\\], took_millis\\[%{INT:duration:int}\\])?") {
+if grok(_, "^\\[(?P<time>\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d,\\d+)\\]\\[%{WORD:status} *\\]\\[(?P<name>[^\\s\\]]+) *\\] \\[(?P<nodeId>[^\\]]*)\\](?: \\[(?P<index>[^\\]/]+)(?:/[^\\]]*)?\\](?:\\[%{INT:shard}\\])? took\\[%{DATA}\\], took_millis\\[%{INT:duration:int}\\])?") {
   if index == "" {
     drop_key(index)
     drop_key(duration)

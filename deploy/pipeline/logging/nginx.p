@@ -8,7 +8,7 @@ if grok(_, "^%{IPORHOST:client_ip} %{NOTSPACE:http_ident} %{NOTSPACE:http_auth} 
   nullif(http_version, "")
   nullif(raw_request, "")
   nullif(referrer, "")
-  if agent == "" {
+  if agent == "" || agent == "-" {
     drop_key(agent)
   } else {
     user_agent(agent)

@@ -305,6 +305,14 @@ mod tests {
     }
 
     #[test]
+    fn shipped_scripts_make_of_their_samples_what_they_should() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/pipeline/logging");
+        let report = test(Path::new(folder)).unwrap();
+        assert!(report.is_good() && report.untested.is_empty(), "{}", report.text());
+        assert!(report.scripts >= 11 && report.cases >= 60, "{}", report.text());
+    }
+
+    #[test]
     fn cases_say_what_differs() {
         let dir = folder(&[
             (

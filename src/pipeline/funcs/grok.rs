@@ -38,6 +38,7 @@ pub fn grok(checker: &mut Checker<'_>, call: &mut Call<'_>) -> Prepared {
     };
     let grok = Grok::compile(&pattern, &|name| checker.pattern(name))
         .map_err(|error| checker.error(call.pos, error.to_string()))?;
+    checker.count_pattern(call.pos, grok.memory())?;
     op((key, grok, trim), |(key, grok, trim), vm| {
         let Some(value) = vm.read(key) else { return Ok(Value::Bool(false)) };
         let text = vm.to_text(value)?;

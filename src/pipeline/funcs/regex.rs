@@ -21,12 +21,14 @@ pub(super) fn count_work(vm: &mut Vm<'_>) -> Result<(), Error> {
     vm.work_on((steps / STEPS_PER_STEP).saturating_mul(BYTES_PER_STEP))
 }
 
-fn compile(checker: &Checker<'_>, call: &Call<'_>, arg: Option<&Expr>) -> Result<Regex, Error> {
+fn compile(checker: &mut Checker<'_>, call: &Call<'_>, arg: Option<&Expr>) -> Result<Regex, Error> {
     let pattern = text_literal(checker, arg)?;
-    Regex::new(&pattern).map_err(|error| {
+    let regex = Regex::new(&pattern).map_err(|error| {
         let (pos, _) = described(arg);
         checker.error(pos, format!("func {}: regexp compile failed: {error}", call.name))
-    })
+    })?;
+    checker.count_pattern(call.pos, regex.memory())?;
+    Ok(regex)
 }
 
 pub fn match_text(checker: &mut Checker<'_>, call: &mut Call<'_>) -> Prepared {
@@ -144,6 +146,7 @@ pub fn kv_split(checker: &mut Checker<'_>, call: &mut Call<'_>) -> Prepared {
         }
     }
     let include = place(5).map(|at| call.node(at));
+    checker.count_pattern(call.pos, fields.memory() + values.memory())?;
     op(KvSplit { input, fields, values, trim_key, trim_value, include, prefix }, |split, vm| {
         split_keys(split, vm).map(Value::Bool)
     })

@@ -96,6 +96,9 @@ pub struct Buckets {
     key: Vec<u8>,
 }
 
+/// A key and its value, which the points of a group share.
+type Tag = (Box<[u8]>, Arc<[u8]>);
+
 #[derive(Debug)]
 struct Bucket {
     category: Category,
@@ -105,14 +108,14 @@ struct Bucket {
     count_max: Option<u64>,
     added: u64,
     keep: bool,
-    tags: Vec<(Box<[u8]>, Arc<[u8]>)>,
+    tags: Vec<Tag>,
     groups: BTreeMap<Box<[u8]>, Group>,
     bytes: usize,
 }
 
 #[derive(Debug)]
 struct Group {
-    tags: Vec<(Box<[u8]>, Arc<[u8]>)>,
+    tags: Vec<Tag>,
     fields: Vec<Field>,
 }
 
@@ -283,8 +286,7 @@ impl Buckets {
 
 impl Bucket {
     fn point(&self, group: &Group, now_ns: i64) -> OwnedPoint {
-        let tag =
-            |(key, value): &(Box<[u8]>, Arc<[u8]>)| (key.clone(), Owned::Str(Arc::clone(value)), Kind::Tag);
+        let tag = |(key, value): &Tag| (key.clone(), Owned::Str(Arc::clone(value)), Kind::Tag);
         let mut entries: Vec<_> = group.tags.iter().map(tag).collect();
         let is_new = |entries: &[(Box<[u8]>, Owned, Kind)], key: &[u8]| {
             entries.iter().all(|(known, _, _)| **known != *key)
@@ -310,8 +312,8 @@ impl Bucket {
     }
 }
 
-fn owned(tags: &[(&[u8], &[u8])]) -> Vec<(Box<[u8]>, Arc<[u8]>)> {
-    let mut owned: Vec<(Box<[u8]>, Arc<[u8]>)> = Vec::with_capacity(tags.len());
+fn owned(tags: &[(&[u8], &[u8])]) -> Vec<Tag> {
+    let mut owned: Vec<Tag> = Vec::with_capacity(tags.len());
     for (key, value) in tags {
         if owned.iter().all(|(known, _)| **known != **key) {
             owned.push(((*key).into(), (*value).into()));

@@ -4,7 +4,7 @@
 //! A script has one [`ScriptState`] for the whole process, as it has in the reference: a sum is over all points, and the
 //! lines of a file meet in one window, whichever shards take them in. Scripts that keep nothing never touch it; those
 //! that do hold a lock for some hundred nanoseconds a call. Everything is bounded, time is the host's, and what finds no
-//! room is counted in [`ScriptState::refused`].
+//! room is counted ([`ScriptState::take_refused`]).
 
 pub mod aggregate;
 pub mod cache;
@@ -93,9 +93,9 @@ impl ScriptState {
         }
     }
 
-    /// How often something found no room.
-    pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
+    /// How often something found no room since this was asked last.
+    pub fn take_refused(&self) -> u64 {
+        self.refused.swap(0, Ordering::Relaxed)
     }
 
     fn refuse(&self) {

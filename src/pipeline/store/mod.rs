@@ -14,7 +14,7 @@ use super::{
 };
 use crate::metrics::scripts::ScriptStats;
 
-pub use select::{Choice, KeptChoice, Selector, key_of};
+pub use select::{Choice, KeptChoice, Selector, key_in, key_of};
 
 /// A script's text, at most: those that people write have some kilobytes.
 pub const SCRIPT_BYTES_MAX: usize = 1 << 20;

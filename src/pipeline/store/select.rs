@@ -14,21 +14,30 @@ pub fn key_of<'k>(
     text: impl Fn(&[u8]) -> Option<&'k [u8]>,
     buffer: &'k mut Vec<u8>,
 ) -> Option<&'k [u8]> {
-    let key = match category {
-        Category::Rum => {
-            let app = text(b"app_id")?;
+    let key = match (category, key_in(category)) {
+        (Category::Rum, Some(app_id)) => {
+            let app = text(app_id)?;
             buffer.clear();
             buffer.extend_from_slice(app);
             buffer.push(b'_');
             buffer.extend_from_slice(name);
             buffer
         }
-        Category::Security => text(b"category")?,
-        Category::Tracing | Category::Profiling => text(b"service")?,
-        Category::Keyevent => text(b"df_source")?,
-        _ => name,
+        (_, Some(key)) => text(key)?,
+        (_, None) => name,
     };
     (!key.is_empty()).then_some(key)
+}
+
+/// The tag or field that the key of a point comes from; none where it is the point's name.
+pub fn key_in(category: Category) -> Option<&'static [u8]> {
+    match category {
+        Category::Rum => Some(b"app_id"),
+        Category::Security => Some(b"category"),
+        Category::Tracing | Category::Profiling => Some(b"service"),
+        Category::Keyevent => Some(b"df_source"),
+        _ => None,
+    }
 }
 
 /// What a request says of scripts: the key of points, and the script they get. `-` is none, and empty says nothing.

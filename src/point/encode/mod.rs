@@ -3,7 +3,7 @@
 //! `fast` writes ordinary points straight from the tape. A point is ordinary when no rule of [`super::check`] would
 //! change it, save that its category's required key may be missing. What it cannot tell cheaply, and whatever is
 //! unusual, it hands to `general`, point by point: the owned form, all rules in order, plain encoding. Both give points
-//! of equal meaning; the tests compare them. Where points meet a [`Hook`] all of them go that way. `special` is what every fast path asks of a point while it is written.
+//! of equal meaning; the tests compare them. Points that meet a [`Hook`] go that way too. `special` is what every fast path asks of a point while it is written.
 //! [`protobuf`] does the same for bodies that are protobuf already.
 
 mod fast;
@@ -16,7 +16,7 @@ mod special;
 use std::ops::Range;
 
 use crate::buf::{PADDING, Padded};
-use crate::codec::line_protocol::Tape;
+use crate::codec::line_protocol::{Kind, PointSpan, Tape};
 use crate::simd::wire as simd_wire;
 
 #[doc(hidden)]
@@ -53,6 +53,42 @@ pub struct Rules<'a> {
 pub trait Hook: std::fmt::Debug {
     /// Passes the point on, as it is or changed, or does not: then it goes no further, and whoever stops it counts it.
     fn meet(&self, point: &mut Draft<'_>, pass: &mut dyn FnMut(&mut Draft<'_>));
+
+    /// Whether a point need not meet it, as it would be passed on as it is. Asked before its checks, so that it is also to hold
+    /// for whatever they make of it.
+    fn is_nothing_to(&self, _point: &Found<'_>) -> bool {
+        false
+    }
+}
+
+/// A point as the parser found it.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
+    body: &'a [u8],
+    tape: &'a Tape,
+    point: &'a PointSpan,
+    added_tags: &'a [GlobalTag],
+}
+
+impl<'a> Found<'a> {
+    pub fn name(&self) -> &'a [u8] {
+        self.tape.name(self.body, self.point)
+    }
+
+    /// The texts that this tag or field may have when the point has been checked: more than one only where it stands there
+    /// twice, or where a check makes the one key of the other.
+    pub fn texts(&self, key: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let becomes = |&(found, wanted): &(&u8, &u8)| found == wanted || (*found == b'.' && *wanted == b'_');
+        let may_be = move |found: &[u8]| {
+            found.len() >= key.len() && found.iter().zip(key).filter(becomes).count() == key.len()
+        };
+        let (body, tape) = (self.body, self.tape);
+        let own = tape.kvs_of(self.point).iter();
+        let own =
+            own.filter(move |kv| matches!(kv.kind, Kind::Tag | Kind::Str) && may_be(tape.key(body, kv)));
+        let added = self.added_tags.iter().filter(move |tag| *tag.key == *key).map(|tag| &*tag.value);
+        own.map(move |kv| tape.text(body, kv)).chain(added)
+    }
 }
 
 /// Appends a point that was made on the way and so meets no rules. Its time is corrected to `now`, where times are.
@@ -128,8 +164,8 @@ impl Encoder {
         rules: &Rules<'_>,
         batch: &mut Batch,
     ) -> Option<Warn> {
-        if rules.hook.is_some() {
-            return self.encode_general(body, tape, points, rules, batch);
+        if let Some(hook) = rules.hook {
+            return self.encode_hooked(body, tape, points, rules, hook, batch);
         }
         let arena_len = tape.arena.len().saturating_sub(PADDING);
         let Some(arena) = Padded::new(&tape.arena, arena_len) else {
@@ -139,6 +175,41 @@ impl Encoder {
         let kernel =
             fast::Points { body, arena, tape, points, rules, required: self.required(rules.category), batch };
         simd_wire::run(kernel)
+    }
+
+    /// Where some points meet a hook: those it is nothing to go the fast way, as many at once as there are.
+    fn encode_hooked(
+        &mut self,
+        body: Padded<'_>,
+        tape: &Tape,
+        points: Range<usize>,
+        rules: &Rules<'_>,
+        hook: &dyn Hook,
+        batch: &mut Batch,
+    ) -> Option<Warn> {
+        let spared = Rules { hook: None, ..*rules };
+        let found = |point| Found { body: &body, tape, point, added_tags: rules.added_tags() };
+        let is_spared =
+            |at: usize| tape.points.get(at).is_some_and(|point| hook.is_nothing_to(&found(point)));
+        let mut first_warn = None;
+        let (mut at, mut spared_here) = (points.start, is_spared(points.start));
+        while at < points.end {
+            let (mut next, mut spared_there) = (at + 1, spared_here);
+            while next < points.end {
+                spared_there = is_spared(next);
+                if spared_there != spared_here {
+                    break;
+                }
+                next += 1;
+            }
+            let warn = match spared_here {
+                true => self.encode_range(body, tape, at..next, &spared, batch),
+                false => self.encode_general(body, tape, at..next, rules, batch),
+            };
+            first_warn = first_warn.or(warn);
+            (at, spared_here) = (next, spared_there);
+        }
+        first_warn
     }
 
     /// The slow way for every point: what the fast one is tested against.

@@ -106,6 +106,10 @@ pub fn http_base() -> &'static str {
     &BASE
 }
 
+/// Reference tables, for the tests of the real program.
+const TABLES: &str = r#"[{"table_name": "users", "column_name": ["id", "name"], "column_type": ["int", "string"],
+    "row_data": [[1, "one"], [2, "two"]]}]"#;
+
 /// `METHOD|<X-Test header>|<body>`, and 404 without a body for `/404`. One request a connection.
 fn answer(mut stream: TcpStream) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
@@ -129,6 +133,7 @@ fn answer(mut stream: TcpStream) {
     let (method, path) = (words.next().unwrap(), words.next().unwrap());
     let (status, text) = match path {
         "/404" => ("404 Not Found", String::new()),
+        "/tables" => ("200 OK", TABLES.to_owned()),
         _ => ("200 OK", format!("{method}|{test}|{}", String::from_utf8(body).unwrap())),
     };
     let length = text.len();

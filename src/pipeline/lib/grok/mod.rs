@@ -65,6 +65,11 @@ impl Grok {
         Ok(Grok { regex, keys })
     }
 
+    /// What it takes, about.
+    pub fn memory(&self) -> usize {
+        self.regex.memory()
+    }
+
     /// What [`Grok::run`] numbers.
     pub fn keys(&self) -> &[Key] {
         &self.keys

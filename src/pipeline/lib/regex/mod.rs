@@ -76,6 +76,11 @@ impl Regex {
         })
     }
 
+    /// What it takes, about.
+    pub fn memory(&self) -> usize {
+        size_of::<Regex>() + self.linear.memory_usage()
+    }
+
     /// Names of the groups of the pattern, kept or not, from 1 on.
     pub fn names(&self) -> &[Option<String>] {
         &self.names
