@@ -145,7 +145,7 @@ mod tests {
                     metric_type: 1,
                     ..DraftKv::field(&b"a"[..], Drafted::Uint(7))
                 },
-                DraftKv::field(&b"list"[..], Drafted::Any(any.into())),
+                DraftKv::field(&b"items"[..], Drafted::Any(any.into())),
                 DraftKv::tag(&b"t"[..], &b"v"[..]),
                 DraftKv::field(&b"raw"[..], Drafted::Bytes(Cow::Borrowed(b"\xff"))),
             ],
@@ -154,7 +154,7 @@ mod tests {
         };
         let set = ScriptSet::compile([(
             "a.p",
-            "add_key(text, list)\nadd_key(bad, slice_string(\"é\", 0, 1))\nrename(u, t)",
+            "add_key(text, items)\nx = \"\\xff \"\nadd_key(bad, x)\nrename(u, t)",
         )]);
         let at = set.find("a.p").and_then(Result::ok).unwrap();
         let arena = Bump::new();
@@ -166,6 +166,7 @@ mod tests {
         assert_eq!((&*written.kvs[2].key, written.kvs[2].is_tag), (&b"u"[..], true));
         assert_eq!(written.kvs[3], draft.kvs[3]);
         assert_eq!(written.kvs[4].value, Drafted::Str(Cow::Borrowed(b"[1,2]")));
+        assert_eq!(written.kvs[5].value, Drafted::Str(Cow::Borrowed("\u{fffd} ".as_bytes())));
         assert_eq!((&*written.name, written.time), (&b"m"[..], 5));
     }
 }

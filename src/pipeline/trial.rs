@@ -1,7 +1,7 @@
 //! A script tried over some data: points of any format go through it one by one, and what came of each is shown. For people who
 //! write scripts; what is fed goes the way of [`super::hook`].
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -138,6 +138,12 @@ impl Shown {
     }
 }
 
+/// What is shown of one piece of data, roughly in bytes: a script can put a long text into each of many points.
+pub const SHOWN_BYTES_MAX: usize = 256 << 20;
+
+/// What a point takes beside its texts.
+const SHOWN_BYTES: usize = 256;
+
 const NS_PER_S: i64 = 1_000_000_000;
 
 fn json_of(value: Value<'_>, kind: Kind) -> String {
@@ -161,9 +167,17 @@ pub struct BadData(pub String);
 impl Trial<'_> {
     /// Runs the script over the points of some data. `now_ns` stands in for missing times.
     pub fn run(&self, format: Format, data: &[u8], now_ns: i64) -> Result<Vec<Tried>, BadData> {
-        let trying = Trying { trial: *self, tried: RefCell::default(), arena: RefCell::default() };
+        let trying = Trying {
+            trial: *self,
+            tried: RefCell::default(),
+            arena: RefCell::default(),
+            left: Cell::new(Some(SHOWN_BYTES_MAX)),
+        };
         each(self.category, self.name, format, data, now_ns, &trying)?;
-        Ok(trying.tried.into_inner())
+        match trying.left.get() {
+            Some(_) => Ok(trying.tried.into_inner()),
+            None => Err(BadData(format!("results of more than {SHOWN_BYTES_MAX} bytes"))),
+        }
     }
 
     /// Runs it over and over on the first point of some data, until `until_ns`: how often, and how long that took.
@@ -186,26 +200,39 @@ impl Trial<'_> {
             .collect()
     }
 
-    fn one(&self, point: &Draft<'_>, arena: &Bump) -> Tried {
+    /// None where what is left does not do for what is to be shown.
+    fn one(&self, point: &Draft<'_>, arena: &Bump, left: &mut usize) -> Option<Tried> {
         let record = draft::read(self.category, point, arena);
         let mut outcome = self.set.run(self.at, record, arena, self.host);
+        let mut shown = |record: &Record<'_>| {
+            let bytes =
+                record.entries().map(|entry| entry.key.len() + text_bytes(entry.value)).sum::<usize>();
+            *left = left.checked_sub(SHOWN_BYTES + bytes)?;
+            Some(Shown::of(record))
+        };
         if let Some(error) = &outcome.error {
-            let left = Some(Shown::of(&outcome.record));
-            return Tried { point: None, create_point: None, run_error: Some(ShownError::of(error)), left };
+            let left = Some(shown(&outcome.record)?);
+            let run_error = Some(ShownError::of(error));
+            return Some(Tried { point: None, create_point: None, run_error, left });
         }
         post::finish(&mut outcome.record, self.status, arena);
         if let Some(state) = self.set.state(self.at) {
             // For what comes later in the data.
             let _ = state.moved(&outcome.record, self.host.now_ns());
         }
-        let created: Vec<Shown> = outcome.record.created.iter().map(Shown::of).collect();
-        Tried {
-            point: Some(Shown::of(&outcome.record)),
+        let created = outcome.record.created.iter().map(&mut shown).collect::<Option<Vec<Shown>>>()?;
+        Some(Tried {
+            point: Some(shown(&outcome.record)?),
             create_point: (!created.is_empty()).then_some(created),
             run_error: None,
             left: None,
-        }
+        })
     }
+}
+
+fn text_bytes(value: Value<'_>) -> usize {
+    // Quotes and such may take six bytes for one.
+    if let Value::Str(text) = value { text.len() } else { 0 }
 }
 
 /// Has every point of some data met, as it is when it has been checked.
@@ -266,6 +293,8 @@ struct Trying<'s> {
     trial: Trial<'s>,
     tried: RefCell<Vec<Tried>>,
     arena: RefCell<Bump>,
+    /// Of what may be shown; none once that was too little.
+    left: Cell<Option<usize>>,
 }
 
 impl fmt::Debug for Trying<'_> {
@@ -276,9 +305,15 @@ impl fmt::Debug for Trying<'_> {
 
 impl Hook for Trying<'_> {
     fn meet(&self, point: &mut Draft<'_>, _pass: &mut dyn FnMut(&mut Draft<'_>)) {
+        let Some(mut left) = self.left.get() else { return };
         let mut arena = self.arena.borrow_mut();
-        let tried = self.trial.one(point, &arena);
-        self.tried.borrow_mut().push(tried);
+        match self.trial.one(point, &arena, &mut left) {
+            Some(tried) => {
+                self.tried.borrow_mut().push(tried);
+                self.left.set(Some(left));
+            }
+            None => self.left.set(None),
+        }
         arena.reset();
     }
 }

@@ -137,13 +137,18 @@ fn tried_scripts_are_bounded_and_leave_nothing() {
     let (status, answer) = ask(&gateway, "for ;; { x = 1 }", json!({}));
     assert_eq!(status, 200);
     assert!(answer["content"]["plresults"][0]["run_error"]["error"].as_str().unwrap().contains("steps"));
-    assert!(started.elapsed() < Duration::from_secs(10));
+    assert!(started.elapsed() < Duration::from_secs(60));
     let (status, answer) = ask(&gateway, "add_key(a, 1)", json!({"benchmark": true}));
     let line = answer["content"]["benchmark"].as_str().expect("a line");
     assert!(status == 200 && line.ends_with(" ns/op") && line.contains('\t'), "{line}");
     let gbk = BASE64_STANDARD.encode(b"\xd6\xd0");
     let (_, answer) = ask(&gateway, "add_key(a, message)", json!({"encode": "GBK", "data": [gbk]}));
     assert_eq!(answer["content"]["plresults"][0]["point"]["fields"]["a"], "中");
+    // Each point made is the whole message once more.
+    let many = "for i = 0; i < 9000; i += 1 { create_point(\"m\", {}, {\"f\": message}, category=\"L\") }";
+    let message = BASE64_STANDARD.encode("x".repeat(1 << 20));
+    let (status, answer) = ask(&gateway, many, json!({"data": [message]}));
+    assert_eq!((status, answer["error_code"].as_str()), (400, Some("datakit.invalidData")), "{answer}");
     let large = "# ".repeat(600_000);
     let (status, answer) = ask(&gateway, &large, json!({}));
     assert_eq!((status, answer["message"].as_str()), (400, Some("script size exceeds 1MB limit")));

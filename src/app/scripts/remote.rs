@@ -315,6 +315,6 @@ mod tests {
         }
         assert_eq!(remote.take(br#"{"remote_pipelines":{"update_time":6,"pipelines":[]}}"#), Ok(true));
         assert_eq!((remote.pipelines.len(), remote.relation.len()), (0, 1));
-        assert!(remote.take(b"[]").is_err() && remote.take(b"no").is_err());
+        assert!(remote.take(b"5").is_err() && remote.take(b"no").is_err());
     }
 }
