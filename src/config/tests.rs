@@ -509,6 +509,7 @@ fn every_key_is_used() {
                     | "pipeline.offload.receiver",
                     _,
                 ) => continue,
+                ("pipeline.shipped_scripts", _) => "[\"nginx\"]".to_owned(),
                 ("pipeline.refer_table_url", _) => "\"http://other\"".to_owned(),
                 ("pipeline.offload.addresses", _) => "[\"http://other\"]".to_owned(),
                 ("destination", _) => "\"archive\"".to_owned(),
