@@ -29,7 +29,7 @@
 //!
 //! **Points can be rewritten by scripts.** A script of the DataKit pipeline language is compiled once and run over one point at
 //! a time, in bounded steps and memory, between its checks and its encoding ([`pipeline`]). Where a category has no script that
-//! costs one look at a flag.
+//! costs one look at a flag, and where others have one a line's point that has none stays on the fast way.
 //!
 //! **What takes long is done aside.** Questions to the destination, source maps, dial tests and `/metrics` cross to threads of
 //! their own ([`aside`]), bounded in number; a shard never waits for anybody.

@@ -31,8 +31,8 @@ const REDIRECTS_MAX: u32 = 10;
 
 /// Tables may be large and are fetched seldom.
 const TABLES_TIMEOUT: Duration = Duration::from_secs(60);
-/// Read, they take a few times as much.
-const TABLES_BYTES_MAX: u64 = 128 << 20;
+/// Read, they take up to some twenty times as much for a moment.
+const TABLES_BYTES_MAX: u64 = 32 << 20;
 
 /// Asks other hosts for scripts. One a configuration.
 #[derive(Debug)]

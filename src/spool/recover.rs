@@ -522,8 +522,9 @@ async fn tail_end<D: Disk>(
             "cut the torn end of a commit that was not acknowledged"
         );
     }
-    // A segment that nothing will be added to need not keep the room. If this fails, it keeps it.
-    if last.used_bytes < last.file_bytes {
+    // A segment that nothing will be added to need not keep the room. If this fails, it keeps it. What is passed over by the
+    // cursor's word stays: a power cut may take that word back.
+    if ceiling == u64::MAX && last.used_bytes < last.file_bytes {
         match disk.truncate(&name, last.used_bytes).await {
             Ok(()) => {
                 last.file_bytes = last.used_bytes;

@@ -18,7 +18,7 @@ use crate::pipeline::{
 
 /// Of one document.
 pub const TABLES_MAX: usize = 1_024;
-pub const CELLS_MAX: usize = 1 << 24;
+pub const CELLS_MAX: usize = 1 << 22;
 
 /// A document, read.
 #[derive(Debug, Default)]
