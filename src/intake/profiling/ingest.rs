@@ -82,7 +82,7 @@ fn metadata_of(cx: &Context<'_>) -> Result<Metadata, Fault> {
         metadata.set_language(&language);
     }
     let until_ns = time_of(cx, "until")?.unwrap_or(cx.now_ns);
-    let from_ns = time_of(cx, "from")?.unwrap_or(until_ns.saturating_sub(SPAN_NS_DEFAULT));
+    let from_ns = time_of(cx, "from")?.unwrap_or_else(|| until_ns.saturating_sub(SPAN_NS_DEFAULT));
     metadata.set_span(from_ns, until_ns);
     Ok(metadata)
 }
