@@ -139,7 +139,7 @@ impl Shown {
 }
 
 /// What is shown of one piece of data, roughly in bytes: a script can put a long text into each of many points.
-pub const SHOWN_BYTES_MAX: usize = 256 << 20;
+pub const SHOWN_BYTES_MAX: usize = 96 << 20;
 
 /// What a point takes beside its texts.
 const SHOWN_BYTES: usize = 256;
