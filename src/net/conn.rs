@@ -27,8 +27,8 @@ use crate::http1::response::CONTINUE;
 use crate::http1::{
     ChunkedDecoder, Connection, Framing, Head, HeadLimits, HeadOutcome, HeadScan, HeaderSlots, parse_head,
 };
+use crate::rt::give_way;
 use crate::rt::net::Stream;
-use crate::rt::yield_now;
 
 use super::accept::{Gate, Pass};
 use super::buffers::{Buffer, Buffers};
@@ -456,7 +456,7 @@ impl<S: Service> Conn<S> {
                     progress += received;
                     // A sender that is faster than we are would have the shard for itself.
                     if received == RECEIVE_BYTES_MAX {
-                        yield_now().await;
+                        give_way().await;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
@@ -523,7 +523,7 @@ impl<S: Service> Conn<S> {
                     self.filled += received;
                     progress += received;
                     if received == RECEIVE_BYTES_MAX {
-                        yield_now().await;
+                        give_way().await;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {

@@ -32,7 +32,7 @@ pub mod sync;
 pub mod time;
 pub mod wake;
 
-pub use shard::{spawn, yield_now};
+pub use shard::{give_way, spawn, yield_now};
 
 /// An error of the executor, as the I/O error that it almost always wraps.
 fn io_error<T>(error: glommio::GlommioError<T>) -> std::io::Error {

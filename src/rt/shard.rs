@@ -3,6 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::task::Poll;
+use std::time::Duration;
 
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement, PoolPlacement};
 
@@ -84,4 +85,13 @@ pub fn allowed_cores() -> Vec<usize> {
     let Ok(set) = rustix::thread::sched_getaffinity(None) else { return vec![0] };
     let cores: Vec<usize> = (0..rustix::thread::CpuSet::MAX_CPU).filter(|&core| set.is_set(core)).collect();
     if cores.is_empty() { vec![0] } else { cores }
+}
+
+/// How long a task with much to do stands back: until the reactor has been asked once, which takes about this long anyway.
+const PAUSE: Duration = Duration::from_micros(20);
+
+/// Lets everybody run once, those too whom the reactor is to wake. While a task is ready the reactor is not asked, and one that
+/// yields is ready at once: others that wait for a socket or the disk would wait on until all of its work is done.
+pub async fn give_way() {
+    glommio::timer::sleep(PAUSE).await;
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::event::epoll::EventFlags;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, sockopt};
 
-use super::super::shard::yield_now;
+use super::super::shard::give_way;
 use super::driver::{Driver, Registration};
 
 const INTEREST: EventFlags = EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::ET);
@@ -126,7 +126,7 @@ impl Stream {
                 Ok(sent) => {
                     buf = &buf[sent..];
                     if sent == SEND_BYTES_MAX && !buf.is_empty() {
-                        yield_now().await;
+                        give_way().await;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
