@@ -8,8 +8,10 @@
 //! <data_dir>/pipeline_remote.json                       remote: the last answer of the destination
 //! ```
 //!
-//! Files in `<data_dir>/pipeline/pattern` hold patterns for `grok`, a line each: a name, and its expression. A script beside the folders of categories is one for logs. All are read anew at a reload and when the destination has others;
-//! the whole set is compiled aside and then put in force at once. What does not compile is left out and told of.
+//! Files in `<data_dir>/pipeline/pattern` hold patterns for `grok`, a line each: a name, and its expression. A script beside
+//! the folders of categories is one for logs. Those that come with the gateway lie under `default`'s. All are read anew at a
+//! reload and when the destination has others; the whole set is compiled aside and then put in force at once. What does not
+//! compile is left out and told of.
 
 mod remote;
 
@@ -18,7 +20,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::admin::scripts::files::{entries, patterns, scripts};
-use crate::config::Settings;
 use crate::pipeline::category::Category;
 use crate::pipeline::hook::carried;
 use crate::pipeline::shipped;
@@ -46,7 +47,7 @@ pub fn put_in_force(common: &Common, live: &Live) {
     if let Some(remote) = remote::kept(settings) {
         remote.add_to(&mut sources);
     }
-    for (category, script) in default_scripts(settings) {
+    for (category, script) in &settings.pipeline.default_scripts {
         if let Some(category) = Category::named(category) {
             sources.defaults.insert(category, script.clone());
         }
@@ -82,11 +83,6 @@ pub fn put_in_force(common: &Common, live: &Live) {
         tracing::info!(scripts = store.len(), left_out = store.broken.len(), took_ms, "scripts are in force");
     }
     live.intake.scripts.replace(store);
-}
-
-/// By category.
-fn default_scripts(settings: &Settings) -> &[(String, String)] {
-    &settings.pipeline.default_scripts
 }
 
 fn read_folders(data_dir: &Path, sources: &mut Sources) {

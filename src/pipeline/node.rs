@@ -1,6 +1,5 @@
 //! A script, compiled: a tree whose names are slots, whose literals are values and whose calls are objects with all
-//! that could
-//! be worked out beforehand.
+//! that could be worked out beforehand.
 
 use std::fmt;
 

@@ -216,8 +216,7 @@ impl<'r> List<'r> {
     }
 
     /// A longer list. What lies behind this one in its storage is overwritten, as Go's `append` does; without room
-    /// there, the
-    /// storage of the new one is twice as large and its own.
+    /// there, the storage of the new one is twice as large and its own.
     pub fn append(self, arena: &'r Bump, value: Value<'r>) -> List<'r> {
         let len = self.len() + 1;
         if let Some(cell) = self.0.storage.get(self.len()) {

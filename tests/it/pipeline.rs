@@ -1,6 +1,5 @@
 //! Scripts against what the reference's engine made of the same points: every recorded case of `golden/pipeline`, and
-//! with
-//! `KITGATE_EXTRA_GOLDENS=DIR` those of a further folder (`*.jsonl`). The fuzz of the language is here too.
+//! with `KITGATE_EXTRA_GOLDENS=DIR` those of a further folder (`*.jsonl`). The fuzz of the language is here too.
 //!
 //! A case that needs a part of [`Skip`] is counted and named, not compared.
 

@@ -1,5 +1,4 @@
-//! The functions of the language: for each a check, which runs once and works out all that does not change, and what is
-//! left
+//! The functions of the language: for each a check, which runs once and works out all that does not change, and what is left
 //! to do in a run.
 
 mod aggregate;

@@ -3,7 +3,8 @@
 //! `fast` writes ordinary points straight from the tape. A point is ordinary when no rule of [`super::check`] would
 //! change it, save that its category's required key may be missing. What it cannot tell cheaply, and whatever is
 //! unusual, it hands to `general`, point by point: the owned form, all rules in order, plain encoding. Both give points
-//! of equal meaning; the tests compare them. Points that meet a [`Hook`] go that way too. `special` is what every fast path asks of a point while it is written.
+//! of equal meaning; the tests compare them. Points that meet a [`Hook`] go that way too.
+//! `special` is what every fast path asks of a point while it is written.
 //! [`protobuf`] does the same for bodies that are protobuf already.
 
 mod fast;
