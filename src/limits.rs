@@ -16,6 +16,10 @@ pub const DIRECT_BODY_BYTES_MAX: usize = 256 << 10;
 /// above is begun anew, in steps.
 pub const DIRECT_CODED_BYTES_MAX: usize = 32 << 10;
 
+/// The same where every point meets filters or a script: it takes the general path, a dozen times as long. A larger one
+/// whose points have proved to do so is begun anew, in steps.
+pub const DIRECT_HOOKED_BYTES_MAX: usize = DIRECT_BODY_BYTES_MAX / 8;
+
 /// An open block of this many raw bytes is sealed at once. Past 64 KiB compression gains 3 %, and past the second-level
 /// cache it loses time; below, commits and frames become many. Several blocks share a commit and an upload request.
 pub const BLOCK_RAW_BYTES: usize = 128 << 10;

@@ -58,6 +58,16 @@ impl Hooks {
         self.filters.is_none() && self.scripts.is_none()
     }
 
+    /// Whether points of the category are spared that have no script.
+    pub fn spares(&self, category: Category) -> bool {
+        self.filters.as_ref().is_none_or(|filters| filters.of(category).is_empty())
+    }
+
+    /// How many points scripts have run over.
+    pub fn scripted(&self) -> u64 {
+        self.met.points()
+    }
+
     /// Encodes points of a category, by `encode`, which is given what they meet. `choice` is what the request says of
     /// scripts.
     pub fn with<T>(

@@ -121,6 +121,11 @@ impl Created {
 }
 
 impl Met {
+    /// How many points scripts have run over.
+    pub fn points(&self) -> u64 {
+        self.runs.iter().map(|(_, runs, _)| runs.points).sum()
+    }
+
     /// Counts the runs: once the body has proved good.
     pub fn count(&mut self) {
         for (script, runs, error) in self.runs.drain(..) {
@@ -288,10 +293,11 @@ impl Hook for Scripting<'_> {
         }
     }
 
+    fn spares(&self) -> bool {
+        self.around.next.is_none() && !self.around.scripts.has_default()
+    }
+
     fn is_nothing_to(&self, point: &Found<'_>) -> bool {
-        if self.around.next.is_some() {
-            return false;
-        }
         let mut state = self.state.borrow_mut();
         let State { selector, scratch, .. } = &mut *state;
         // What a check may change is looked at when it has.
@@ -300,16 +306,14 @@ impl Hook for Scripting<'_> {
                 && !text.contains(&b'\n')
                 && !text.ends_with(b"\\")
         };
-        if !is_plain(point.name()) {
-            return false;
-        }
+        let Some(name) = point.name().filter(|name| is_plain(name)) else { return false };
         let mut has_none = |text: Option<&[u8]>| {
-            let key = key_of(self.category, point.name(), |_| text, &mut scratch.key);
+            let key = key_of(self.category, name, |_| text, &mut scratch.key);
             key.is_none_or(|key| selector.select(key).is_none())
         };
         match key_in(self.category) {
             None => has_none(None),
-            Some(key) => point.texts(key).all(|text| is_plain(text) && has_none(Some(text))),
+            Some(key) => point.all_texts(key, |text| is_plain(text) && has_none(Some(text))),
         }
     }
 }
@@ -330,9 +334,10 @@ mod tests {
     use crate::buf::Padded;
     use crate::codec::line_protocol::{self, Tape};
     use crate::pipeline::store::{Namespace, Sources, Store};
-    use crate::point::encode::{Encoder, Rules};
+    use crate::point::encode::{Encoder, JsonAt, Rules, Stretch};
     use crate::point::{Compat, GlobalTags, Precision, rules};
     use proptest::prelude::*;
+    use std::cell::Cell;
 
     const NOW: i64 = 1_800_000_000_000_000_000;
 
@@ -344,22 +349,98 @@ mod tests {
         }
     }
 
-    /// The points of a body, each having met scripts only where it may not be spared them, and each whatever it is.
-    fn both(category: Category, lines: &str, added: &GlobalTags) -> [(Vec<u8>, u32, u64); 2] {
+    /// Counts the points that are not spared.
+    #[derive(Debug)]
+    struct Counted<'h>(Scripting<'h>, Cell<usize>);
+
+    impl Hook for Counted<'_> {
+        fn meet(&self, point: &mut Draft<'_>, pass: &mut dyn FnMut(&mut Draft<'_>)) {
+            self.1.set(self.1.get() + 1);
+            self.0.meet(point, pass);
+        }
+
+        fn spares(&self) -> bool {
+            self.0.spares()
+        }
+
+        fn is_nothing_to(&self, point: &Found<'_>) -> bool {
+            self.0.is_nothing_to(point)
+        }
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Body<'b> {
+        Lines(&'b str),
+        Json(&'b str),
+        Protobuf(&'b [u8]),
+    }
+
+    impl Body<'_> {
+        /// Appends its points; `plainly`: each by the general path. `None`: it is refused.
+        fn encode(self, rules: &Rules<'_>, plainly: bool, batch: &mut Batch) -> Option<()> {
+            let mut encoder = Encoder::default();
+            let bytes = match self {
+                Body::Lines(text) | Body::Json(text) => text.as_bytes(),
+                Body::Protobuf(bytes) => bytes,
+            };
+            let mut bytes = bytes.to_vec();
+            let body = Padded::pad(&mut bytes);
+            let (mut at, mut json_at, whole) = (0, JsonAt::default(), Stretch::WHOLE);
+            match (self, plainly) {
+                (Body::Lines(_), _) => {
+                    let mut tape = Tape::default();
+                    // An error is a tag twice.
+                    line_protocol::parse(body, &mut tape).ok()?;
+                    match plainly {
+                        false => encoder.encode(body, &tape, rules, batch),
+                        true => encoder.encode_general(body, &tape, 0..tape.points.len(), rules, batch),
+                    }
+                }
+                (Body::Json(_), false) => {
+                    encoder.encode_json(body, &mut json_at, whole, rules, batch).unwrap()
+                }
+                (Body::Json(_), true) => {
+                    encoder.encode_json_general(body, &mut json_at, whole, rules, batch).unwrap()
+                }
+                (Body::Protobuf(_), false) => {
+                    encoder.encode_protobuf(body, &mut at, whole, rules, batch).unwrap()
+                }
+                (Body::Protobuf(_), true) => {
+                    encoder.encode_protobuf_plain(body, &mut at, whole, rules, batch).unwrap()
+                }
+            };
+            Some(())
+        }
+    }
+
+    fn fed(category: Category, added: &GlobalTags) -> Rules<'_> {
+        Rules {
+            category: rules(category, Compat::Datakit184),
+            precision: Precision::Auto,
+            now_ns: NOW,
+            added_tags: Some(added),
+            time_correction: true,
+            hook: None,
+        }
+    }
+
+    struct Outcome {
+        points: Vec<u8>,
+        dropped: u32,
+        runs: u64,
+        meetings: usize,
+    }
+
+    /// What comes of a body when each point meets scripts only where it may not be spared them, and when each does whatever
+    /// it is.
+    fn both(category: Category, body: Body<'_>, added: &GlobalTags) -> Option<[Outcome; 2]> {
         let mut sources = Sources::default();
         let of = scripted(category).unwrap();
         for name in ["nginx.p", "a_b_nginx.p", "shop.p", "o_k.p"] {
             sources.add(Namespace::Default, of, name, "if x == \"drop\" { drop() }\nadd_key(met, true)");
         }
         let store = Store::build(&sources, None, &|_, _, _| Arc::default());
-        let mut bytes = lines.as_bytes().to_vec();
-        let body = Padded::pad(&mut bytes);
-        let mut tape = Tape::default();
-        if line_protocol::parse(body, &mut tape).is_err() {
-            // A tag twice.
-            return Default::default();
-        }
-        [true, false].map(|spares| {
+        let run = |plainly| {
             let (mut scratch, mut met, mut batch) = (Scratch::default(), Met::default(), Batch::default());
             let around = Around {
                 scripts: store.of(of),
@@ -371,24 +452,26 @@ mod tests {
                 corrected_to: None,
                 tags: &[],
             };
-            let hook = Scripting::new(of, around, &mut scratch, &mut met);
-            let rules = Rules {
-                category: rules(category, Compat::Datakit184),
-                precision: Precision::Auto,
-                now_ns: NOW,
-                added_tags: Some(added),
-                time_correction: true,
-                hook: Some(&hook),
-            };
-            let mut encoder = Encoder::default();
-            match spares {
-                true => encoder.encode(body, &tape, &rules, &mut batch),
-                false => encoder.encode_general(body, &tape, 0..tape.points.len(), &rules, &mut batch),
-            };
+            let hook = Counted(Scripting::new(of, around, &mut scratch, &mut met), Cell::new(0));
+            let rules = Rules { hook: Some(&hook), ..fed(category, added) };
+            body.encode(&rules, plainly, &mut batch)?;
+            let meetings = hook.1.get();
             drop(hook);
-            let runs = met.runs.iter().map(|(_, runs, _)| runs.points).sum();
-            (batch.bytes, met.dropped, runs)
-        })
+            Some(Outcome { points: batch.bytes, dropped: met.dropped, runs: met.points(), meetings })
+        };
+        Some([run(false)?, run(true)?])
+    }
+
+    /// Points as lines, the tags and fields of each in order.
+    fn told(points: &[u8]) -> Vec<Vec<Vec<u8>>> {
+        let mut out = Vec::new();
+        crate::point::echo::line_protocol(points, &mut out).unwrap();
+        let parts = |line: &[u8]| {
+            let mut parts: Vec<_> = line.split(|byte| b", ".contains(byte)).map(<[u8]>::to_vec).collect();
+            parts.sort();
+            parts
+        };
+        out.split(|byte| *byte == b'\n').map(parts).collect()
     }
 
     proptest! {
@@ -400,7 +483,7 @@ mod tests {
                 Category::Security,
             ]),
             points in prop::collection::vec((
-                prop::sample::select(vec!["nginx", "other", "shop", "a\\ b", "x.y"]),
+                prop::sample::select(vec!["nginx", "other", "shop", "a b", "x.y"]),
                 prop::collection::vec((
                     prop::sample::select(vec!["service", "app_id", "app.id", "df_source", "category", "x", "y"]),
                     prop::sample::select(vec!["nginx", "shop", "a_b", "o_k", "drop", "o\nk", "plain", "shop\\\\"]),
@@ -409,40 +492,57 @@ mod tests {
             ), 1..12),
             added in prop::sample::select(vec!["", "shop", "else"]),
         ) {
-            let mut lines = String::new();
+            let (mut lines, mut json) = (String::new(), Vec::new());
             for (name, kvs) in points {
-                lines.push_str(name);
-                for (key, value, _) in kvs.iter().filter(|kv| kv.2) {
-                    lines.push_str(&format!(",{key}={}", value.replace(['\n', '\\'], "")));
+                lines.push_str(&name.replace(' ', "\\ "));
+                let (mut tags, mut fields) = (Vec::new(), Vec::new());
+                for (key, value, is_tag) in &kvs {
+                    let value = if *is_tag { value.replace(['\n', '\\'], "") } else { value.to_string() };
+                    let of_json = format!("\"{key}\":\"{}\"", value.replace('\n', "\\n"));
+                    match is_tag {
+                        true => {
+                            lines.push_str(&format!(",{key}={value}"));
+                            tags.push(of_json);
+                        }
+                        false => fields.push((format!(",{key}=\"{value}\""), of_json)),
+                    }
                 }
-                lines.push_str(" f=1i");
-                for (key, value, _) in kvs.iter().filter(|kv| !kv.2) {
-                    lines.push_str(&format!(",{key}=\"{value}\""));
-                }
-                lines.push_str(&format!(" {NOW}\n"));
+                let (of_lines, mut fields): (Vec<_>, Vec<_>) = fields.into_iter().unzip();
+                lines.push_str(&format!(" f=1i{} {NOW}\n", of_lines.concat()));
+                fields.push("\"f\":1".to_owned());
+                let (tags, fields) = (tags.join(","), fields.join(","));
+                json.push(format!(
+                    "{{\"measurement\":\"{name}\",\"tags\":{{{tags}}},\"fields\":{{{fields}}},\"time\":{NOW}}}"
+                ));
             }
+            let json = format!("[{}]", json.join(","));
+            let (none, mut protobuf) = (GlobalTags::default(), Batch::default());
+            let _ = Body::Lines(&lines).encode(&fed(category, &none), true, &mut protobuf);
             let tags: Vec<_> = [("service", added)].into_iter().filter(|(_, value)| !value.is_empty()).collect();
-            let [spared, met] = both(category, &lines, &GlobalTags::new(tags).unwrap());
-            prop_assert_eq!(&spared.1, &met.1);
-            prop_assert_eq!(&spared.2, &met.2, "runs for {:?}", &lines);
-            let points = |bytes: &[u8]| {
-                let mut out = Vec::new();
-                crate::point::echo::line_protocol(bytes, &mut out).unwrap();
-                // Tags and fields come in another order.
-                out.split(|byte| *byte == b'\n').map(|line| {
-                    let mut parts: Vec<_> = line.split(|byte| b", ".contains(byte)).map(<[u8]>::to_vec).collect();
-                    parts.sort();
-                    parts
-                }).collect::<Vec<_>>()
-            };
-            prop_assert_eq!(points(&spared.0), points(&met.0), "{:?}", &lines);
+            let tags = GlobalTags::new(tags).unwrap();
+            for body in [Body::Lines(&lines), Body::Json(&json), Body::Protobuf(&protobuf.bytes)] {
+                let Some([spared, met]) = both(category, body, &tags) else { continue };
+                prop_assert_eq!(spared.dropped, met.dropped);
+                prop_assert_eq!(spared.runs, met.runs, "runs for {:?}", body);
+                prop_assert_eq!(told(&spared.points), told(&met.points), "{:?}", body);
+            }
         }
     }
 
     #[test]
     fn points_without_a_script_are_spared() {
-        let [spared, _] =
-            both(Category::Logging, "other f=1i\nnginx f=1i\nother f=2i\n", &GlobalTags::default());
-        assert_eq!(spared.2, 1);
+        let lines = "other f=1i\nnginx f=1i\nother f=2i\n";
+        let json = r#"[{"measurement":"other","fields":{"f":1}},{"measurement":"nginx","fields":{"f":1}},
+            {"measurement":"other","fields":{"f":1}}]"#;
+        let (none, mut protobuf) = (GlobalTags::default(), Batch::default());
+        Body::Lines(lines).encode(&fed(Category::Logging, &none), false, &mut protobuf).unwrap();
+        for body in [Body::Lines(lines), Body::Json(json), Body::Protobuf(&protobuf.bytes)] {
+            let [spared, met] = both(Category::Logging, body, &none).unwrap();
+            assert_eq!(
+                [(spared.runs, spared.meetings), (met.runs, met.meetings)],
+                [(1, 1), (1, 3)],
+                "{body:?}"
+            );
+        }
     }
 }

@@ -26,7 +26,7 @@ use crate::intake::datakit::write::{self, ContentEncoding, Decoded, Scratch, Wri
 use crate::intake::profiling::ProfilePlan;
 use crate::intake::raw::RawPlan;
 use crate::intake::{self, Ack, Action, Clock, Peer, Reply, datakit};
-use crate::limits::{DIRECT_BODY_BYTES_MAX, DIRECT_CODED_BYTES_MAX};
+use crate::limits::{DIRECT_BODY_BYTES_MAX, DIRECT_CODED_BYTES_MAX, DIRECT_HOOKED_BYTES_MAX};
 use crate::metrics::counters::{DropReason, Refusal, ShardCounters};
 use crate::metrics::names::{
     API_404, API_CHECK_TOKEN, API_LIVEZ, API_NTP, API_OPENAPI, API_OTHER, API_PING, API_READYZ, API_WRITE,
@@ -49,9 +49,8 @@ use super::ticket::{Progress, Ticket};
 /// minutes that agents buffer.
 pub const RETRY_AFTER_S: u32 = 3;
 
-/// Points that meet filters or scripts take the general path, a dozen times as long: of them a body may be a so much smaller
-/// one to be decoded in one go.
-const FILTERED_SHARE: usize = 8;
+/// By how much smaller a body is to be whose points meet filters or scripts, that it is decoded in one go.
+const HOOKED_SHARE: usize = DIRECT_BODY_BYTES_MAX / DIRECT_HOOKED_BYTES_MAX;
 
 /// The answer to a sender who wanted to wait for the destination.
 pub const LEFT: &str = "the gateway is stopping; the destination has not answered yet";
@@ -64,6 +63,8 @@ pub struct Core {
     pub scratch: RefCell<Scratch>,
     pub convert_scratch: RefCell<intake::convert::Scratch>,
     pub draining: Cell<bool>,
+    /// A bit for each category whose last body had points with a script.
+    pub scripted: Cell<u32>,
 }
 
 /// The service behind every connection of a shard.
@@ -210,7 +211,9 @@ impl Core {
         if plan.dry {
             return;
         }
-        let counters = &self.counters.categories[plan.category.index()];
+        let (counters, bit) = (&self.counters.categories[plan.category.index()], 1 << plan.category.index());
+        let others = self.scripted.get() & !bit;
+        self.scripted.set(if written.scripted > 0 { others | bit } else { others });
         for (reason, points) in
             [(DropReason::Filtered, written.filtered), (DropReason::Script, written.dropped)]
         {
@@ -240,8 +243,11 @@ impl Core {
             ContentEncoding::Coded(_) => DIRECT_CODED_BYTES_MAX,
             _ => DIRECT_BODY_BYTES_MAX,
         };
-        let filtered = live.intake.filters.has(plan.category) || live.intake.scripts.has(plan.category);
-        body_bytes <= if filtered { most / FILTERED_SHARE } else { most }
+        // What scripts did to the last body they are likely to do to this one.
+        let is_scripted =
+            live.intake.scripts.has(plan.category) && self.scripted.get() >> plan.category.index() & 1 != 0;
+        let is_hooked = is_scripted || live.intake.filters.has(plan.category);
+        body_bytes <= if is_hooked { most / HOOKED_SHARE } else { most }
     }
 }
 

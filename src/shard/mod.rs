@@ -137,6 +137,7 @@ pub async fn run(parts: ShardParts) -> io::Result<()> {
         scratch: RefCell::default(),
         convert_scratch: RefCell::default(),
         draining: Cell::new(false),
+        scripted: Cell::new(0),
     });
     let service = Rc::new(Ingest { core: Rc::clone(&core), date: RefCell::new(DateCache::new()) });
     let context = Rc::new(ConnContext {

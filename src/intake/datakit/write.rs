@@ -222,6 +222,8 @@ pub struct Written {
     pub dropped: u32,
     /// The points as they were understood, if that was asked for.
     pub echo: Option<Vec<u8>>,
+    /// How many points scripts have run over.
+    pub scripted: u64,
     /// Points that scripts have made.
     pub created: Created,
 }

@@ -106,6 +106,11 @@ impl CategoryScripts {
         self.scripts.is_empty()
     }
 
+    /// Whether every point that has a key has a script.
+    pub fn has_default(&self) -> bool {
+        self.default.is_some()
+    }
+
     /// By name, with `.p`.
     pub fn named(&self, name: &[u8]) -> Option<&Arc<Script>> {
         self.scripts.get(name)

@@ -3,7 +3,8 @@
 //! `fast` writes ordinary points straight from the tape. A point is ordinary when no rule of [`super::check`] would
 //! change it, save that its category's required key may be missing. What it cannot tell cheaply, and whatever is
 //! unusual, it hands to `general`, point by point: the owned form, all rules in order, plain encoding. Both give points
-//! of equal meaning; the tests compare them. Points that meet a [`Hook`] go that way too.
+//! of equal meaning; the tests compare them. Points that meet a [`Hook`] go that way too: lines are asked about before they
+//! are written, points of other formats when they are.
 //! `special` is what every fast path asks of a point while it is written.
 //! [`protobuf`] does the same for bodies that are protobuf already.
 
@@ -27,6 +28,7 @@ pub use protobuf::{ProtobufError, explain as explain_protobuf};
 
 use super::draft::{Draft, DraftKv, Value, Warn};
 use super::global_tags::GlobalTag;
+use super::pb::{self, PbPart, PbValue};
 use super::rules::{CategoryRules, RequiredKey};
 use super::time::Precision;
 use super::{Batch, GlobalTags, check};
@@ -55,41 +57,79 @@ pub trait Hook: std::fmt::Debug {
     /// Passes the point on, as it is or changed, or does not: then it goes no further, and whoever stops it counts it.
     fn meet(&self, point: &mut Draft<'_>, pass: &mut dyn FnMut(&mut Draft<'_>));
 
-    /// Whether a point need not meet it, as it would be passed on as it is. Asked before its checks, so that it is also to hold
-    /// for whatever they make of it.
+    /// Whether there are points that need not meet it: where there are none, none is asked about.
+    fn spares(&self) -> bool {
+        false
+    }
+
+    /// Whether a point need not meet it, as it would be passed on as it is. Of one that is not checked yet it is also to hold
+    /// for whatever the checks make of it.
     fn is_nothing_to(&self, _point: &Found<'_>) -> bool {
         false
     }
 }
 
-/// A point as the parser found it.
+/// A point that may have to meet a [`Hook`].
 #[derive(Clone, Copy, Debug)]
-pub struct Found<'a> {
-    body: &'a [u8],
-    tape: &'a Tape,
-    point: &'a PointSpan,
-    added_tags: &'a [GlobalTag],
+pub struct Found<'a>(Stage<'a>);
+
+#[derive(Clone, Copy, Debug)]
+enum Stage<'a> {
+    /// As the parser found it.
+    Parsed { body: &'a [u8], tape: &'a Tape, point: &'a PointSpan, added_tags: &'a [GlobalTag] },
+    /// Checked and written: an entry of `PBPoints`.
+    Encoded(&'a [u8]),
 }
 
 impl<'a> Found<'a> {
-    pub fn name(&self) -> &'a [u8] {
-        self.tape.name(self.body, self.point)
+    /// `None`: not to be told.
+    pub fn name(&self) -> Option<&'a [u8]> {
+        match self.0 {
+            Stage::Parsed { body, tape, point, .. } => Some(tape.name(body, point)),
+            // Every fast path writes it first.
+            Stage::Encoded(entry) => match pb::parts(pb::first(entry).ok()?.0?).next()?.ok()? {
+                PbPart::Name(name) => Some(name),
+                _ => None,
+            },
+        }
     }
 
-    /// The texts that this tag or field may have when the point has been checked: more than one only where it stands there
-    /// twice, or where a check makes the one key of the other.
-    pub fn texts(&self, key: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        let becomes = |&(found, wanted): &(&u8, &u8)| found == wanted || (*found == b'.' && *wanted == b'_');
-        let may_be = move |found: &[u8]| {
-            found.len() >= key.len() && found.iter().zip(key).filter(becomes).count() == key.len()
-        };
-        let (body, tape) = (self.body, self.tape);
-        let own = tape.kvs_of(self.point).iter();
-        let own =
-            own.filter(move |kv| matches!(kv.kind, Kind::Tag | Kind::Str) && may_be(tape.key(body, kv)));
-        let added = self.added_tags.iter().filter(move |tag| *tag.key == *key).map(|tag| &*tag.value);
-        own.map(move |kv| tape.text(body, kv)).chain(added)
+    /// Whether this holds for all texts that this tag or field may have when the point has been checked: more than one only
+    /// where it stands there twice, or where a check makes the one key of the other.
+    pub fn all_texts(&self, key: &[u8], mut holds: impl FnMut(&[u8]) -> bool) -> bool {
+        match self.0 {
+            Stage::Parsed { body, tape, point, added_tags } => {
+                let becomes =
+                    |&(found, wanted): &(&u8, &u8)| found == wanted || (*found == b'.' && *wanted == b'_');
+                let may_be = |found: &[u8]| {
+                    found.len() >= key.len() && found.iter().zip(key).filter(becomes).count() == key.len()
+                };
+                let mut own = tape.kvs_of(point).iter();
+                own.all(|kv| {
+                    !matches!(kv.kind, Kind::Tag | Kind::Str)
+                        || !may_be(tape.key(body, kv))
+                        || holds(tape.text(body, kv))
+                }) && added_tags.iter().all(|tag| *tag.key != *key || holds(&tag.value))
+            }
+            Stage::Encoded(entry) => {
+                let Ok((Some(point), _)) = pb::first(entry) else { return false };
+                pb::parts(point).all(|part| match part {
+                    Ok(PbPart::Field(field)) if field.key == key => match field.value {
+                        PbValue::Str(text) => holds(text),
+                        _ => true,
+                    },
+                    Ok(_) => true,
+                    Err(_) => false,
+                })
+            }
+        }
     }
+}
+
+/// Whether the point that was written last, from `start` on, may stay as it is, or must be taken back to meet the hook.
+#[inline(never)]
+fn is_spared(hook: &dyn Hook, written: &[u8], start: usize) -> bool {
+    written.get(start..).is_some_and(|entry| hook.is_nothing_to(&Found(Stage::Encoded(entry))))
 }
 
 /// Appends a point that was made on the way and so meets no rules. Its time is corrected to `now`, where times are.
@@ -166,7 +206,10 @@ impl Encoder {
         batch: &mut Batch,
     ) -> Option<Warn> {
         if let Some(hook) = rules.hook {
-            return self.encode_hooked(body, tape, points, rules, hook, batch);
+            return match hook.spares() {
+                true => self.encode_hooked(body, tape, points, rules, hook, batch),
+                false => self.encode_general(body, tape, points, rules, batch),
+            };
         }
         let arena_len = tape.arena.len().saturating_sub(PADDING);
         let Some(arena) = Padded::new(&tape.arena, arena_len) else {
@@ -189,7 +232,7 @@ impl Encoder {
         batch: &mut Batch,
     ) -> Option<Warn> {
         let spared = Rules { hook: None, ..*rules };
-        let found = |point| Found { body: &body, tape, point, added_tags: rules.added_tags() };
+        let found = |point| Found(Stage::Parsed { body: &body, tape, point, added_tags: rules.added_tags() });
         let is_spared =
             |at: usize| tape.points.get(at).is_some_and(|point| hook.is_nothing_to(&found(point)));
         let mut first_warn = None;

@@ -6,9 +6,9 @@ use crate::buf::Padded;
 use crate::codec::content_encoding::{DecodeError, Limits, RATIO_MAX};
 use crate::codec::line_protocol;
 use crate::intake::Settings;
-use crate::limits::DIRECT_BODY_BYTES_MAX;
+use crate::limits::{DIRECT_BODY_BYTES_MAX, DIRECT_HOOKED_BYTES_MAX};
 use crate::point::Batch;
-use crate::point::encode::{explain_json, explain_protobuf};
+use crate::point::encode::{GENERAL_COST, explain_json, explain_protobuf};
 
 use super::super::logstreaming;
 use super::super::rum::sources::Question;
@@ -18,6 +18,9 @@ use super::{ApiError, BodyFormat, ContentEncoding, WritePlan, Written};
 /// A block takes this much from one body. Lines grow by half when they become points, but a body of nothing but tiny
 /// points grows fiftyfold: that one goes the way of big bodies.
 const GROWTH_BYTES_MAX: usize = 2 * DIRECT_BODY_BYTES_MAX;
+
+/// Scripts run over this many lines of a larger body in one go: about as many as a body of [`DIRECT_HOOKED_BYTES_MAX`] has.
+const SCRIPTED_LINES_MAX: u64 = 128;
 
 /// Points are sent back for bodies up to this size. An echo is for people who look at it; it may be ten times as long as
 /// the body, and its memory is accounted for nowhere else.
@@ -108,8 +111,14 @@ fn read_whole(
     echo.clear();
     let mut reader = Reader::new(plan, settings, now_ns);
     reader.look(plan, settings, &body);
+    let mut budget = usize::MAX;
+    if reader.is_hooked() && body.len() > DIRECT_HOOKED_BYTES_MAX {
+        // As long as a body may take whose points all meet something.
+        budget = DIRECT_HOOKED_BYTES_MAX * GENERAL_COST;
+        reader = reader.with_scripted_max(SCRIPTED_LINES_MAX);
+    }
     let mut one = One { batch, bytes_max };
-    let result = match reader.read(plan, body, settings, scratch, &mut echo, &mut one, usize::MAX) {
+    let result = match reader.read(plan, body, settings, scratch, &mut echo, &mut one, budget) {
         Ok(true) => reader.finish(plan, settings, &echo),
         Ok(false) => Err(Stop::TooMuch),
         // Small enough to be read again at once.

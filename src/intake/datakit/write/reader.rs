@@ -22,6 +22,12 @@ use super::{ApiError, BodyFormat, Echo, TagSet, WritePlan, Written};
 /// So many lines are encoded before the batch is looked at: short lines grow, and a stretch has many of them.
 const RUN_POINTS: usize = 512;
 
+/// So many where some may meet scripts: it is seen soon that they do.
+const HOOKED_RUN_POINTS: usize = 64;
+
+/// A step without a script lets the next one be so many times as large, up to the whole.
+const PACE_UP: usize = 4;
+
 /// A step that only looks at points stops when they take this much.
 const LOOK_GROWTH_BYTES: usize = 1 << 20;
 
@@ -44,7 +50,7 @@ pub enum Stop {
     Refused(ApiError),
     /// Something is wrong with the points: [`super::explain`] says what.
     Bad,
-    /// The batch has no room for more.
+    /// The batch has no room for more, or scripts run over more points than one go should have.
     TooMuch,
     /// All is read, and this is to be found out before it is read again.
     Unresolved(Vec<Question>),
@@ -130,6 +136,10 @@ pub(super) struct Reader {
     joined_tags: Option<GlobalTags>,
     /// What the points meet that are fed: what holds at the body's beginning holds to its end.
     hooks: Hooks,
+    /// Lines: by how much a step is shorter than it could be if no point met anything.
+    pace: usize,
+    /// Scripts are to run over no more points than so.
+    scripted_max: u64,
     /// Which script the request names for which points.
     choice: Option<KeptChoice>,
     /// Errors whose original source is not known.
@@ -156,8 +166,21 @@ impl Reader {
                 _ => None,
             },
             choice: if hooks.is_empty() { None } else { plan.choice() },
+            pace: if hooks.is_empty() { 1 } else { GENERAL_COST },
+            scripted_max: u64::MAX,
             hooks,
         }
+    }
+
+    /// Whether points may meet something before they are fed.
+    pub fn is_hooked(&self) -> bool {
+        !self.hooks.is_empty()
+    }
+
+    /// Lets it end with [`Stop::TooMuch`] once scripts have run over more lines than so; as long as they have not, a step is
+    /// as large as it could be.
+    pub fn with_scripted_max(self, scripted_max: u64) -> Reader {
+        Reader { scripted_max, pace: 1, ..self }
     }
 
     /// What the body is read as: what its head says, unless a browser sends JSON under another name.
@@ -267,7 +290,7 @@ impl Reader {
     ) -> Result<bool, Stop> {
         let Scratch { tape, encoder, scripts, .. } = scratch;
         // A step is to take as long as ever.
-        let budget = if !self.hooks.is_empty() { (budget / GENERAL_COST).max(1) } else { budget };
+        let budget = (budget / self.pace).max(1);
         let next = match &plan.stream {
             Some(stream) if plan.format != BodyFormat::LineProtocol => {
                 logstreaming::read_some(plan.format, stream, body, from, budget, tape)
@@ -290,27 +313,54 @@ impl Reader {
         if !plan.dry {
             let mut asked = std::mem::take(&mut self.asked);
             let mut hooks = std::mem::take(&mut self.hooks);
-            let choice = self.choice();
-            let (encoded, gone) = hooks.with(plan.category, choice, settings, self.now_ns, scripts, |hook| {
-                let rules = Rules { hook, ..self.feed_rules(plan, settings) };
-                for first in (0..tape.points.len()).step_by(RUN_POINTS) {
-                    let run = first..tape.points.len().min(first + RUN_POINTS);
-                    let (batch, _) = fed.batch().ok_or(Stop::TooMuch)?;
-                    let before = batch.mark();
-                    encoder.encode_range(body, tape, run, &rules, batch);
-                    if !is_looked_at {
-                        check(plan, batch.since(before), settings)?;
-                    }
-                    resolve(&mut asked, plan, settings, batch, before, self.now_ns);
-                }
-                Ok(())
-            });
-            self.hooks = hooks;
-            encoded?;
-            self.gone += gone;
-            self.asked = asked;
+            let fed =
+                self.feed_lines(plan, body, tape, settings, encoder, scripts, &mut hooks, &mut asked, fed);
+            (self.hooks, self.asked) = (hooks, asked);
+            fed?;
         }
         Ok(next >= body.len())
+    }
+
+    /// Encodes the lines of a step, some at a time.
+    #[expect(clippy::too_many_arguments, reason = "as `read`")]
+    fn feed_lines(
+        &mut self,
+        plan: &WritePlan,
+        body: Padded<'_>,
+        tape: &Tape,
+        settings: &Settings,
+        encoder: &mut Encoder,
+        scripts: &mut hook::Scratch,
+        hooks: &mut Hooks,
+        asked: &mut Asked,
+        fed: &mut dyn Fed,
+    ) -> Result<(), Stop> {
+        let is_looked_at = self.is_looked_at(plan);
+        let run_points = if hooks.is_empty() { RUN_POINTS } else { HOOKED_RUN_POINTS };
+        let scripted = hooks.scripted();
+        for first in (0..tape.points.len()).step_by(run_points) {
+            let run = first..tape.points.len().min(first + run_points);
+            let (batch, _) = fed.batch().ok_or(Stop::TooMuch)?;
+            let before = batch.mark();
+            let (_, gone) =
+                hooks.with(plan.category, self.choice(), settings, self.now_ns, scripts, |hook| {
+                    let rules = Rules { hook, ..self.feed_rules(plan, settings) };
+                    encoder.encode_range(body, tape, run, &rules, batch)
+                });
+            self.gone += gone;
+            if !is_looked_at {
+                check(plan, batch.since(before), settings)?;
+            }
+            resolve(asked, plan, settings, batch, before, self.now_ns);
+            if hooks.scripted() > self.scripted_max {
+                return Err(Stop::TooMuch);
+            }
+        }
+        self.pace = match hooks.spares(plan.category) && hooks.scripted() == scripted {
+            true => (self.pace / PACE_UP).max(1),
+            false => GENERAL_COST,
+        };
+        Ok(())
     }
 
     /// What the whole body came to. `echo` holds the points that were looked at.
@@ -326,7 +376,8 @@ impl Reader {
         let echo = plan.echo.map(|format| write_echo(format, &echo.bytes, settings));
         let Gone { filtered, dropped } = self.gone;
         let points = self.points - self.gone.points();
-        Ok(Written { points, filtered, dropped, echo, created: self.hooks.finish() })
+        let scripted = self.hooks.scripted();
+        Ok(Written { points, filtered, dropped, echo, scripted, created: self.hooks.finish() })
     }
 
     /// What the parser left out. DataKit drops a point whose value cannot be decoded and says nothing as long as another

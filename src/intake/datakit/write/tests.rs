@@ -1,6 +1,7 @@
 //! Heads to plans, and the two ways to decode a body against each other.
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -9,6 +10,10 @@ use super::*;
 use crate::buf::Padded;
 use crate::http1::{HeadLimits, HeadOutcome, HeaderSlots, parse_head};
 use crate::intake::{Action, Clock, Options, Peer};
+use crate::metrics::scripts::ScriptStats;
+use crate::pipeline::category::Category as Scripted;
+use crate::pipeline::store::{Namespace, Sources, Store};
+use crate::pipeline::vm::Host;
 use crate::point::{Batch, pb};
 
 const NOW: i64 = 1_800_000_000_000_000_000;
@@ -252,6 +257,54 @@ fn a_big_body_comes_in_batches_below_the_size_of_a_commit() {
     assert!(batches.len() > 3);
     assert!(batches.iter().all(|batch| batch.bytes.len() < 1 << 20 && batch.bytes.capacity() < 2 << 20));
     assert_eq!(batches.iter().map(|batch| batch.points).sum::<u32>(), 100_000);
+}
+
+/// Where some points have scripts: what has none is decoded as if there were no scripts, and what has is done in steps.
+#[test]
+fn a_body_is_decoded_in_one_go_as_far_as_scripts_let_it() {
+    struct Still;
+    impl Host for Still {
+        fn now_ns(&self) -> i64 {
+            NOW
+        }
+    }
+    let settings = Settings::new(Options::default());
+    settings.scripts.set_host(Arc::new(Still));
+    let mut sources = Sources::default();
+    sources.add(Namespace::Default, Scripted::Logging, "shop.p", "add_key(met, 1)");
+    settings.scripts.replace(Store::build(&sources, None, &|_, _, _| Arc::<ScriptStats>::default()));
+    let plan = plan_of("/v1/write/logging");
+    let json = |name: &str, points| {
+        let point = format!(r#"{{"measurement":"{name}","fields":{{"message":"{}"}}}}"#, "a".repeat(80));
+        format!("[{}]", vec![point; points].join(","))
+    };
+    let lines = |name: &str, points| format!("{name} message=\"{}\"\n", "a".repeat(80)).repeat(points);
+    let json_plan = planned("/v1/write/logging", "Content-Type: application/json\r\n", &settings).unwrap();
+    for (plan, body, scripted, in_one_go) in [
+        (&plan, lines("other", 2000), 0, true),
+        (&plan, lines("shop", 200), 200, true),
+        (&plan, lines("shop", 1000), 1000, false),
+        (&plan, lines("other", 1000) + &lines("shop", 1000), 1000, false),
+        (&plan, lines("other", 1800) + &lines("shop", 50), 50, true),
+        (&json_plan, json("other", 2000), 0, true),
+        (&json_plan, json("shop", 200), 200, true),
+        (&json_plan, json("shop", 1000), 1000, false),
+    ] {
+        let (mut bytes, mut batch) = (body.clone().into_bytes(), Batch::default());
+        let mut scratch = Scratch::default();
+        let whole = decode(plan, Padded::pad(&mut bytes), NOW, &settings, &mut scratch, &mut batch).unwrap();
+        assert_eq!(whole != Decoded::InSteps, in_one_go, "{scripted} of {}", body.len());
+        for step in [1 << 10, STEP_BYTES] {
+            let (written, points) = sliced(plan, body.as_bytes(), &settings, step).unwrap();
+            assert_eq!(written.scripted, scripted);
+            let met =
+                pb::points(&points.bytes).filter(|p| p.unwrap().fields().any(|f| f.unwrap().key == b"met"));
+            assert_eq!(met.count() as u64, scripted);
+            if let Decoded::Written(whole) = &whole {
+                assert_eq!((whole, &batch.bytes), (&written, &points.bytes));
+            }
+        }
+    }
 }
 
 /// The browser SDK sends JSON as text, which spares it a preflight.

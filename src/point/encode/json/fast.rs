@@ -6,7 +6,7 @@
 //! gathered, and asked about once, at the end of the element.
 //!
 //! Whatever is not ordinary, down to escapes in keys and members in an order that no client writes, ends the run before
-//! its element with nothing of it written. So this file holds no rule of its own about what is right: it must only be
+//! its element with nothing of it written; so does an element that has to meet a hook. So this file holds no rule of its own about what is right: it must only be
 //! sure of what it takes.
 
 use crate::buf::Padded;
@@ -14,7 +14,7 @@ use crate::point::check::{FIELD_VALUE_BYTES_MAX, FIELDS_MAX, MEASUREMENT_BYTES_M
 use crate::point::check::{TAG_VALUE_BYTES_MAX, TAGS_MAX};
 use crate::point::draft::Warn;
 use crate::point::encode::special::{LAYOUT, Outcome, Seen, Special, finish, look};
-use crate::point::encode::{Required, Rules};
+use crate::point::encode::{Required, Rules, is_spared};
 use crate::point::pb::PbPoint;
 use crate::point::{Batch, check, wire};
 use crate::simd::json::{Cursor, low_bytes, word};
@@ -119,7 +119,14 @@ impl Kernel for Run<'_, '_> {
         let (stop, next) = loop {
             let before = cursor;
             let start = writer.position();
-            match element(&mut writer, &mut cursor, &special, keys) {
+            let mut outcome = element(&mut writer, &mut cursor, &special, keys);
+            if let Some(hook) = rules.hook
+                && let Some(Outcome::Clean | Outcome::DefaultAdded) = outcome
+                && !writer.with_vec(|out| is_spared(hook, out, start))
+            {
+                outcome = Some(Outcome::Unusual);
+            }
+            match outcome {
                 Some(Outcome::Clean) => {}
                 Some(Outcome::DefaultAdded) => {
                     if let (None, Some(required)) = (&warn, required) {

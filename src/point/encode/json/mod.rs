@@ -123,7 +123,8 @@ impl Encoder {
         rules: &Rules<'_>,
         batch: &mut Batch,
     ) -> Result<Option<Warn>, BadJson> {
-        let reader = if reader == Reader::All && rules.hook.is_some() { Reader::General } else { reader };
+        let meets_all = rules.hook.is_some_and(|hook| !hook.spares());
+        let reader = if reader == Reader::All && meets_all { Reader::General } else { reader };
         // Made now, so that the loop can borrow it beside the scratch.
         self.required(rules.category);
         let required = self.required.iter().find(|required| Some(required.key) == rules.category.required);

@@ -19,7 +19,7 @@ use crate::simd::wire::{Isa, Kernel, Writer};
 
 use super::super::keys::Keys;
 use super::super::special::{LAYOUT, Outcome, Seen, Special, finish_with, look};
-use super::super::{Required, Rules};
+use super::super::{Required, Rules, is_spared};
 use super::{ProtobufError, Walk, as_warn};
 
 /// The points of one call.
@@ -48,7 +48,9 @@ impl Kernel for Points<'_, '_, '_> {
                 keys.next_point();
                 let (start, point) = (writer.position(), whole.message(content, len));
                 let (outcome, brought) = ordinary(&mut writer, point, &special, keys);
-                if let Outcome::Clean | Outcome::DefaultAdded = outcome {
+                if let Outcome::Clean | Outcome::DefaultAdded = outcome
+                    && rules.hook.is_none_or(|hook| writer.with_vec(|out| is_spared(hook, out, start)))
+                {
                     let warned = brought > 0 || matches!(outcome, Outcome::DefaultAdded);
                     if warned && walk.first_warn.is_none() {
                         walk.first_warn = first_warn(point.bytes(), brought, &outcome, required);

@@ -73,7 +73,7 @@ impl Encoder {
         rules: &Rules<'_>,
         batch: &mut Batch,
     ) -> Result<Option<Warn>, ProtobufError> {
-        if rules.hook.is_some() {
+        if rules.hook.is_some_and(|hook| !hook.spares()) {
             return self.encode_protobuf_plain(body, at, stretch, rules, batch);
         }
         // Two fields of the encoder, borrowed apart.
