@@ -60,7 +60,7 @@ pub(super) const TABLES: [Table; 4] = [
             key(
                 "shipped_scripts",
                 Kind::TextList,
-                "[]",
+                "[\"*\"]",
                 "Scripts that come with the gateway, for the logs of usual servers, by name: those of deploy/pipeline/logging, or\n\
                  \"*\" for all. One of yours with such a name takes its place.",
             ),
@@ -181,7 +181,7 @@ impl Default for PipelineSettings {
     fn default() -> PipelineSettings {
         PipelineSettings {
             remote_pull_interval: Duration::from_secs(60),
-            shipped_scripts: Vec::new(),
+            shipped_scripts: vec![SHIPPED_ALL.to_owned()],
             default_scripts: Vec::new(),
             offload: Vec::new(),
             geoip_database: None,
@@ -201,7 +201,9 @@ pub(super) fn pipeline(
 ) -> PipelineSettings {
     let mut pipeline = PipelineSettings::default();
     set(&mut pipeline.remote_pull_interval, written.time("pipeline.remote_pull_interval"));
-    pipeline.shipped_scripts = written.list("pipeline.shipped_scripts").unwrap_or_default();
+    if let Some(names) = written.list("pipeline.shipped_scripts") {
+        pipeline.shipped_scripts = names;
+    }
     for name in &pipeline.shipped_scripts {
         if name != SHIPPED_ALL && !SHIPPED_SCRIPTS.contains(&name.as_str()) {
             let known = SHIPPED_SCRIPTS.join(", ");

@@ -766,6 +766,8 @@ fn pipelines_are_configured_as_in_datakit() {
         (vec!["api.example".to_owned()], "10.0.0.0/8".to_owned())
     );
 
+    assert_eq!(settings("").pipeline.shipped_scripts, ["*"]);
+    assert!(settings("pipeline.shipped_scripts = []").pipeline.shipped_scripts.is_empty());
     let said = problem("pipeline.shipped_scripts = [\"ngin\"]");
     assert!(said.contains("holds \"ngin\"; there are apache, docker"), "{said}");
     let said = problem("pipeline.default_pipeline.logs = \"a.p\"");

@@ -13,6 +13,9 @@ use super::harness::{Gateway, PATIENCE};
 
 const LOGGING: &str = "/v1/write/logging";
 
+/// Scripts that come with the gateway.
+const SHIPPED: f64 = 11.0;
+
 fn put(gateway: &Gateway, path: &str, text: &str) {
     let path = gateway.data_dir().join(path);
     fs::create_dir_all(path.parent().unwrap_or_else(|| Path::new("/"))).expect("a folder");
@@ -55,7 +58,7 @@ fn a_script_in_a_folder_rewrites_drops_and_makes_points() {
     put(&gateway, "pipeline/logging/fails.p", "add_key(before, 1)\nx = 1 + nil\nadd_key(after, 1)\n");
     put(&gateway, "pipeline/logging/broken.p", "x = @");
     gateway.run();
-    gateway.await_metric("kitgate_scripts{category=\"logging\"}", 2.0);
+    gateway.await_metric("kitgate_scripts{category=\"logging\"}", SHIPPED + 2.0);
     assert_eq!(gateway.metric("kitgate_scripts_broken"), 1.0);
 
     let lines = "shop message=\"noise\" 1700000000000000000\nshop message=\"ab\" 1700000000000000000\n\
@@ -103,6 +106,42 @@ fn a_script_in_a_folder_rewrites_drops_and_makes_points() {
 }
 
 #[test]
+fn logs_of_usual_servers_are_taken_apart_as_it_comes() {
+    let line = r#"127.0.0.1 - - [24/Mar/2021:13:54:19 +0800] "GET /shop?id=7 HTTP/1.1" 503 97 "-" "-""#;
+    let body =
+        |source: &str| format!(r#"[{{"measurement":"{source}","fields":{{"message":{}}}}}]"#, json!(line));
+    let json_type = [("Content-Type", "application/json")];
+    let dataway = Dataway::start();
+    let mut gateway = Gateway::start("", &dataway.table());
+    for source in ["nginx", "mine"] {
+        assert_eq!(
+            gateway.client().request("POST", LOGGING, &json_type, body(source).as_bytes()).status,
+            200
+        );
+    }
+    let points = dataway.await_points(2);
+    let nginx = named(&points, "nginx")[0];
+    assert_eq!(
+        (text(nginx, "http_url"), text(nginx, "status")),
+        ("/shop?id=7".to_owned(), "error".to_owned())
+    );
+    assert_eq!(nginx.time_ns, 1_616_565_259_000_000_000);
+    assert!(!named(&points, "mine")[0].fields.contains_key("http_url"));
+    gateway.stop();
+
+    // One of the user's in its place.
+    let dataway = Dataway::start();
+    let mut gateway = Gateway::prepared("", &dataway.table());
+    put(&gateway, "pipeline/logging/nginx.p", "add_key(mine, true)");
+    gateway.run();
+    gateway.await_metric("kitgate_scripts{category=\"logging\"}", SHIPPED);
+    assert_eq!(gateway.client().request("POST", LOGGING, &json_type, body("nginx").as_bytes()).status, 200);
+    let points = dataway.await_points(1);
+    assert!(points[0].fields.contains_key("mine") && !points[0].fields.contains_key("http_url"));
+    gateway.stop();
+}
+
+#[test]
 fn what_large_bodies_make_is_durable_too() {
     let dataway = Dataway::start();
     let mut gateway = Gateway::prepared("", &dataway.table());
@@ -137,7 +176,7 @@ fn scripts_of_the_workspace_are_pulled_and_outlive_a_restart() {
     let mut gateway = Gateway::prepared("", &dataway.table());
     put(&gateway, "pipeline/local.p", "set_tag(by, \"local\")");
     gateway.run();
-    gateway.await_metric("kitgate_scripts{category=\"logging\"}", 3.0);
+    gateway.await_metric("kitgate_scripts{category=\"logging\"}", SHIPPED + 3.0);
     let asked = dataway.asked_scripts();
     assert!(asked[0].target.ends_with("&remote_pipelines=true&ts=0&relation_ts=0"), "{}", asked[0].target);
     let lines = b"nginx f=1i\nlocal f=1i\nany f=1i\n";
