@@ -16,7 +16,7 @@ use super::harness::{
 };
 
 #[path = "../../src/intake/datakit/rum/geo/testing.rs"]
-mod mmdb;
+pub mod mmdb;
 
 const REPLAY: &str = "/v1/write/rum/replay";
 const BOUNDARY: &str = "----WebKitFormBoundaryPQ3Ily31QfcT5Kis";

@@ -6,6 +6,7 @@ use super::harness::Gateway;
 use super::harness::dataway::Dataway;
 use super::harness::points::{Point, Value};
 use super::pipeline::world::http_base;
+use super::rum::mmdb;
 
 const LOGGING: &str = "/v1/write/logging";
 const METRIC: &str = "/v1/write/metric";
@@ -141,5 +142,27 @@ fn tables_are_looked_up_and_other_hosts_asked() {
     post(&gateway, LOGGING, "ask message=\"none\"");
     let points = dataway.await_points(asked + 2 + 24 + 1);
     assert!(values(&points, "ask", "answer").contains(&"None".to_owned()));
+    gateway.stop();
+}
+
+#[test]
+fn addresses_are_looked_up_in_the_files_of_the_configuration() {
+    let dataway = Dataway::start();
+    let files = "[pipeline.ipdb_attr]\niploc_file = \"City.mmdb\"\nisp_file = \"Isp.mmdb\"\n";
+    let mut gateway = Gateway::prepared("", &format!("{}\n{files}", dataway.table()));
+    let folder = gateway.data_dir().join("ipdb/geolite2");
+    fs::create_dir_all(&folder).expect("a folder");
+    let city = mmdb::city(Some("London"), Some("England"), Some("GB"));
+    let cities = mmdb::Mmdb::new("Test-City").put("81.2.69.0", 24, &city).finish();
+    let providers = mmdb::Mmdb::new("Test-ISP").put("81.2.0.0", 16, &mmdb::isp("isp", "Andrews")).finish();
+    fs::write(folder.join("City.mmdb"), cities).expect("a file");
+    fs::write(folder.join("Isp.mmdb"), providers).expect("a file");
+    put(&gateway, "visits.p", "add_key(ip, message)\ngeoip(ip)");
+    gateway.run();
+    post(&gateway, LOGGING, "visits message=\"81.2.69.7\"\nvisits message=\"nowhere\"\n");
+    let points = dataway.await_points(2);
+    for (key, found) in [("city", "London"), ("province", "England"), ("country", "GB"), ("isp", "Andrews")] {
+        assert_eq!(values(&points[..1], "visits", key), [found]);
+    }
     gateway.stop();
 }
