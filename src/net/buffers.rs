@@ -94,12 +94,13 @@ impl Buffer {
         self.borrowed_bytes - PADDING
     }
 
-    /// Doubles, up to what `wanted` bytes need. Never by a claim alone: callers grow when the buffer is full, so a
-    /// client pins twice what it sent, not what it announced. False when the shard's bound does not allow it.
+    /// Doubles, up to what `wanted` bytes need if that is more than there is. Never by a claim alone: callers grow when the
+    /// buffer is full, so a client pins twice what it sent, not what it announced. False when the shard's bound does not
+    /// allow it.
     #[must_use]
     pub fn grow(&mut self, wanted: usize) -> bool {
         let len = self.borrowed_bytes;
-        let target = (len * 2).min(wanted + PADDING).max(len);
+        let target = if wanted > self.capacity() { (len * 2).min(wanted + PADDING) } else { len * 2 };
         let more = target - len;
         if self.pool.borrowed_bytes.get() + more > BORROWED_BYTES_MAX {
             return false;
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_buffer_is_zeroed_piece_by_piece_and_keeps_what_it_has() {
+    fn a_large_buffer_is_zeroed_piece_by_piece_and_moved_once() {
         let pool = Buffers::new();
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         let std::task::Poll::Ready(mut buffer) = std::pin::pin!(pool.borrow()).poll(&mut cx) else {
@@ -253,5 +254,8 @@ mod tests {
         }
         assert!(buffer.bytes()[..filled].iter().all(|byte| *byte & 1 == 1));
         assert_eq!(pool.borrowed_bytes(), wanted + PADDING);
+        // What comes behind it has nothing said about its size.
+        assert!(buffer.grow(0));
+        assert_eq!(buffer.capacity(), 2 * (wanted + PADDING) - PADDING);
     }
 }

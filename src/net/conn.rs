@@ -440,10 +440,10 @@ impl<S: Service> Conn<S> {
             self.head_clock = true;
             self.stream.set_deadline(Some(limits.head_timeout));
         }
-        let mut progress = 0;
+        let (mut progress, mut since) = (0, 0);
         loop {
             let Some(buffer) = self.buffer.as_mut() else { return Ok(true) };
-            if self.filled == buffer.capacity() && !buffer.grow(wanted.max(buffer.capacity() * 2)) {
+            if self.filled == buffer.capacity() && !buffer.grow(wanted) {
                 self.service.refuse_body(503, "out of receive buffers", &mut self.out);
                 return Ok(false);
             }
@@ -454,8 +454,10 @@ impl<S: Service> Conn<S> {
                 Ok(received) => {
                     self.filled += received;
                     progress += received;
+                    since += received;
                     // A sender that is faster than we are would have the shard for itself.
-                    if received == RECEIVE_BYTES_MAX {
+                    if since >= RECEIVE_BYTES_MAX {
+                        since = 0;
                         give_way().await;
                     }
                 }
@@ -487,7 +489,7 @@ impl<S: Service> Conn<S> {
         let mut decoder = ChunkedDecoder::new();
         let mut body: Vec<u8> = Vec::new();
         let mut counted = self.context.buffers.count();
-        let mut progress = 0;
+        let (mut progress, mut since) = (0, 0);
         self.stream.set_deadline(Some(limits.body_timeout));
         loop {
             let input = &buffer.bytes()[head_bytes..self.filled];
@@ -496,6 +498,10 @@ impl<S: Service> Conn<S> {
             if needed > counted.bytes() && !counted.grow(needed * 2) {
                 self.service.refuse_body(503, "out of receive buffers", &mut self.out);
                 return Ok(false);
+            }
+            // With the padding that stands behind it in the end.
+            if needed + PADDING > body.capacity() {
+                body = moved(&body, needed * 2 + PADDING).await;
             }
             let step = match decoder.decode(input, &mut body, body_bytes_max as u64) {
                 Ok(step) => step,
@@ -511,7 +517,7 @@ impl<S: Service> Conn<S> {
             if step.done {
                 break;
             }
-            if self.filled == buffer.capacity() && !buffer.grow(buffer.capacity() * 2) {
+            if self.filled == buffer.capacity() && !buffer.grow(0) {
                 self.service.refuse_body(503, "out of buffers", &mut self.out);
                 return Ok(false);
             }
@@ -522,7 +528,9 @@ impl<S: Service> Conn<S> {
                 Ok(received) => {
                     self.filled += received;
                     progress += received;
-                    if received == RECEIVE_BYTES_MAX {
+                    since += received;
+                    if since >= RECEIVE_BYTES_MAX {
+                        since = 0;
                         give_way().await;
                     }
                 }
@@ -639,4 +647,16 @@ fn front<'a, P>(queue: &'a mut VecDeque<Queued<P>>, out: &'a mut Vec<u8>) -> &'a
         Some(Queued::Written(bytes)) => bytes,
         _ => out,
     }
+}
+
+/// The bytes in a larger place, with others served while they are copied.
+async fn moved(bytes: &[u8], capacity: usize) -> Vec<u8> {
+    let mut place = Vec::with_capacity(capacity);
+    for piece in bytes.chunks(RECEIVE_BYTES_MAX) {
+        place.extend_from_slice(piece);
+        if piece.len() == RECEIVE_BYTES_MAX {
+            give_way().await;
+        }
+    }
+    place
 }
