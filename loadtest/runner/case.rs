@@ -93,6 +93,9 @@ pub struct ServerSpec {
     pub name: String,
     /// What it is.
     pub kind: ServerKind,
+    /// What its points are written as.
+    #[serde(default = "metric")]
+    pub category: String,
     /// Query of the requests.
     #[serde(default)]
     pub query: String,
@@ -102,6 +105,10 @@ pub struct ServerSpec {
     /// Replaces `${NAME}` in `gateway.toml`.
     #[serde(default)]
     pub set: BTreeMap<String, String>,
+}
+
+fn metric() -> String {
+    "metric".to_owned()
 }
 
 /// Kinds of servers.

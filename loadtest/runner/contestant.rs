@@ -50,9 +50,9 @@ impl Contestant {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let cores = places.server_core.to_string();
         let write = if spec.query.is_empty() {
-            "/v1/write/metric".to_owned()
+            format!("/v1/write/{}", spec.category)
         } else {
-            format!("/v1/write/metric?{}", spec.query)
+            format!("/v1/write/{}?{}", spec.category, spec.query)
         };
         let peer = |script: &str| case::folder().join("peers").join(script).display().to_string();
         let dir = scratch.join("work").display().to_string();

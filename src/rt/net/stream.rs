@@ -21,8 +21,8 @@ const INTEREST: EventFlags = EventFlags::IN.union(EventFlags::RDHUP).union(Event
 /// in the quarter of an hour that TCP allows.
 const USER_TIMEOUT_MS: u32 = 20_000;
 
-/// What one system call sends: a peer that takes as fast as we give would otherwise have the shard for itself until all
-/// of a large body is gone.
+/// What is sent before others are served: a peer that takes as fast as we give would otherwise have the shard for itself
+/// until all of a large body is gone.
 const SEND_BYTES_MAX: usize = 256 << 10;
 
 /// A connected socket of this shard. Dropping it closes it.
@@ -120,12 +120,16 @@ impl Stream {
 
     /// Sends everything. With a deadline set, fails with `TimedOut` when the peer does not take it.
     pub async fn send_all(&self, mut buf: &[u8]) -> io::Result<()> {
+        let mut since = 0;
         while !buf.is_empty() {
             let piece = &buf[..buf.len().min(SEND_BYTES_MAX)];
             match self.try_send(piece) {
                 Ok(sent) => {
                     buf = &buf[sent..];
-                    if sent == SEND_BYTES_MAX && !buf.is_empty() {
+                    since += sent;
+                    // Also of a peer that makes room a little at a time and never has us wait.
+                    if since >= SEND_BYTES_MAX && !buf.is_empty() {
+                        since = 0;
                         give_way().await;
                     }
                 }
