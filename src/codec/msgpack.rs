@@ -39,6 +39,11 @@ impl<'a> Reader<'a> {
         Reader { bytes, at: 0 }
     }
 
+    /// Reads on at an offset. It is of a value; one past the end is the end.
+    pub fn starting_at(bytes: &'a [u8], offset: usize) -> Reader<'a> {
+        Reader { bytes, at: offset.min(bytes.len()) }
+    }
+
     /// The offset of the next value.
     pub fn offset(&self) -> usize {
         self.at
@@ -161,7 +166,7 @@ impl<'a> Reader<'a> {
         self.advance(len)
     }
 
-    /// An integer of the two forms that ids and small numbers have.
+    /// An integer of the forms that ids, times and small numbers have.
     #[inline(always)]
     fn quick(&mut self) -> Option<u64> {
         match self.bytes.get(self.at..) {
@@ -169,10 +174,18 @@ impl<'a> Reader<'a> {
                 self.at += 1;
                 Some(u64::from(*first))
             }
-            Some([0xcf, rest @ ..]) => {
-                let bytes = rest.first_chunk::<8>()?;
+            Some([first @ (0xcf | 0xd3), rest @ ..]) => {
+                let value = u64::from_be_bytes(*rest.first_chunk()?);
+                if *first == 0xd3 && value >> 63 != 0 {
+                    return None;
+                }
                 self.at += 9;
-                Some(u64::from_be_bytes(*bytes))
+                Some(value)
+            }
+            Some([0xce, rest @ ..]) => {
+                let value = u32::from_be_bytes(*rest.first_chunk()?);
+                self.at += 5;
+                Some(u64::from(value))
             }
             _ => None,
         }

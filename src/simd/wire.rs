@@ -8,6 +8,7 @@
 //!
 //! [`Plain`] does the same with ordinary instructions. It runs on other machines, and the tests compare the two.
 
+mod decimal;
 pub mod frames;
 mod quoted;
 
@@ -167,7 +168,8 @@ fn with_avx2<K: Kernel>(kernel: K) -> K::Output {
 /// A body and the arena beside it: what texts are taken from.
 #[derive(Clone, Copy, Debug)]
 pub struct Sources<'a> {
-    padded: [Padded<'a>; 2],
+    /// INVARIANT: [`crate::buf::PADDING`] bytes behind each are readable.
+    padded: [&'a [u8]; 2],
 }
 
 /// A text in a source: [`crate::buf::PADDING`] bytes behind it are readable.
@@ -181,16 +183,16 @@ pub struct Text<'a> {
 
 impl<'a> Sources<'a> {
     pub fn new(body: Padded<'a>, arena: Padded<'a>) -> Sources<'a> {
-        Sources { padded: [body, arena] }
+        Sources { padded: [body.bytes(), arena.bytes()] }
     }
 
     /// The `len` bytes at `offset` of the body, or of the arena.
     #[inline(always)]
     pub fn text(&self, in_arena: bool, offset: usize, len: usize) -> Text<'a> {
-        let source = self.padded[usize::from(in_arena)].bytes();
+        let source = self.padded[usize::from(in_arena)];
         // The sum cannot wrap: both come from 32 bits.
         assert!(offset + len <= source.len(), "BUG: a span of {len} at {offset} in {}", source.len());
-        // SAFETY: the span lies in the source, behind which `Padded` proves PADDING more bytes.
+        // SAFETY: the span lies in the source, behind which `Padded` proved PADDING more bytes.
         Text { at: unsafe { source.as_ptr().add(offset) }, len, source: PhantomData }
     }
 }
