@@ -24,15 +24,14 @@ impl<'a> Text<'a> {
     #[inline(always)]
     pub fn is_ascii<I: Isa>(self) -> bool {
         let (mut done, mut high) = (0, 0);
-        loop {
-            let left = self.len - done;
-            // SAFETY: the invariant; `done` is at most the length.
-            let bits = unsafe { I::high_bits(self.at.add(done)) };
-            high |= I::low_bits(u64::from(bits), left.min(MOVE_BYTES) as u32);
-            if left <= MOVE_BYTES {
-                return high == 0;
+        // SAFETY: the invariant; `done` is at most the length.
+        unsafe {
+            while self.len - done > MOVE_BYTES {
+                high |= I::high_bits(self.at.add(done));
+                done += MOVE_BYTES;
             }
-            done += MOVE_BYTES;
+            let last = I::high_bits(self.at.add(done));
+            high == 0 && I::low_bits(u64::from(last), (self.len - done) as u32) == 0
         }
     }
 }
