@@ -638,3 +638,50 @@ fn message<I: Isa>(
     out.bytes(b"}");
     Message { has_db_type, resource_is_plain }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The type of a span, the obvious way.
+    fn expected(span: &Span, all: &[Span]) -> Name {
+        let parents: Vec<&Span> = all.iter().filter(|it| it.span_id == span.parent_id).collect();
+        match parents.last() {
+            Some(parent) if span.parent_id != 0 && parent.service == span.service => {
+                let children = all.iter().filter(|it| it.parent_id == span.span_id).count();
+                if children > 0 { collector::LOCAL } else { collector::EXIT }
+            }
+            _ => collector::ENTRY,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn few_spans_and_many_are_related_alike(
+            ids in proptest::collection::vec((0u64..30, 0u64..30, 0usize..2), 1..3 * FEW_SPANS),
+        ) {
+            let body = b"ab";
+            let mut spans = Spans::default();
+            let services = [spans.take(0..1, body), spans.take(1..2, body)];
+            let all: Vec<Span> = ids
+                .iter()
+                .map(|&(span_id, parent_id, at)| {
+                    Span { span_id, parent_id, service: services[at], ..Span::default() }
+                })
+                .collect();
+            let mut relations = Relations::default();
+            relations.relate(&all);
+            for span in &all {
+                prop_assert_eq!(relations.span_type(span, &all, &spans, body), expected(span, &all));
+            }
+        }
+
+        #[test]
+        fn ids_have_sixteen_digits(id in any::<u64>(), shift in 0u32..64) {
+            let id = id >> shift;
+            prop_assert_eq!(hex(id).to_vec(), format!("{id:016x}").into_bytes());
+        }
+    }
+}

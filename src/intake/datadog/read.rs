@@ -104,10 +104,10 @@ mod key {
 }
 
 #[inline(always)]
-fn span<'b, I: Isa>(
-    reader: &mut Reader<'b>,
-    sources: &Sources<'b>,
-    body: &'b [u8],
+fn span<I: Isa>(
+    reader: &mut Reader<'_>,
+    sources: &Sources<'_>,
+    body: &[u8],
     spans: &mut Spans,
 ) -> Result<(), Fault> {
     let (meta, metrics) = (spans.meta.len(), spans.metrics.len());
@@ -128,9 +128,11 @@ fn span<'b, I: Isa>(
             (key::DURATION, 8) => span.duration = reader.int()?,
             (key::ERROR, 5) => span.error = error(reader.int()?)?,
             (key::META, 4) => {
-                let (count, offset) = (reader.map()?, reader.offset());
-                let read = I::apart(MetaKernel { offset, count, sources: *sources, body, spans });
-                *reader = Reader::starting_at(body, read?);
+                for _ in 0..reader.map()? {
+                    let key = spans.take_in::<I>(reader.text()?, sources, body);
+                    let value = spans.take_in::<I>(reader.text()?, sources, body);
+                    spans.push_meta(key, value)?;
+                }
             }
             (key::METRICS, 7) => {
                 for _ in 0..reader.map()? {
@@ -142,32 +144,6 @@ fn span<'b, I: Isa>(
         }
     }
     spans.push(span, meta, metrics, body)
-}
-
-/// The meta of a span, by itself: most of what there is to read, in as few registers as a processor has.
-struct MetaKernel<'k, 'b> {
-    offset: usize,
-    count: usize,
-    sources: Sources<'b>,
-    body: &'b [u8],
-    spans: &'k mut Spans,
-}
-
-impl Kernel for MetaKernel<'_, '_> {
-    /// Where the meta ends.
-    type Output = Result<usize, Fault>;
-
-    #[inline(always)]
-    fn run<I: Isa>(self) -> Result<usize, Fault> {
-        let MetaKernel { offset, count, sources, body, spans } = self;
-        let mut reader = Reader::starting_at(body, offset);
-        for _ in 0..count {
-            let key = spans.take_in::<I>(reader.text()?, &sources, body);
-            let value = spans.take_in::<I>(reader.text()?, &sources, body);
-            spans.push_meta(key, value)?;
-        }
-        Ok(reader.offset())
-    }
 }
 
 fn error(value: i64) -> Result<i32, Fault> {

@@ -16,18 +16,18 @@ const ZEROS: u64 = 0x3030_3030_3030_3030;
 fn eight(value: u64) -> u64 {
     let fours = (value / 10_000) | (value % 10_000) << 32;
     // A hundredth of each half, then a tenth of each quarter: exact for as many digits as these are.
-    let hundreds = (fours * 10_486 >> 20) & 0x0000_007f_0000_007f;
+    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
     let twos = (fours - 100 * hundreds) << 16 | hundreds;
-    let tens = (twos * 103 >> 10) & 0x000f_000f_000f_000f;
+    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
     (twos - 10 * tens) << 8 | tens
 }
 
 /// The same for a number below 10,000, with zeros in front.
 #[inline(always)]
 fn four(value: u64) -> u64 {
-    let hundreds = value * 10_486 >> 20;
+    let hundreds = (value * 10_486) >> 20;
     let twos = (value - 100 * hundreds) << 16 | hundreds;
-    let tens = (twos * 103 >> 10) & 0x000f_000f;
+    let tens = ((twos * 103) >> 10) & 0x000f_000f;
     ((twos - 10 * tens) << 8 | tens) << 32
 }
 
