@@ -39,6 +39,11 @@ impl<'a> Reader<'a> {
         Reader { bytes, at: 0 }
     }
 
+    /// Reads on at an offset. It is of a value; one past the end is the end.
+    pub fn starting_at(bytes: &'a [u8], offset: usize) -> Reader<'a> {
+        Reader { bytes, at: offset.min(bytes.len()) }
+    }
+
     /// The offset of the next value.
     pub fn offset(&self) -> usize {
         self.at
@@ -135,9 +140,10 @@ impl<'a> Reader<'a> {
     #[inline(always)]
     pub fn text(&mut self) -> Result<Range<usize>, MsgpackError> {
         // Most are short, and their length stands in one byte or two.
-        let (len, start) = match self.bytes.get(self.at..) {
-            Some([first @ 0xa0..=0xbf, ..]) => (usize::from(first & 0x1f), self.at + 1),
-            Some([0xd9, len, ..]) => (usize::from(*len), self.at + 2),
+        let first = self.bytes.get(self.at).map_or(NIL, |first| *first);
+        let (len, start) = match (first.wrapping_sub(0xa0), self.bytes.get(self.at + 1)) {
+            (len @ ..0x20, _) => (usize::from(len), self.at + 1),
+            (_, Some(len)) if first == 0xd9 => (usize::from(*len), self.at + 2),
             _ => return self.apart(Reader::other_text),
         };
         let end = start + len;
@@ -161,21 +167,24 @@ impl<'a> Reader<'a> {
         self.advance(len)
     }
 
-    /// An integer of the two forms that ids and small numbers have.
+    /// An integer of the forms that ids, times and small numbers have.
     #[inline(always)]
     fn quick(&mut self) -> Option<u64> {
-        match self.bytes.get(self.at..) {
-            Some([first @ 0x00..=0x7f, ..]) => {
-                self.at += 1;
-                Some(u64::from(*first))
-            }
-            Some([0xcf, rest @ ..]) => {
-                let bytes = rest.first_chunk::<8>()?;
-                self.at += 9;
-                Some(u64::from_be_bytes(*bytes))
-            }
-            _ => None,
+        let first = *self.bytes.get(self.at)?;
+        if first < 0x80 {
+            self.at += 1;
+            return Some(u64::from(first));
         }
+        let rest = self.bytes.get(self.at + 1..)?;
+        let (value, width) = match first {
+            0xcf => (u64::from_be_bytes(*rest.first_chunk()?), 8),
+            // The sign is not that of a number below zero.
+            0xd3 => (u64::try_from(i64::from_be_bytes(*rest.first_chunk()?)).ok()?, 8),
+            0xce => (u64::from(u32::from_be_bytes(*rest.first_chunk()?)), 4),
+            _ => return None,
+        };
+        self.at += 1 + width;
+        Some(value)
     }
 
     /// An integer, as a number that holds them all.

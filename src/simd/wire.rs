@@ -8,7 +8,9 @@
 //!
 //! [`Plain`] does the same with ordinary instructions. It runs on other machines, and the tests compare the two.
 
+mod decimal;
 pub mod frames;
+mod long;
 mod quoted;
 
 use std::marker::PhantomData;
@@ -167,7 +169,8 @@ fn with_avx2<K: Kernel>(kernel: K) -> K::Output {
 /// A body and the arena beside it: what texts are taken from.
 #[derive(Clone, Copy, Debug)]
 pub struct Sources<'a> {
-    padded: [Padded<'a>; 2],
+    /// INVARIANT: [`crate::buf::PADDING`] bytes behind each are readable.
+    padded: [&'a [u8]; 2],
 }
 
 /// A text in a source: [`crate::buf::PADDING`] bytes behind it are readable.
@@ -181,18 +184,27 @@ pub struct Text<'a> {
 
 impl<'a> Sources<'a> {
     pub fn new(body: Padded<'a>, arena: Padded<'a>) -> Sources<'a> {
-        Sources { padded: [body, arena] }
+        Sources { padded: [body.bytes(), arena.bytes()] }
     }
 
     /// The `len` bytes at `offset` of the body, or of the arena.
     #[inline(always)]
     pub fn text(&self, in_arena: bool, offset: usize, len: usize) -> Text<'a> {
-        let source = self.padded[usize::from(in_arena)].bytes();
+        let source = self.padded[usize::from(in_arena)];
         // The sum cannot wrap: both come from 32 bits.
-        assert!(offset + len <= source.len(), "BUG: a span of {len} at {offset} in {}", source.len());
-        // SAFETY: the span lies in the source, behind which `Padded` proves PADDING more bytes.
+        if offset + len > source.len() {
+            outside(offset, len, source.len());
+        }
+        // SAFETY: the span lies in the source, behind which `Padded` proved PADDING more bytes.
         Text { at: unsafe { source.as_ptr().add(offset) }, len, source: PhantomData }
     }
+}
+
+/// By value: what a message is made of would have to lie in memory, with every text.
+#[cold]
+#[inline(never)]
+fn outside(offset: usize, len: usize, source: usize) -> ! {
+    panic!("BUG: a span of {len} at {offset} in {source}");
 }
 
 impl<'a> Text<'a> {
@@ -486,8 +498,9 @@ impl<'v, I: Isa> Writer<'v, I> {
         // An empty text wraps around and takes the other way.
         let short = key.len.wrapping_sub(1).max(value.len.wrapping_sub(1)) < MOVE_BYTES;
         if !short {
-            let writer = Self::at_place(self.place, self.layout);
-            let (place, suspect) = writer.long_text(key, tag, value, unwanted, IS_TAG);
+            let (place, layout) = (self.place, self.layout);
+            let long = long::LongText { place, layout, key, tag, value, unwanted, is_tag: IS_TAG };
+            let (place, suspect) = I::apart(long);
             self.place = place;
             return suspect;
         }
@@ -514,35 +527,6 @@ impl<'v, I: Isa> Writer<'v, I> {
             self.advance(len + 2);
             suspect
         }
-    }
-
-    /// As [`Writer::text`], for texts of any length.
-    #[inline(never)]
-    fn long_text(
-        mut self,
-        key: Text<'_>,
-        tag: u8,
-        value: Text<'_>,
-        unwanted: u8,
-        is_tag: bool,
-    ) -> (Place, u32) {
-        let len = 1
-            + varint_len(key.len as u64)
-            + key.len
-            + 1
-            + varint_len(value.len as u64)
-            + value.len
-            + if is_tag { 2 } else { 0 };
-        self.varint_field(self.layout.field, len as u64);
-        let key_tag = self.layout.key;
-        self = self.long_piece(key_tag, key).long_piece(tag, value);
-        let mut suspect = suspects(key.bytes(), unwanted);
-        if is_tag {
-            suspect |= suspects(value.bytes(), b'\n');
-            let mark = self.layout.is_tag;
-            self.bytes(&mark);
-        }
-        (self.place, u32::from(suspect))
     }
 
     #[inline(never)]

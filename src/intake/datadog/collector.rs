@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use regex::bytes::Regex;
 
+use crate::codec::line_protocol::{Kind, Kv, span as span_bits};
 use crate::config::{COLLECTOR_TAGS_MAX as TAGS_MAX, CUSTOMER_TAGS_MAX, PATTERN_PREFIX};
 use crate::intake::tracing::metrics::Labels;
 use crate::intake::tracing::{Filters, pattern};
@@ -19,10 +20,18 @@ pub use crate::config::DatadogSettings as Options;
 pub const NAMES_MAX: usize = 256;
 
 /// Names of keys and of values that are the same in all points: once at the front of a tape's arena.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Names {
     pub bytes: Vec<u8>,
-    places: Vec<(u32, u16)>,
+    /// As many as there are numbers, so that looking one up asks nothing.
+    places: Box<[(u32, u16); NAMES_MAX]>,
+    count: usize,
+}
+
+impl Default for Names {
+    fn default() -> Names {
+        Names { bytes: Vec::new(), places: Box::new([(0, 0); NAMES_MAX]), count: 0 }
+    }
 }
 
 /// The number of a name.
@@ -86,24 +95,37 @@ pub const CLASSES: [Name; 5] = [CLASS_1, CLASS_2, CLASS_3, CLASS_4, CLASS_5];
 impl Names {
     /// The number of a name, which it has from now on; none past [`NAMES_MAX`].
     fn add(&mut self, name: &str) -> Option<Name> {
-        let known = self.places.iter().position(|&(at, len)| {
+        let known = self.places[..self.count].iter().position(|&(at, len)| {
             self.bytes.get(at as usize..at as usize + usize::from(len)) == Some(name.as_bytes())
         });
         if let Some(known) = known {
             return Name::try_from(known).ok();
         }
-        if self.places.len() >= NAMES_MAX || u16::try_from(name.len()).is_err() {
-            return None;
-        }
-        self.places.push((self.bytes.len() as u32, name.len() as u16));
+        let (place, number) = (self.places.get_mut(self.count)?, Name::try_from(self.count).ok()?);
+        *place = (self.bytes.len() as u32, u16::try_from(name.len()).ok()?);
         self.bytes.extend_from_slice(name.as_bytes());
-        Name::try_from(self.places.len() - 1).ok()
+        self.count += 1;
+        Some(number)
     }
 
     /// Where a name stands in an arena that begins with [`Names::bytes`].
-    #[inline]
+    #[inline(always)]
     pub fn place(&self, name: Name) -> (u32, u16) {
-        self.places.get(usize::from(name)).copied().unwrap_or_default()
+        self.places[usize::from(name)]
+    }
+
+    /// A name as the value of a tag.
+    #[inline(always)]
+    pub fn value(&self, name: Name) -> u64 {
+        let (at, len) = self.place(name);
+        span_bits(at as usize, usize::from(len))
+    }
+
+    /// A tag or field with this name, whose value is yet to be set.
+    #[inline(always)]
+    pub fn kv(&self, name: Name, kind: Kind, flags: u8) -> Kv {
+        let (key, key_len) = self.place(name);
+        Kv { key, key_len, kind, flags: flags | Kv::KEY_IN_ARENA, value: 0 }
     }
 
     pub fn text(&self, name: Name) -> &[u8] {
@@ -158,46 +180,63 @@ const RUNTIME_ID_KEY: &str = "runtime-id";
 #[derive(Clone, Debug)]
 pub struct Promotion {
     key: Box<[u8]>,
+    /// The same with zeros behind it, if it is not too long for a window.
+    words: [u64; 4],
     pub name: Name,
     pub second: Option<Name>,
     /// With it comes `db_host`.
     pub is_db_type: bool,
 }
 
-/// Meta keys by a hash of all their bytes, those that are not too long for a window; of the others there are few.
+/// Meta keys by a hash of their first eight bytes and their length, those that are not too long for a window; of the
+/// others there are few. Most keys of a span are none of them, and what is not here is mostly a free slot.
 #[derive(Debug)]
 struct Promotions {
     list: Vec<Promotion>,
-    /// The key's bytes with zeros behind them, and an index of `list` and one; 0 is free.
-    slots: Box<[([u64; 4], u16)]>,
+    slots: Box<[Slot; SLOTS]>,
     /// Indices of `list` of keys that are longer than a window.
     long: Vec<u16>,
 }
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    first: u64,
+    len: u16,
+    /// An index of `list` and one; 0 is free.
+    index: u16,
+}
+
+const FREE: Slot = Slot { first: 0, len: 0, index: 0 };
 
 /// Four times as many as there are keys.
 const SLOTS: usize = 1024;
 const _: () = assert!(SLOTS >= 4 * (PROMOTED.len() + RENAMED.len() + CUSTOMER_TAGS_MAX));
 
 #[inline(always)]
-fn slot([a, b, c, d]: [u64; 4]) -> usize {
-    let mixed = a ^ b.rotate_left(19) ^ c.rotate_left(37) ^ d.rotate_left(51);
-    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SLOTS.ilog2())) as usize % SLOTS
+fn slot(first: u64, len: usize) -> usize {
+    // The upper bits of a product depend on all bits of its factor; the constant is the golden ratio's.
+    let mixed = (first ^ (len as u64) << 56).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> (64 - SLOTS.ilog2())) as usize % SLOTS
 }
+
+/// Of a key that is no longer nothing is left to compare when its first word is the same.
+const WORD_BYTES: usize = 8;
 
 impl Promotions {
     #[inline(always)]
     fn find(&self, window: Option<Window<'_>>, key: &[u8]) -> Option<&Promotion> {
         let Some(window) = window else { return self.find_long(key) };
-        let words = window.words();
-        let mut at = slot(words);
+        let first = window.first_word();
+        let mut at = slot(first, window.len);
         // There are free slots: this ends.
         loop {
-            let (there, index) = self.slots.get(at)?;
-            let index = usize::from(*index).checked_sub(1)?;
-            // A key that ends in zeros would be another one.
-            if *there == words
+            let there = self.slots[at];
+            let index = usize::from(there.index).checked_sub(1)?;
+            // The length as well: a key that ends in zeros would be another one.
+            if there.first == first
+                && usize::from(there.len) == window.len
                 && let Some(promotion) = self.list.get(index)
-                && promotion.key.len() == window.len
+                && (window.len <= WORD_BYTES || promotion.words == window.words())
             {
                 return Some(promotion);
             }
@@ -215,20 +254,26 @@ impl Promotions {
         long.into_iter().find(|promotion| &*promotion.key == key)
     }
 
-    fn add(&mut self, promotion: Promotion) {
-        let (key, index) = (promotion.key.clone(), self.list.len() as u16);
-        self.list.push(promotion);
-        let padded = padded(&key);
+    fn add(&mut self, key: &[u8], name: Name) {
+        let (index, padded) = (self.list.len() as u16, padded(key));
         let window = padded.as_ref().and_then(|padded| Window::at(padded, 0, key.len()));
-        let Some(words) = window.map(Window::words) else {
+        self.list.push(Promotion {
+            key: key.into(),
+            words: window.map(Window::words).unwrap_or_default(),
+            name,
+            second: None,
+            is_db_type: key == DB_TYPE_KEY.as_bytes(),
+        });
+        let Some(window) = window else {
             self.long.push(index);
             return;
         };
-        let mut at = slot(words);
-        while self.slots[at].1 != 0 {
+        let first = window.first_word();
+        let mut at = slot(first, key.len());
+        while self.slots[at].index != 0 {
             at = (at + 1) % SLOTS;
         }
-        self.slots[at] = (words, index + 1);
+        self.slots[at] = Slot { first, len: key.len() as u16, index: index + 1 };
     }
 }
 
@@ -251,7 +296,42 @@ pub struct Collector {
     patterns: Vec<Regex>,
     /// Tags of every point: a name, and where in [`Names::bytes`] its value is.
     pub tags: Vec<(Name, u32, u32)>,
+    /// What every point begins with, to be filled in.
+    pub first_tags: [Kv; FIRST_TAGS.len()],
+    pub first_fields: [Kv; FIRST_FIELDS.len()],
 }
+
+/// The tags that every point has, in their order.
+pub const FIRST_TAGS: [Name; 7] = [SERVICE, OPERATION, SOURCE, SPAN_TYPE, SOURCE_TYPE, STATUS, REMOTE_IP];
+
+/// The fields that every point has, in their order; `message` may be left out.
+pub const FIRST_FIELDS: [(Name, Kind); 7] = [
+    (TRACE_ID, Kind::Str),
+    (PARENT_ID, Kind::Str),
+    (SPAN_ID, Kind::Str),
+    (RESOURCE, Kind::Str),
+    (START, Kind::Int),
+    (DURATION, Kind::Int),
+    (MESSAGE, Kind::Str),
+];
+
+/// One bit a name: those that a point has.
+pub type Seen = [u64; NAMES_MAX / 64];
+
+/// What [`FIRST_TAGS`] and [`FIRST_FIELDS`] are of that, without `message`.
+pub const FIRST_SEEN: Seen = {
+    let (mut seen, mut at) = ([0; NAMES_MAX / 64], 0);
+    while at < FIRST_TAGS.len() {
+        seen[FIRST_TAGS[at] as usize / 64] |= 1 << (FIRST_TAGS[at] % 64);
+        at += 1;
+    }
+    at = 0;
+    while at < FIRST_FIELDS.len() - 1 {
+        seen[FIRST_FIELDS[at].0 as usize / 64] |= 1 << (FIRST_FIELDS[at].0 % 64);
+        at += 1;
+    }
+    seen
+};
 
 /// What a meta key is.
 #[derive(Clone, Copy, Debug)]
@@ -269,16 +349,14 @@ impl Collector {
             names.add(name);
         }
         let mut promotions =
-            Promotions { list: Vec::new(), slots: vec![([0; 4], 0); SLOTS].into(), long: Vec::new() };
+            Promotions { list: Vec::new(), slots: Box::new([FREE; SLOTS]), long: Vec::new() };
         let mut promote = |names: &mut Names, key: &str, name: &str| {
             let Some(name) = names.add(name) else { return };
             if let Some(there) = promotions.list.iter_mut().find(|there| &*there.key == key.as_bytes()) {
                 there.second = there.second.or(Some(name)).filter(|second| *second != there.name);
                 return;
             }
-            let key: Box<[u8]> = key.as_bytes().into();
-            let is_db_type = &*key == DB_TYPE_KEY.as_bytes();
-            promotions.add(Promotion { key, name, second: None, is_db_type });
+            promotions.add(key.as_bytes(), name);
         };
         for key in PROMOTED {
             promote(&mut names, key, &key.replace('.', "_"));
@@ -301,7 +379,14 @@ impl Collector {
         }
         let filters = Filters::new(&options.filters);
         let labels = Labels::new(&options.metrics, &options.tags);
-        Collector { options, names, filters, labels, promotions, patterns, tags }
+        let source = names.value(DDTRACE);
+        let first_tags = FIRST_TAGS.map(|name| {
+            // A name, save for those that are the span's own.
+            Kv { value: source, ..names.kv(name, Kind::Tag, Kv::VALUE_IN_ARENA) }
+        });
+        let first_fields = FIRST_FIELDS
+            .map(|(name, kind)| names.kv(name, kind, if kind == Kind::Str { Kv::VALUE_IN_ARENA } else { 0 }));
+        Collector { options, names, filters, labels, promotions, patterns, tags, first_tags, first_fields }
     }
 
     /// What becomes of a key; `window` is the same, if it is short.
@@ -351,7 +436,19 @@ impl TraceTags {
 const SOURCE_BYTES_MAX: usize = 16;
 
 /// The kind of source that a span's `type` says.
+#[inline(always)]
 pub fn source_type(kind: &[u8]) -> Name {
+    // As tracers have them.
+    match kind {
+        b"" => CUSTOM,
+        b"web" | b"http" => WEB,
+        b"sql" => DB,
+        _ => any_source_type(kind),
+    }
+}
+
+#[inline(never)]
+fn any_source_type(kind: &[u8]) -> Name {
     let mut lower = [0; SOURCE_BYTES_MAX];
     let Some(lower) = lower.get_mut(..kind.len()) else { return CUSTOM };
     lower.copy_from_slice(kind);

@@ -13,7 +13,7 @@ use crate::point::check::without_newlines;
 use crate::point::{Category, Precision};
 use crate::simd::wire::{self, Isa, Kernel, Sources, Writer};
 
-use super::collector::{self, Collector, Name, Names, Promoted, source_type};
+use super::collector::{self, Collector, Name, Names, Promoted, Seen, source_type};
 use super::json;
 use super::spans::{Span, Spans, Text, Window};
 
@@ -29,17 +29,27 @@ const UPPER_ID_KEY: &[u8] = b"_dd.p.tid";
 const PEER_HOST_KEY: &[u8] = b"peer.hostname";
 
 /// Among the meta of the last span that is kept of a trace of too many.
-const TRUNCATED: &[u8] = b"\"__datakit_span_truncated\":\"";
+const TRUNCATED: &[u8; 28] = b"\"__datakit_span_truncated\":\"";
 
 /// Memory for one chunk after the other.
 #[derive(Debug, Default)]
 pub struct ChunkScratch {
-    /// Ids, and which span has them, sorted.
-    ids: Vec<(u64, u32)>,
-    parents: Vec<u64>,
+    relations: Relations,
+    trace_id: Vec<u8>,
     fields: Vec<Kv>,
     promoted: Vec<(Target, Text)>,
 }
+
+/// Who is whose parent in a chunk of many spans; in one of few they are simply looked through.
+#[derive(Debug, Default)]
+struct Relations {
+    /// Ids, and which span has them, sorted.
+    ids: Vec<(u64, u32)>,
+    parents: Vec<u64>,
+}
+
+/// So many spans are looked through.
+const FEW_SPANS: usize = 16;
 
 #[derive(Clone, Copy, Debug)]
 enum Target {
@@ -75,15 +85,16 @@ pub fn chunk(
         cx.filtered(Category::Tracing, all.len() as u64);
         return Ok(());
     }
-    let trace_id = trace_id(first, collector, spans, &body);
-    scratch.relate(all);
+    let ChunkScratch { relations, trace_id, fields, promoted } = scratch;
+    put_trace_id(first, collector, spans, &body, trace_id);
+    relations.relate(all);
     let mut sampled = None;
-    let is_kept = match filter(request, spans, all, scratch, &trace_id, &body, cx.now_ns) {
+    let is_kept = match filter(request, spans, all, relations, &body, cx.now_ns) {
         Verdict::Keep => true,
         Verdict::Drop => false,
         Verdict::Open => {
             sampled = collector.filters.samples();
-            collector.filters.sample(&trace_id) != Verdict::Drop
+            collector.filters.sample(trace_id) != Verdict::Drop
         }
     };
     if !is_kept {
@@ -97,41 +108,95 @@ pub fn chunk(
     if truncated > 0 && is_kept {
         cx.filtered(Category::Tracing, truncated as u64);
     }
-    let tags = &cx.settings.tracing_tags;
-    let mut shared = None;
-    for (index, span) in kept.iter().enumerate() {
-        if cx.tape.arena.is_empty() {
-            cx.tape.arena.extend_from_slice(&collector.names.bytes);
-            shared = None;
+    wire::run(ChunkKernel {
+        request,
+        spans,
+        all,
+        kept,
+        is_kept,
+        sampled,
+        relations,
+        trace_id,
+        fields,
+        promoted,
+        body,
+        cx,
+    })
+}
+
+/// The points of a chunk, compiled for each set of instructions: most of the work is on windows, which are registers.
+struct ChunkKernel<'a, 'r, 'c> {
+    request: &'a Request<'r>,
+    spans: &'a Spans,
+    all: &'a [Span],
+    /// Those of which there are points.
+    kept: &'a [Span],
+    /// Not: they are only counted.
+    is_kept: bool,
+    /// The sampler's rate.
+    sampled: Option<f64>,
+    relations: &'a Relations,
+    trace_id: &'a [u8],
+    fields: &'a mut Vec<Kv>,
+    promoted: &'a mut Vec<(Target, Text)>,
+    body: Padded<'a>,
+    cx: &'a mut Conversion<'c>,
+}
+
+impl Kernel for ChunkKernel<'_, '_, '_> {
+    type Output = Result<(), Fault>;
+
+    #[inline(always)]
+    fn run<I: Isa>(self) -> Result<(), Fault> {
+        let ChunkKernel { request, spans, all, kept, body, cx, .. } = self;
+        let collector = request.collector;
+        let tags = &cx.settings.tracing_tags;
+        let mut shared = None;
+        for (index, span) in kept.iter().enumerate() {
+            if cx.tape.arena.is_empty() {
+                cx.tape.arena.extend_from_slice(&collector.names.bytes);
+                shared = None;
+            }
+            let shared = *shared.get_or_insert_with(|| Shared {
+                trace_id: keep(&mut cx.tape.arena, self.trace_id).0,
+                remote_ip: keep(&mut cx.tape.arena, request.remote_ip.as_bytes()).0,
+            });
+            let is_last = index + 1 == kept.len();
+            let extra = Extra {
+                sampled: self.sampled.filter(|_| index == 0),
+                truncated: if is_last { all.len() - kept.len() } else { 0 },
+            };
+            let kind = self.relations.span_type(span, all, spans, &body);
+            let arena_len = cx.tape.arena.len();
+            point::<I>(
+                request,
+                spans,
+                span,
+                kind,
+                shared,
+                extra,
+                (self.fields, self.promoted),
+                body,
+                cx.tape,
+            );
+            if let Some(labels) = &collector.labels {
+                cx.count_span(labels, &body);
+            }
+            if self.is_kept {
+                cx.flush_if_long(Category::Tracing, Precision::Nanos, tags, body)?;
+            } else {
+                cx.take_back(arena_len);
+            }
         }
-        let shared = *shared.get_or_insert_with(|| Shared {
-            trace_id: keep(&mut cx.tape.arena, &trace_id),
-            remote_ip: keep(&mut cx.tape.arena, request.remote_ip.as_bytes()),
-        });
-        let is_last = index + 1 == kept.len();
-        let extra =
-            Extra { sampled: sampled.filter(|_| index == 0), truncated: if is_last { truncated } else { 0 } };
-        let kind = scratch.span_type(span, all, spans, &body);
-        let arena_len = cx.tape.arena.len();
-        let tape = &mut *cx.tape;
-        wire::run(PointKernel { request, spans, span, kind, shared, extra, scratch, body, tape });
-        if let Some(labels) = &collector.labels {
-            cx.count_span(labels, &body);
-        }
-        if is_kept {
-            cx.flush_if_long(Category::Tracing, Precision::Nanos, tags, body)?;
-        } else {
-            cx.take_back(arena_len);
-        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Texts that all points of a chunk have, in the arena.
 #[derive(Clone, Copy)]
 struct Shared {
-    trace_id: (u64, u8),
-    remote_ip: (u64, u8),
+    trace_id: u64,
+    remote_ip: u64,
 }
 
 fn keep(arena: &mut Vec<u8>, bytes: &[u8]) -> (u64, u8) {
@@ -150,24 +215,33 @@ struct Extra {
 }
 
 /// The id of a trace, from its first span.
-fn trace_id(first: &Span, collector: &Collector, spans: &Spans, body: &[u8]) -> Vec<u8> {
+fn put_trace_id(first: &Span, collector: &Collector, spans: &Spans, body: &[u8], id: &mut Vec<u8>) {
     let options = &collector.options;
+    id.clear();
     if options.trace_id_64_bit_hex {
-        return hex(first.trace_id);
+        id.extend_from_slice(&hex(first.trace_id));
+        return;
     }
-    let upper = first.meta.of(&spans.meta).iter().find(|[key, _]| spans.text(*key, body) == UPPER_ID_KEY);
+    let is_upper = |key: Text| key.len() == UPPER_ID_KEY.len() && spans.text(key, body) == UPPER_ID_KEY;
+    let upper = first.meta.of(&spans.meta).iter().find(|[key, _]| is_upper(*key));
     match upper {
         Some([_, upper]) if options.trace_128_bit_id && !upper.is_empty() => {
-            let mut id = spans.text(*upper, body).to_vec();
-            id.extend(hex(first.trace_id));
-            id
+            id.extend_from_slice(spans.text(*upper, body));
+            id.extend_from_slice(&hex(first.trace_id));
         }
-        _ => itoa::Buffer::new().format(first.trace_id).as_bytes().to_vec(),
+        _ => id.extend_from_slice(itoa::Buffer::new().format(first.trace_id).as_bytes()),
     }
 }
 
-fn hex(id: u64) -> Vec<u8> {
-    format!("{id:016x}").into_bytes()
+/// 16 hexadecimal digits.
+#[inline(always)]
+fn hex(id: u64) -> [u8; 16] {
+    let mut digits = [0; 16];
+    for (index, digit) in digits.iter_mut().enumerate() {
+        let nibble = (id >> (60 - 4 * index)) as u8 & 15;
+        *digit = nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
+    }
+    digits
 }
 
 /// What the filters before the sampler say of a chunk, in the recorded order.
@@ -175,8 +249,7 @@ fn filter(
     request: &Request<'_>,
     spans: &Spans,
     all: &[Span],
-    scratch: &ChunkScratch,
-    trace_id: &[u8],
+    relations: &Relations,
     body: &[u8],
     now_ns: i64,
 ) -> Verdict {
@@ -206,7 +279,7 @@ fn filter(
     if filters.samples().is_none() {
         return Verdict::Keep;
     }
-    let entry = all.iter().find(|span| scratch.span_type(span, all, spans, body) == collector::ENTRY);
+    let entry = all.iter().find(|span| relations.span_type(span, all, spans, body) == collector::ENTRY);
     if let Some(entry) = entry {
         let kind = collector.names.text(source_type(text(entry.kind)));
         if filters.is_rare([text(entry.service), text(entry.resource), kind], request.seen, now_ns) {
@@ -214,38 +287,52 @@ fn filter(
         }
     }
     let user_keep = all.iter().any(|span| span.priority == Some(2));
-    debug_assert!(!trace_id.is_empty());
     if user_keep { Verdict::Keep } else { Verdict::Open }
 }
 
-impl ChunkScratch {
-    /// Notes who is whose parent.
+impl Relations {
     fn relate(&mut self, all: &[Span]) {
         self.ids.clear();
         self.parents.clear();
-        self.ids.extend(all.iter().enumerate().map(|(index, span)| (span.span_id, index as u32)));
-        self.parents.extend(all.iter().map(|span| span.parent_id));
-        self.ids.sort_unstable();
-        self.parents.sort_unstable();
+        if all.len() > FEW_SPANS {
+            self.ids.extend(all.iter().enumerate().map(|(index, span)| (span.span_id, index as u32)));
+            self.parents.extend(all.iter().map(|span| span.parent_id));
+            self.ids.sort_unstable();
+            self.parents.sort_unstable();
+        }
+    }
+
+    /// Of several spans with the parent's id the last counts.
+    #[inline(always)]
+    fn parent<'s>(&self, span: &Span, all: &'s [Span]) -> Option<&'s Span> {
+        if all.len() <= FEW_SPANS {
+            return all.iter().rfind(|parent| parent.span_id == span.parent_id);
+        }
+        let behind = self.ids.partition_point(|(id, _)| *id <= span.parent_id);
+        let parent = behind.checked_sub(1).and_then(|last| self.ids.get(last));
+        let (_, index) = parent.filter(|(id, _)| *id == span.parent_id)?;
+        all.get(*index as usize)
+    }
+
+    #[inline(always)]
+    fn is_parent(&self, span: &Span, all: &[Span]) -> bool {
+        if all.len() <= FEW_SPANS {
+            return all.iter().any(|child| child.parent_id == span.span_id);
+        }
+        self.parents.binary_search(&span.span_id).is_ok()
     }
 
     /// Entry, local or exit.
+    #[inline(always)]
     fn span_type(&self, span: &Span, all: &[Span], spans: &Spans, body: &[u8]) -> Name {
         if span.parent_id == 0 {
             return collector::ENTRY;
         }
-        // Of several spans with the parent's id the last counts.
-        let behind = self.ids.partition_point(|(id, _)| *id <= span.parent_id);
-        let parent = behind.checked_sub(1).and_then(|last| self.ids.get(last));
-        let parent = parent.filter(|(id, _)| *id == span.parent_id);
-        let Some(parent) = parent.and_then(|(_, index)| all.get(*index as usize)) else {
-            return collector::ENTRY;
-        };
+        let Some(parent) = self.parent(span, all) else { return collector::ENTRY };
         if spans.text(parent.service, body) != spans.text(span.service, body) {
             return collector::ENTRY;
         }
-        let is_parent = self.parents.binary_search(&span.span_id).is_ok();
-        if is_parent { collector::LOCAL } else { collector::EXIT }
+        if self.is_parent(span, all) { collector::LOCAL } else { collector::EXIT }
     }
 }
 
@@ -256,7 +343,7 @@ struct Point<'t> {
     body: &'t [u8],
     fields: &'t mut Vec<Kv>,
     first: usize,
-    seen: [u64; collector::NAMES_MAX / 64],
+    seen: Seen,
 }
 
 impl Point<'_> {
@@ -270,31 +357,22 @@ impl Point<'_> {
     }
 
     #[inline(always)]
-    fn kv(&self, name: Name, kind: Kind, flags: u8, value: u64) -> Kv {
-        let (key, key_len) = self.names.place(name);
-        Kv { key, key_len, kind, flags: flags | Kv::KEY_IN_ARENA, value }
-    }
-
-    #[inline(always)]
     fn tag(&mut self, name: Name, (value, flags): (u64, u8)) {
         if self.claim(name) {
-            let kv = self.kv(name, Kind::Tag, flags, value);
-            self.tape.kvs.push(kv);
+            self.tape.kvs.push(Kv { value, ..self.names.kv(name, Kind::Tag, flags) });
         }
     }
 
     /// A tag whose value is a name.
     #[inline(always)]
     fn named(&mut self, name: Name, value: Name) {
-        let (at, len) = self.names.place(value);
-        self.tag(name, (span_bits(at as usize, usize::from(len)), Kv::VALUE_IN_ARENA));
+        self.tag(name, (self.names.value(value), Kv::VALUE_IN_ARENA));
     }
 
     #[inline(always)]
     fn field(&mut self, name: Name, kind: Kind, (value, flags): (u64, u8)) {
         if self.claim(name) {
-            let kv = self.kv(name, kind, flags, value);
-            self.fields.push(kv);
+            self.fields.push(Kv { value, ..self.names.kv(name, kind, flags) });
         }
     }
 
@@ -314,6 +392,18 @@ impl Point<'_> {
             Some(repaired) if !repaired.is_empty() => self.keep(&repaired),
             _ => self.place(text, spans),
         }
+    }
+
+    /// A resource: a newline in it becomes a space.
+    fn place_with_spaces(&mut self, text: Text, spans: &Spans) -> (u64, u8) {
+        let bytes = spans.text(text, self.body);
+        if memchr::memchr(b'\n', bytes).is_none() {
+            return self.place(text, spans);
+        }
+        let spaced = bytes.iter().map(|&byte| if byte == b'\n' { b' ' } else { byte });
+        let (start, len) = (self.tape.arena.len(), bytes.len());
+        self.tape.arena.extend(spaced);
+        (span_bits(start, len), Kv::VALUE_IN_ARENA)
     }
 
     fn keep(&mut self, bytes: &[u8]) -> (u64, u8) {
@@ -348,29 +438,6 @@ impl Point<'_> {
     }
 }
 
-/// A span's point, compiled for each set of instructions: most of the work is on windows, which are registers.
-struct PointKernel<'a, 'r> {
-    request: &'a Request<'r>,
-    spans: &'a Spans,
-    span: &'a Span,
-    kind: Name,
-    shared: Shared,
-    extra: Extra,
-    scratch: &'a mut ChunkScratch,
-    body: Padded<'a>,
-    tape: &'a mut Tape,
-}
-
-impl Kernel for PointKernel<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Isa>(self) {
-        let PointKernel { request, spans, span, kind, shared, extra, scratch, body, tape } = self;
-        point::<I>(request, spans, span, kind, shared, extra, scratch, body, tape);
-    }
-}
-
 #[expect(clippy::too_many_arguments, reason = "the parts of a chunk, each borrowed by itself")]
 #[inline(always)]
 fn point<I: Isa>(
@@ -380,73 +447,72 @@ fn point<I: Isa>(
     kind: Name,
     shared: Shared,
     extra: Extra,
-    scratch: &mut ChunkScratch,
+    (fields, promoted): (&mut Vec<Kv>, &mut Vec<(Target, Text)>),
     body: Padded<'_>,
     tape: &mut Tape,
 ) {
     let collector = request.collector;
     let options = &collector.options;
-    scratch.fields.clear();
-    scratch.promoted.clear();
+    promoted.clear();
     let first = tape.kvs.len();
     let sources = spans.sources(body);
     let body = body.bytes();
-    let start = tape.arena.len();
     let mut out = json::writer::<I>(&mut tape.arena);
-    let has_db_type =
-        message(request, spans, span, extra.truncated, &mut scratch.promoted, &sources, &mut out);
+    let hexadecimal = options.compatible_otel || options.trace_id_64_bit_hex;
+    let ids = [span.parent_id, span.span_id].map(|id| {
+        let start = out.position();
+        match hexadecimal && id != 0 {
+            true => out.bytes(&hex(id)),
+            false => out.decimal(b"", id),
+        }
+        span_bits(start, out.position() - start)
+    });
+    let start = out.position();
+    let message = message(request, spans, span, extra.truncated, promoted, &sources, &mut out);
+    let message_len = out.position() - start;
     out.finish();
     if options.del_message {
         tape.arena.truncate(start);
     }
-    let message = (span_bits(start, tape.arena.len() - start), Kv::VALUE_IN_ARENA);
-    let mut point = Point {
-        tape,
-        names: &collector.names,
-        body,
-        fields: &mut scratch.fields,
-        first,
-        seen: Default::default(),
-    };
+    let mut point = Point { tape, names: &collector.names, body, fields, first, seen: collector::FIRST_SEEN };
 
-    // Fields.
-    point.field(collector::TRACE_ID, Kind::Str, shared.trace_id);
-    let hexadecimal = options.compatible_otel || options.trace_id_64_bit_hex;
-    for (name, id) in [(collector::PARENT_ID, span.parent_id), (collector::SPAN_ID, span.span_id)] {
-        let text = match hexadecimal && id != 0 {
-            true => point.keep(&hex(id)),
-            false => point.keep(itoa::Buffer::new().format(id).as_bytes()),
-        };
-        point.field(name, Kind::Str, text);
-    }
-    let resource = match memchr::memchr(b'\n', spans.text(span.resource, body)) {
-        None => point.place(span.resource, spans),
-        Some(_) => {
-            let text = spans.text(span.resource, body).iter();
-            let text: Vec<u8> = text.map(|&byte| if byte == b'\n' { b' ' } else { byte }).collect();
-            point.keep(&text)
-        }
+    // Fields: those that every point has.
+    let (resource, resource_flags) = match message.resource_is_plain {
+        true => point.place(span.resource, spans),
+        false => point.place_with_spaces(span.resource, spans),
     };
-    point.field(collector::RESOURCE, Kind::Str, resource);
-    point.field(collector::START, Kind::Int, ((span.start / NS_PER_US) as u64, 0));
-    point.field(collector::DURATION, Kind::Int, ((span.duration / NS_PER_US) as u64, 0));
-    if !options.del_message {
-        point.field(collector::MESSAGE, Kind::Str, message);
+    point.fields.clear();
+    point.fields.extend_from_slice(&collector.first_fields);
+    let first_fields = point.fields.first_chunk_mut().expect("BUG: they were just added");
+    let [kv_trace_id, kv_parent_id, kv_span_id, kv_resource, kv_start, kv_duration, kv_message] =
+        first_fields;
+    kv_trace_id.value = shared.trace_id;
+    [kv_parent_id.value, kv_span_id.value] = ids;
+    (kv_resource.value, kv_resource.flags) = (resource, Kv::KEY_IN_ARENA | resource_flags);
+    kv_start.value = (span.start / NS_PER_US) as u64;
+    kv_duration.value = (span.duration / NS_PER_US) as u64;
+    kv_message.value = span_bits(start, message_len);
+    match options.del_message {
+        true => drop(point.fields.pop()),
+        false => _ = point.claim(collector::MESSAGE),
     }
     if let Some(rate) = extra.sampled {
         point.field(collector::DK_SAMPLING_RATE, Kind::Float, (rate.to_bits(), 0));
     }
 
     // Tags: what the collector says comes first, what the client promotes last.
-    let service = point.place(span.service, spans);
-    point.tag(collector::SERVICE, service);
-    let operation = point.place(span.name, spans);
-    point.tag(collector::OPERATION, operation);
-    point.named(collector::SOURCE, collector::DDTRACE);
-    point.named(collector::SPAN_TYPE, kind);
-    point.named(collector::SOURCE_TYPE, source_type(spans.text(span.kind, body)));
-    point.named(collector::STATUS, if span.error != 0 { collector::ERROR } else { collector::OK });
-    point.tag(collector::REMOTE_IP, shared.remote_ip);
+    let (service, service_flags) = point.place(span.service, spans);
+    let (operation, operation_flags) = point.place(span.name, spans);
+    let status = if span.error != 0 { collector::ERROR } else { collector::OK };
+    point.tape.kvs.extend_from_slice(&collector.first_tags);
+    let first_tags = point.tape.kvs.last_chunk_mut().expect("BUG: they were just added");
+    let [kv_service, kv_operation, _, kv_span_type, kv_source_type, kv_status, kv_remote_ip] = first_tags;
+    (kv_service.value, kv_service.flags) = (service, Kv::KEY_IN_ARENA | service_flags);
+    (kv_operation.value, kv_operation.flags) = (operation, Kv::KEY_IN_ARENA | operation_flags);
+    kv_span_type.value = collector.names.value(kind);
+    kv_source_type.value = collector.names.value(source_type(spans.text(span.kind, body)));
+    kv_status.value = collector.names.value(status);
+    kv_remote_ip.value = shared.remote_ip;
     match span.priority {
         Some(2) => point.named(collector::SAMPLING_RATE, collector::USER_KEEP),
         Some(1) => point.named(collector::SAMPLING_RATE, collector::SAMPLER_KEEP),
@@ -455,7 +521,7 @@ fn point<I: Isa>(
     for &(name, at, len) in &collector.tags {
         point.tag(name, (span_bits(at as usize, len as usize), Kv::VALUE_IN_ARENA));
     }
-    for &(target, value) in &scratch.promoted {
+    for &(target, value) in &*promoted {
         match target {
             Target::Own(key) => point.matched(key, value, spans),
             Target::Name(name) if value.len() > TAG_VALUE_BYTES_MAX => {
@@ -463,43 +529,50 @@ fn point<I: Isa>(
                 point.field(name, Kind::Str, value);
             }
             Target::Name(name) => {
-                let class =
-                    spans.text(value, body).first().copied().filter(|_| name == collector::HTTP_STATUS_CODE);
-                let value = match span.error {
+                let place = match span.error {
                     0 => point.place(value, spans),
                     _ => point.place_in_one_line(value, spans),
                 };
-                point.tag(name, value);
-                let class = class.and_then(|digit| digit.checked_sub(b'1'));
-                if let Some(class) = class.and_then(|index| collector::CLASSES.get(usize::from(index))) {
-                    point.named(collector::HTTP_STATUS_CLASS, *class);
+                point.tag(name, place);
+                if name == collector::HTTP_STATUS_CODE {
+                    let digit = spans.text(value, body).first();
+                    let index = digit.and_then(|digit| digit.checked_sub(b'1'));
+                    let class = index.and_then(|index| collector::CLASSES.get(usize::from(index)));
+                    class.into_iter().for_each(|class| point.named(collector::HTTP_STATUS_CLASS, *class));
                 }
             }
         }
     }
-    if has_db_type {
+    if message.has_db_type {
         let meta = span.meta.of(&spans.meta).iter();
         let peer = meta.clone().find(|[key, _]| spans.text(*key, body) == PEER_HOST_KEY);
         let host = peer.map_or_else(Default::default, |[_, value]| point.place(*value, spans));
         point.tag(collector::DB_HOST, host);
     }
 
-    let (tags, fields) = (point.tape.kvs.len() - first, scratch.fields.len());
-    tape.kvs.append(&mut scratch.fields);
+    let tags = tape.kvs.len() - first;
+    tape.kvs.extend_from_slice(fields);
     let (name, name_len) = collector.names.place(collector::DDTRACE);
     tape.points.push(PointSpan {
         name,
         name_len: u32::from(name_len),
         kv: first as u32,
         tags: tags as u32,
-        fields: fields as u32,
+        fields: fields.len() as u32,
         name_in_arena: true,
         time: Some(span.start),
     });
 }
 
-/// Writes the span as JSON, straight to where it stays, and notes what is promoted, in one walk over its meta. Says
-/// whether there is a `db.type`.
+/// What was learnt while a message was written.
+struct Message {
+    has_db_type: bool,
+    /// There is nothing in the resource that JSON escapes, and so no newline.
+    resource_is_plain: bool,
+}
+
+/// Writes the span as JSON, straight to where it stays, and notes what is promoted, in one walk over its meta. Ids are left
+/// out, and so is what became a tag.
 #[inline(always)]
 fn message<I: Isa>(
     request: &Request<'_>,
@@ -509,20 +582,14 @@ fn message<I: Isa>(
     promoted: &mut Vec<(Target, Text)>,
     sources: &Sources<'_>,
     out: &mut Writer<'_, I>,
-) -> bool {
+) -> Message {
     let mut has_db_type = false;
-    out.bytes(b"{\"service\":");
-    json::text(out, span.service.of(sources));
-    out.bytes(b",\"name\":");
-    json::text(out, span.name.of(sources));
-    out.bytes(b",\"resource\":");
-    json::text(out, span.resource.of(sources));
-    out.bytes(b",\"start\":");
-    json::int(out, span.start);
-    out.bytes(b",\"duration\":");
-    json::int(out, span.duration);
-    out.bytes(b",\"error\":");
-    json::int(out, i64::from(span.error));
+    out.quoted(b"{\"service\":", span.service.of(sources));
+    out.quoted(b",\"name\":", span.name.of(sources));
+    let resource_is_plain = out.quoted(b",\"resource\":", span.resource.of(sources));
+    json::int(out, b",\"start\":", span.start);
+    json::int(out, b",\"duration\":", span.duration);
+    json::int(out, b",\"error\":", i64::from(span.error));
     out.bytes(b",\"meta\":");
     let mut before = b'{';
     for &[key, value] in span.meta.of(&spans.meta) {
@@ -538,15 +605,14 @@ fn message<I: Isa>(
                 promoted.push((Target::Own(key), value));
             }
             Promoted::No => {
-                json::member(out, before, name, value.of(sources));
+                out.quoted_pair(before, name, value.of(sources));
                 before = b',';
             }
         }
     }
     if truncated > 0 {
         out.bytes(&[before]);
-        out.bytes(TRUNCATED);
-        out.bytes(itoa::Buffer::new().format(truncated).as_bytes());
+        out.decimal(TRUNCATED, truncated as u64);
         out.bytes(b"\"");
         before = b',';
     }
@@ -559,10 +625,8 @@ fn message<I: Isa>(
     out.bytes(b",\"metrics\":");
     let mut before = b'{';
     for (key, value) in span.metrics.of(&spans.metrics) {
-        out.bytes(&[before]);
-        json::text(out, key.of(sources));
-        out.bytes(b":");
-        json::double(out, *value);
+        out.quoted(&[before], key.of(sources));
+        json::double(out, b":", *value);
         before = b',';
     }
     if before == b',' {
@@ -570,8 +634,54 @@ fn message<I: Isa>(
     } else {
         out.bytes(b"null");
     }
-    out.bytes(b",\"type\":");
-    json::text(out, span.kind.of(sources));
+    out.quoted(b",\"type\":", span.kind.of(sources));
     out.bytes(b"}");
-    has_db_type
+    Message { has_db_type, resource_is_plain }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The type of a span, the obvious way.
+    fn expected(span: &Span, all: &[Span]) -> Name {
+        let parents: Vec<&Span> = all.iter().filter(|it| it.span_id == span.parent_id).collect();
+        match parents.last() {
+            Some(parent) if span.parent_id != 0 && parent.service == span.service => {
+                let children = all.iter().filter(|it| it.parent_id == span.span_id).count();
+                if children > 0 { collector::LOCAL } else { collector::EXIT }
+            }
+            _ => collector::ENTRY,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn few_spans_and_many_are_related_alike(
+            ids in proptest::collection::vec((0u64..30, 0u64..30, 0usize..2), 1..3 * FEW_SPANS),
+        ) {
+            let body = b"ab";
+            let mut spans = Spans::default();
+            let services = [spans.take(0..1, body), spans.take(1..2, body)];
+            let all: Vec<Span> = ids
+                .iter()
+                .map(|&(span_id, parent_id, at)| {
+                    Span { span_id, parent_id, service: services[at], ..Span::default() }
+                })
+                .collect();
+            let mut relations = Relations::default();
+            relations.relate(&all);
+            for span in &all {
+                prop_assert_eq!(relations.span_type(span, &all, &spans, body), expected(span, &all));
+            }
+        }
+
+        #[test]
+        fn ids_have_sixteen_digits(id in any::<u64>(), shift in 0u32..64) {
+            let id = id >> shift;
+            prop_assert_eq!(hex(id).to_vec(), format!("{id:016x}").into_bytes());
+        }
+    }
 }

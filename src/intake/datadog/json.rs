@@ -1,8 +1,8 @@
-//! The `message` of a span: the span as JSON, as DataKit writes it. Ids are left out, and so is what became a tag.
+//! Numbers in the `message` of a span: the span as JSON, as DataKit writes it. Texts are the writer's own.
 
 use std::io::Write as _;
 
-use crate::simd::wire::{Isa, Layout, Text, Writer};
+use crate::simd::wire::{Isa, Layout, Writer};
 
 /// Nothing is written as a field of a message.
 const NO_FIELDS: Layout = Layout { field: 0, key: 0, is_tag: [0, 0] };
@@ -13,75 +13,28 @@ pub fn writer<I: Isa>(out: &mut Vec<u8>) -> Writer<'_, I> {
     Writer::new(out, NO_FIELDS)
 }
 
-/// Appends a JSON string.
+/// Appends `before` and an integer.
 #[inline(always)]
-pub fn text<I: Isa>(out: &mut Writer<'_, I>, text: Text<'_>) {
-    if !out.quoted(text) {
-        out.with_vec(|out| escaped(text.bytes(), out));
-    }
-}
-
-/// Appends `before` and a member of a map.
-#[inline(always)]
-pub fn member<I: Isa>(out: &mut Writer<'_, I>, before: u8, key: Text<'_>, value: Text<'_>) {
-    if !out.quoted_pair(before, key, value) {
-        out.bytes(&[before]);
-        text(out, key);
-        out.bytes(b":");
-        text(out, value);
-    }
-}
-
-#[inline(always)]
-pub fn int<I: Isa>(out: &mut Writer<'_, I>, value: i64) {
-    if (0..10).contains(&value) {
-        out.bytes(&[b'0' + value as u8]);
+pub fn int<I: Isa, const N: usize>(out: &mut Writer<'_, I>, before: &[u8; N], value: i64) {
+    if value >= 0 {
+        out.decimal(before, value as u64);
     } else {
-        out.bytes(itoa::Buffer::new().format(value).as_bytes());
+        out.bytes(before);
+        out.decimal(b"-", value.unsigned_abs());
     }
 }
 
-/// Appends a number with at most six decimals; what is none is `null`.
+/// Appends `before` and a number with at most six decimals; what is none is `null`.
 #[inline(always)]
-pub fn double<I: Isa>(out: &mut Writer<'_, I>, value: f64) {
+pub fn double<I: Isa, const N: usize>(out: &mut Writer<'_, I>, before: &[u8; N], value: f64) {
     // Most are counts and marks.
     let whole = value as u32;
     if f64::from(whole).to_bits() != value.to_bits() || value > LOSSY_MAX {
+        out.bytes(before);
         out.with_vec(|out| any_double(value, out));
     } else {
-        int(out, i64::from(whole));
+        out.decimal(before, u64::from(whole));
     }
-}
-
-fn is_special(byte: u8) -> bool {
-    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
-}
-
-#[cold]
-fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut copied = 0;
-    out.push(b'"');
-    for (at, &byte) in bytes.iter().enumerate() {
-        if !is_special(byte) {
-            continue;
-        }
-        out.extend_from_slice(&bytes[copied..at]);
-        copied = at + 1;
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            _ => {
-                out.extend_from_slice(b"\\u00");
-                out.push(DIGITS[usize::from(byte >> 4)]);
-                out.push(DIGITS[usize::from(byte & 15)]);
-            }
-        }
-    }
-    out.extend_from_slice(&bytes[copied..]);
-    out.push(b'"');
 }
 
 /// The largest double that is written with six decimals; above it all digits are.
@@ -123,37 +76,25 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    use crate::buf::Padded;
-    use crate::simd::wire::{self, Kernel, Sources};
+    use crate::simd::wire::{self, Kernel};
 
     /// What there is to be written.
     #[derive(Clone, Copy)]
-    enum Piece<'a> {
-        Text(&'a [u8]),
-        /// Both the key and the value of a member.
-        Member(&'a [u8]),
+    enum Piece {
         Int(i64),
         Double(f64),
     }
 
-    impl Kernel for Piece<'_> {
+    impl Kernel for Piece {
         type Output = Vec<u8>;
 
         #[inline(always)]
         fn run<I: Isa>(self) -> Vec<u8> {
-            let mut words = match self {
-                Piece::Text(words) | Piece::Member(words) => words.to_vec(),
-                Piece::Int(_) | Piece::Double(_) => Vec::new(),
-            };
-            let words = Padded::pad(&mut words);
-            let words = Sources::new(words, words).text(false, 0, words.len());
-            let mut out = b"<".to_vec();
+            let mut out = Vec::new();
             let mut writer = writer::<I>(&mut out);
             match self {
-                Piece::Text(_) => text(&mut writer, words),
-                Piece::Member(_) => member(&mut writer, b'{', words, words),
-                Piece::Int(value) => int(&mut writer, value),
-                Piece::Double(value) => double(&mut writer, value),
+                Piece::Int(value) => int(&mut writer, b"<", value),
+                Piece::Double(value) => double(&mut writer, b"<", value),
             }
             writer.bytes(b">");
             writer.finish();
@@ -161,7 +102,7 @@ mod tests {
         }
     }
 
-    fn written(piece: Piece<'_>) -> String {
+    fn written(piece: Piece) -> String {
         let text = wire::run(piece);
         assert_eq!(text, wire::run_plain(piece));
         let text = String::from_utf8(text).unwrap();
@@ -194,29 +135,9 @@ mod tests {
         }
     }
 
-    #[test]
-    fn every_byte_is_escaped_wherever_it_stands() {
-        for special in (0u8..0x80).filter(|byte| is_special(*byte)).chain([b'a', 0x7f]) {
-            for len in 1..40 {
-                for at in 0..len {
-                    let mut words = vec![b'x'; len];
-                    words[at] = special;
-                    let json = written(Piece::Text(&words));
-                    assert_eq!(serde_json::from_str::<String>(&json).unwrap().as_bytes(), words);
-                    let member = format!("{{{json}:{json}");
-                    assert_eq!(written(Piece::Member(&words)), member);
-                }
-            }
-        }
-        let long = "\"".repeat(10_000);
-        assert_eq!(written(Piece::Text(long.as_bytes())).len(), 20_002);
-    }
-
     proptest! {
         #[test]
-        fn what_is_written_is_json(words in ".{0,40}", number in any::<f64>(), int_value in any::<i64>()) {
-            let json = written(Piece::Text(words.as_bytes()));
-            prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), words);
+        fn what_is_written_is_json(number in any::<f64>(), int_value in any::<i64>()) {
             let json = written(Piece::Double(number));
             let read: Option<f64> = serde_json::from_str(&json).unwrap();
             prop_assert_eq!(read.is_some(), number.is_finite());

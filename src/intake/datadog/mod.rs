@@ -324,7 +324,7 @@ impl Convert for TraceJob {
             let is_msgpack = self.form == Form::Unknown && !matches!(looks_like_json, Some(b'[' | b'n'));
             let form = if is_msgpack { Form::Msgpack } else { self.form };
             let result = self.read(body, form, &mut scratch, cx);
-            scratch.spans.clear();
+            scratch.spans.shrink();
             *cx.datadog = scratch;
             result?;
             cx.flush(

@@ -71,11 +71,13 @@ impl Kernel for TraceKernel<'_, '_> {
     #[inline(always)]
     fn run<I: Isa>(self) -> Result<(), Fault> {
         let sources = Sources::new(self.body, self.body);
-        // One of its own, so that its place is a register.
-        let mut reader = self.reader.clone();
+        // One of its own, so that its place is a register; and over the bytes that the texts are taken from, so that what
+        // it says to be inside is not asked again.
+        let body = self.body.bytes();
+        let mut reader = Reader::starting_at(body, self.reader.offset());
         for _ in 0..self.count {
             if !reader.nil() {
-                span::<I>(&mut reader, &sources, self.body.bytes(), self.spans)?;
+                span::<I>(&mut reader, &sources, body, self.spans)?;
             }
         }
         *self.reader = reader;

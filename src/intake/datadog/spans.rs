@@ -112,14 +112,20 @@ pub const RESOURCE_CHARS_MAX: usize = 5_000;
 const PRIORITY_KEY: &[u8] = b"_sampling_priority_v1";
 
 impl Spans {
+    /// Forgets the spans, for those of the next chunk.
     pub fn clear(&mut self) {
         self.list.clear();
-        self.list.shrink_to(SPANS_KEPT_MAX);
         self.meta.clear();
-        self.meta.shrink_to(ENTRIES_KEPT_MAX);
         self.metrics.clear();
-        self.metrics.shrink_to(ENTRIES_KEPT_MAX);
         self.own.clear();
+    }
+
+    /// The same at the end of a body, and gives back what only a large one needs.
+    pub fn shrink(&mut self) {
+        self.clear();
+        self.list.shrink_to(SPANS_KEPT_MAX);
+        self.meta.shrink_to(ENTRIES_KEPT_MAX);
+        self.metrics.shrink_to(ENTRIES_KEPT_MAX);
         self.own.shrink_to(OWN_KEPT_BYTES_MAX);
     }
 
@@ -172,6 +178,7 @@ impl Spans {
     }
 
     /// Adds a span whose maps were pushed since `meta` and `metrics` had these lengths.
+    #[inline(always)]
     pub fn push(&mut self, mut span: Span, meta: usize, metrics: usize, body: &[u8]) -> Result<(), Fault> {
         span.meta = Run { first: meta as u32, count: (self.meta.len() - meta) as u32 };
         span.metrics = Run { first: metrics as u32, count: (self.metrics.len() - metrics) as u32 };
@@ -274,6 +281,13 @@ impl<'a> Window<'a> {
         (len <= WINDOW_BYTES).then_some(Window { bytes, len })
     }
 
+    /// The first of [`Window::words`].
+    #[inline(always)]
+    pub fn first_word(self) -> u64 {
+        let (bytes, mask) = (self.bytes.as_chunks::<8>().0, MASKS[self.len].as_chunks::<8>().0);
+        u64::from_le_bytes(bytes[0]) & u64::from_le_bytes(mask[0])
+    }
+
     /// The text, and zeros behind it.
     #[inline(always)]
     pub fn words(self) -> [u64; WORDS] {
@@ -312,6 +326,7 @@ mod tests {
                 let window = Window::at(&source, at, len);
                 assert_eq!(window.is_some(), len <= WINDOW_BYTES && at + WINDOW_BYTES <= source.len());
                 let Some(window) = window else { continue };
+                assert_eq!(window.first_word(), window.words()[0]);
                 let words: Vec<u8> = window.words().iter().flat_map(|word| word.to_le_bytes()).collect();
                 assert_eq!(
                     (&words[..len], words[len..].iter().all(|byte| *byte == 0)),
