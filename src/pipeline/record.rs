@@ -2,7 +2,7 @@
 
 use bumpalo::{Bump, collections::Vec as ArenaVec};
 
-use super::{category::Category, state::window::Stream, value::Value};
+use super::{category::Category, lib::text::same, state::window::Stream, value::Value};
 
 /// How a key is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,13 +29,9 @@ pub struct Entry<'r> {
 }
 
 impl Entry<'_> {
-    /// Most keys differ in their lengths or in how they end, which costs less to see than a call of memcmp.
     #[inline]
     fn is(&self, key: &[u8]) -> bool {
-        self.key.len() == key.len()
-            && self.key.last() == key.last()
-            && self.key == key
-            && self.kind != Kind::Gone
+        same(self.key, key) && self.kind != Kind::Gone
     }
 }
 

@@ -8,7 +8,10 @@ use std::{
 
 use bumpalo::{Bump, collections::Vec as ArenaVec};
 
-use super::lib::json::{self, View};
+use super::lib::{
+    json::{self, View},
+    text::same as same_text,
+};
 
 /// How deep lists and maps are followed when they are compared or written as JSON: a script can put a map into itself.
 pub const VALUE_DEPTH_MAX: usize = 100;
@@ -55,8 +58,8 @@ pub struct Map<'r> {
     text: Cell<Option<View<'r>>>,
 }
 
-/// How many members of a map in a JSON text are looked at one by one for every key that is asked for. Of a larger map the
-/// entries are made, and sorted.
+/// How many entries of a map, or members of one in a JSON text, are looked at one by one for every key that is asked for. Of a
+/// larger map in a text the entries are made, and sorted.
 const LOOKED_AT_MAX: usize = 32;
 
 /// Why a value could not be compared or written.
@@ -268,7 +271,11 @@ impl<'r> Map<'r> {
 
     pub fn get(&self, key: &[u8]) -> Option<Value<'r>> {
         let entries = self.entries.borrow();
-        if let Ok(at) = entries.binary_search_by(|entry| entry.0.cmp(key)) {
+        if entries.len() <= LOOKED_AT_MAX {
+            if let Some(entry) = entries.iter().find(|entry| same_text(entry.0, key)) {
+                return Some(entry.1);
+            }
+        } else if let Ok(at) = entries.binary_search_by(|entry| entry.0.cmp(key)) {
             return entries.get(at).map(|entry| entry.1);
         }
         let text = self.text.get()?;
@@ -365,8 +372,8 @@ mod tests {
 
     fn read<'r>(arena: &'r Bump, text: &'r str) -> Value<'r> {
         let mut places = json::Places::default();
-        let nodes = arena.alloc_slice_copy(places.of(text.as_bytes()).unwrap());
-        Value::of_json(arena, View::root(text.as_bytes(), nodes).unwrap())
+        let nodes = places.of(text.as_bytes()).unwrap();
+        Value::of_json(arena, View::root(arena, text.as_bytes(), nodes).unwrap())
     }
 
     fn json(value: Value<'_>) -> String {

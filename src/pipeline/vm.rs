@@ -362,15 +362,17 @@ impl<'r> Vm<'r> {
     /// The value under a name: a variable, else a tag or field of the point. None where there is neither.
     #[inline]
     pub fn read(&self, name: &Name) -> Option<Value<'r>> {
-        for &slot in &name.slots {
-            if let Some(cell) = self.slots.get(slot as usize) {
-                let value = cell.get();
-                if !matches!(value, Value::Unset) {
-                    return Some(value);
-                }
-            }
+        match self.variable(name) {
+            Some(cell) => Some(cell.get()),
+            None => self.record.get(&name.key),
         }
-        self.record.get(&name.key)
+    }
+
+    /// The nearest variable of the name that is set.
+    #[inline]
+    pub(super) fn variable(&self, name: &Name) -> Option<&'r Cell<Value<'r>>> {
+        let mut cells = name.slots.iter().filter_map(|slot| self.slots.get(*slot as usize));
+        cells.find(|cell| !matches!(cell.get(), Value::Unset))
     }
 
     /// Writes a key of the point, a tag if there is one of that name.
@@ -410,10 +412,7 @@ impl<'r> Vm<'r> {
         self.work_on(text.len())?;
         let mut places = std::mem::take(&mut self.scratch.get().json);
         let view = match places.of(text) {
-            Some(nodes) => self.reserve(size_of_val(nodes)).map(|()| {
-                let nodes: &'r [json::Node] = self.arena.alloc_slice_copy(nodes);
-                View::root(text, nodes)
-            }),
+            Some(nodes) => self.reserve(View::takes(nodes)).map(|()| View::root(self.arena, text, nodes)),
             None => Ok(None),
         };
         self.scratch.get().json = places;
