@@ -1,5 +1,7 @@
 //! What statements do and what expressions are worth.
 
+use std::cell::Cell;
+
 use memchr::memmem::{self, Finder};
 
 use super::{
@@ -279,7 +281,8 @@ impl<'r> Vm<'r> {
         }
     }
 
-    /// What is not at hand.
+    /// What is not at hand. Never inlined: what is at hand shall not pay for its registers.
+    #[inline(never)]
     fn compute(&mut self, node: &'r Node) -> Result<Value<'r>, Error> {
         match node {
             Node::Arithmetic(op, pos, sides) => {
@@ -410,6 +413,12 @@ impl<'r> Vm<'r> {
     }
 
     fn index(&mut self, node: &'r IndexNode) -> Result<Value<'r>, Error> {
+        // Nearly always it is the literal key of a map in a variable.
+        if let [(Node::Str(key), _)] = &*node.indices
+            && let Some(Value::Map(map)) = self.variable(&node.name).map(Cell::get)
+        {
+            return Ok(map.get_or_nil(key));
+        }
         let mut value = self.indexed(node)?;
         for (index, pos) in &node.indices {
             let key = self.eval(index)?;
@@ -558,3 +567,6 @@ fn char_len(text: &[u8]) -> Option<usize> {
     let char = text.get(..wanted).filter(|char| std::str::from_utf8(char).is_ok());
     Some(char.map_or(1, <[u8]>::len))
 }
+
+#[cfg(test)]
+mod tests;

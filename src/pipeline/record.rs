@@ -29,9 +29,13 @@ pub struct Entry<'r> {
 }
 
 impl Entry<'_> {
-    #[inline]
+    /// Most keys differ in their lengths or in how they end.
+    #[inline(always)]
     fn is(&self, key: &[u8]) -> bool {
-        same(self.key, key) && self.kind != Kind::Gone
+        self.key.len() == key.len()
+            && self.key.last() == key.last()
+            && same(self.key, key)
+            && self.kind != Kind::Gone
     }
 }
 
@@ -78,8 +82,15 @@ impl<'r> Record<'r> {
         self.entries.iter().filter(|entry| entry.kind != Kind::Gone)
     }
 
+    #[inline]
     pub fn entry(&self, key: &[u8]) -> Option<&Entry<'r>> {
-        self.entries.iter().find(|entry| entry.is(key))
+        // Loops, as `Iterator::find` is a call of its own.
+        for entry in &self.entries {
+            if entry.is(key) {
+                return Some(entry);
+            }
+        }
+        None
     }
 
     pub fn get(&self, key: &[u8]) -> Option<Value<'r>> {
@@ -105,6 +116,7 @@ impl<'r> Record<'r> {
 
     /// Writes the tag or field of that name, or a new field. Not done where the value would have to be made a text for a
     /// tag.
+    #[inline(always)]
     pub(super) fn put_as_it_was(&mut self, key: &'r [u8], value: Value<'r>) -> bool {
         let Some(entry) = self.find(key) else {
             self.entries.push(Entry { key, value, kind: Kind::Field, origin: None });
@@ -148,8 +160,14 @@ impl<'r> Record<'r> {
         }
     }
 
+    #[inline(always)]
     fn find(&mut self, key: &[u8]) -> Option<&mut Entry<'r>> {
-        self.entries.iter_mut().find(|entry| entry.is(key))
+        for entry in &mut self.entries {
+            if entry.is(key) {
+                return Some(entry);
+            }
+        }
+        None
     }
 }
 

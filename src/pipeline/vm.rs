@@ -376,7 +376,35 @@ impl<'r> Vm<'r> {
     }
 
     /// Writes a key of the point, a tag if there is one of that name.
+    #[inline]
     pub fn write(&mut self, key: &'r [u8], value: Value<'r>) -> Result<(), Error> {
+        match value {
+            Value::Str(text) => self.write_text(key, text),
+            Value::Int(value) => self.write_int(key, value),
+            value => self.write_other(key, value),
+        }
+    }
+
+    /// By itself so that the text comes in registers: a value that was just made is not yet in memory as a whole, and copying it
+    /// waits for that. [`Vm::write_int`] is the same for integers.
+    #[inline(never)]
+    fn write_text(&mut self, key: &'r [u8], text: &'r [u8]) -> Result<(), Error> {
+        self.reserve(ENTRY_BYTES)?;
+        self.record.put_as_it_was(key, Value::Str(text));
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn write_int(&mut self, key: &'r [u8], value: i64) -> Result<(), Error> {
+        self.reserve(ENTRY_BYTES)?;
+        if !self.record.put_as_it_was(key, Value::Int(value)) {
+            self.tag_again(key, Value::Int(value))?;
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn write_other(&mut self, key: &'r [u8], value: Value<'r>) -> Result<(), Error> {
         let value = match value {
             Value::Unset | Value::Void => Value::Nil,
             Value::List(_) | Value::Map(_) => Value::Str(self.to_text(value)?),
@@ -384,9 +412,15 @@ impl<'r> Vm<'r> {
         };
         self.reserve(ENTRY_BYTES)?;
         if !self.record.put_as_it_was(key, value) {
-            let text = self.to_text(value)?;
-            self.record.put(key, Value::Str(text), Kind::Tag);
+            self.tag_again(key, value)?;
         }
+        Ok(())
+    }
+
+    #[cold]
+    fn tag_again(&mut self, key: &'r [u8], value: Value<'r>) -> Result<(), Error> {
+        let text = self.to_text(value)?;
+        self.record.put(key, Value::Str(text), Kind::Tag);
         Ok(())
     }
 

@@ -83,7 +83,8 @@ fn is_white(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-/// One byte after another, from the first one on.
+/// One byte after another, from the first one on. What is passed most often is inlined, so that the place in the text stays in a
+/// register.
 struct Pass<'a> {
     text: &'a [u8],
     at: usize,
@@ -93,6 +94,7 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     /// One value with everything in it. None as soon as it is no JSON.
+    #[inline(always)]
     fn value(&mut self) -> Option<()> {
         let (mut in_map, mut named) = (false, false);
         loop {
@@ -120,7 +122,11 @@ impl Pass<'_> {
                     }
                     in_map = self.end();
                 }
-                b'-' | b'0'..=b'9' => self.number()?,
+                b'-' | b'0'..=b'9' => {
+                    let end = number_end(self.text, self.at)?;
+                    self.push(Kind::Number, self.at, end);
+                    self.at = end;
+                }
                 b't' => self.word(b"true", Kind::True)?,
                 b'f' => self.word(b"false", Kind::False)?,
                 b'n' => self.word(b"null", Kind::Null)?,
@@ -146,7 +152,7 @@ impl Pass<'_> {
     }
 
     /// The next byte that is not white. It is not passed.
-    #[inline]
+    #[inline(always)]
     fn visible(&mut self) -> Option<u8> {
         loop {
             let byte = *self.text.get(self.at)?;
@@ -158,12 +164,13 @@ impl Pass<'_> {
     }
 
     /// Whether there are too many is seen at the commas.
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, kind: Kind, start: usize, end: usize) {
         let next = self.nodes.len() as u32 + 1;
         self.nodes.push(Node { kind, start: start as u32, end: end as u32, next });
     }
 
+    #[inline(always)]
     fn begin(&mut self, kind: Kind) -> Option<()> {
         if self.open.len() >= DEPTH_MAX {
             return None;
@@ -175,6 +182,7 @@ impl Pass<'_> {
     }
 
     /// The end of a list or map. Whether what it is in is a map.
+    #[inline(always)]
     fn end(&mut self) -> bool {
         self.at += 1;
         let next = self.nodes.len() as u32;
@@ -187,7 +195,7 @@ impl Pass<'_> {
     }
 
     /// A member's name and the colon behind it.
-    #[inline]
+    #[inline(always)]
     fn key(&mut self) -> Option<()> {
         if self.visible()? != b'"' {
             return None;
@@ -200,6 +208,7 @@ impl Pass<'_> {
         Some(())
     }
 
+    #[inline(always)]
     fn word(&mut self, word: &[u8], kind: Kind) -> Option<()> {
         if !self.text.get(self.at..)?.starts_with(word) {
             return None;
@@ -210,7 +219,7 @@ impl Pass<'_> {
         Some(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn text(&mut self) -> Option<()> {
         let start = self.at + 1;
         let (end, escaped) = text::end_of(self.text, start)?;
@@ -218,45 +227,39 @@ impl Pass<'_> {
         self.push(if escaped { Kind::EscapedText } else { Kind::Text }, start, end);
         Some(())
     }
+}
 
-    fn number(&mut self) -> Option<()> {
-        /// Integers of fewer digits are in range.
-        const SURE_DIGITS: usize = 300;
-        let start = self.at;
-        if self.text.get(self.at) == Some(&b'-') {
-            self.at += 1;
-        }
-        self.digits()?;
-        let mut sure = true;
-        if self.text.get(self.at) == Some(&b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if matches!(self.text.get(self.at), Some(b'e' | b'E')) {
-            sure = false;
-            self.at += 1;
-            if matches!(self.text.get(self.at), Some(b'+' | b'-')) {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
-        let number = self.text.get(start..self.at)?;
-        if (!sure || number.len() > SURE_DIGITS) && !float(number).is_finite() {
-            return None;
-        }
-        self.push(Kind::Number, start, self.at);
-        Some(())
+/// Where the number that begins at `start` ends.
+fn number_end(text: &[u8], start: usize) -> Option<usize> {
+    /// Integers of fewer digits are in range.
+    const SURE_DIGITS: usize = 300;
+    let sign = usize::from(text.get(start) == Some(&b'-'));
+    let mut at = digits_end(text, start + sign)?;
+    let mut sure = true;
+    if text.get(at) == Some(&b'.') {
+        at = digits_end(text, at + 1)?;
     }
+    if matches!(text.get(at), Some(b'e' | b'E')) {
+        sure = false;
+        at += 1;
+        if matches!(text.get(at), Some(b'+' | b'-')) {
+            at += 1;
+        }
+        at = digits_end(text, at)?;
+    }
+    let number = text.get(start..at)?;
+    let good = (sure && number.len() <= SURE_DIGITS) || float(number).is_finite();
+    good.then_some(at)
+}
 
-    /// At least one digit.
-    #[inline]
-    fn digits(&mut self) -> Option<()> {
-        let start = self.at;
-        while self.text.get(self.at).is_some_and(u8::is_ascii_digit) {
-            self.at += 1;
-        }
-        (self.at > start).then_some(())
+/// Behind digits, of which there is at least one.
+#[inline]
+fn digits_end(text: &[u8], start: usize) -> Option<usize> {
+    let mut at = start;
+    while text.get(at).is_some_and(u8::is_ascii_digit) {
+        at += 1;
     }
+    (at > start).then_some(at)
 }
 
 /// A number that has been found to be one.
@@ -335,6 +338,16 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The bytes of a text without backslashes, if it is one.
+    #[inline]
+    pub fn plain_bytes(&self) -> Option<&'a [u8]> {
+        let Node { kind, start, end, .. } = self.node();
+        if kind != Kind::Text {
+            return None;
+        }
+        Some(self.whole.text.get(start as usize..end as usize).expect("BUG: a node beyond its text"))
+    }
+
     /// Whether two views are of one value of one index.
     pub fn is(&self, other: &View) -> bool {
         self.at == other.at && std::ptr::eq(self.whole, other.whole)
@@ -383,6 +396,7 @@ impl<'a> View<'a> {
     }
 
     /// The place of that member among the nodes; no member is the first one.
+    #[inline]
     fn place_among(&self, name: &[u8], most: usize) -> Result<Option<NonZeroUsize>, TooMany> {
         let Whole { text, nodes } = *self.whole;
         let own = self.node();
