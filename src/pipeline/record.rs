@@ -82,9 +82,12 @@ impl<'r> Record<'r> {
         self.entries.iter().filter(|entry| entry.kind != Kind::Gone)
     }
 
+    #[expect(
+        clippy::manual_find,
+        reason = "`Iterator::find` is a call of its own, and this is what scripts do most"
+    )]
     #[inline]
     pub fn entry(&self, key: &[u8]) -> Option<&Entry<'r>> {
-        // Loops, as `Iterator::find` is a call of its own.
         for entry in &self.entries {
             if entry.is(key) {
                 return Some(entry);
@@ -160,6 +163,10 @@ impl<'r> Record<'r> {
         }
     }
 
+    #[expect(
+        clippy::manual_find,
+        reason = "`Iterator::find` is a call of its own, and this is what scripts do most"
+    )]
     #[inline(always)]
     fn find(&mut self, key: &[u8]) -> Option<&mut Entry<'r>> {
         for entry in &mut self.entries {

@@ -67,7 +67,8 @@ mod tests {
         let text = b"abcdefghijklmnopqrstuvwxyz0123456789";
         for length in 0..=text.len() {
             let left = &text[..length];
-            assert!(same(left, &left.to_vec()));
+            let copy = left.to_vec();
+            assert!(same(left, &copy));
             assert!(length == 0 || !same(left, &text[..length - 1]) && !same(&text[..length - 1], left));
             for at in 0..length {
                 let mut right = left.to_vec();

@@ -306,7 +306,6 @@ impl<'a> View<'a> {
     }
 
     #[inline]
-
     pub fn kind(&self) -> Kind {
         self.node().kind
     }
