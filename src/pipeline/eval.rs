@@ -2,18 +2,20 @@
 
 use std::cell::Cell;
 
-use memchr::memmem;
+use memchr::memmem::{self, Finder};
 
 use super::{
     error::Error,
     lexer::Op,
     node::{Action, Block, ForInNode, ForNode, IndexNode, MapNode, Name, Node, SliceNode, Target},
+    ops::compare_integers,
     value::{Map, Value},
     vm::Vm,
 };
 
-/// How a block was left.
+/// How a block was left. A whole word, as it then comes beside an error in registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
 pub(super) enum Flow {
     Next,
     Break,
@@ -50,12 +52,17 @@ impl<'r> Vm<'r> {
             Action::Expr(node) => {
                 self.eval(node)?;
             }
+            Action::Assign(Target::Slot(name), node) => match self.integer(node) {
+                Some(value) => self.assign(name, Value::Int(value)),
+                None => {
+                    let value = self.eval(node)?;
+                    self.assign(name, value);
+                }
+            },
             Action::Assign(target, node) => {
                 let value = self.eval(node)?;
-                match target {
-                    Target::Slot(name) => self.assign(name, value),
-                    Target::Index(index) => self.assign_index(index, value)?,
-                    Target::Nowhere => {}
+                if let Target::Index(index) = target {
+                    self.assign_index(index, value)?;
                 }
             }
             Action::Update(target, op, pos, node) => self.update(target, *op, *pos, node)?,
@@ -84,16 +91,75 @@ impl<'r> Vm<'r> {
     /// Whether what is written behind an `if` holds.
     #[inline]
     fn condition(&mut self, node: &'r Node) -> Result<bool, Error> {
+        if let Node::Compare(op, _, sides) = node
+            && let Some(left) = self.integer(&sides.0)
+            && let Some(right) = self.integer(&sides.1)
+        {
+            return Ok(compare_integers(*op, left, right));
+        }
+        self.holds(node)
+    }
+
+    fn holds(&mut self, node: &'r Node) -> Result<bool, Error> {
         match node {
             Node::Compare(op, pos, sides) => self.compared(*op, *pos, sides),
+            Node::Logic(and, _, sides)
+                if matches!(
+                    &**sides,
+                    (Node::Compare(..) | Node::Finds(..), Node::Compare(..) | Node::Finds(..))
+                ) =>
+            {
+                let left = self.condition(&sides.0)?;
+                if left == *and { self.condition(&sides.1) } else { Ok(left) }
+            }
+            Node::Finds(finder, node, pos) => self.finds(finder, node, *pos),
             node => Ok(self.eval(node)?.truthy()),
         }
     }
 
     fn compared(&mut self, op: Op, pos: u32, sides: &'r (Node, Node)) -> Result<bool, Error> {
+        if let (Some(left), Some(right)) = (self.integer(&sides.0), self.integer(&sides.1)) {
+            return Ok(compare_integers(op, left, right));
+        }
         let left = self.eval(&sides.0)?;
         let right = self.eval(&sides.1)?;
         self.compare(op, pos, left, right)
+    }
+
+    fn finds(&mut self, finder: &'r Finder<'static>, node: &'r Node, pos: u32) -> Result<bool, Error> {
+        let right = self.eval(node)?;
+        if let Value::Str(text) = right {
+            self.work_on(text.len())?;
+            return Ok(finder.find(text).is_some());
+        }
+        self.contains(pos, Value::Str(finder.needle()), right)
+    }
+
+    /// The integer that a literal or variable is, or a sum, difference or product of two of these. It comes in registers, where a
+    /// value goes through memory, and much of what scripts do they do with integers. None where it is to be evaluated: nothing has
+    /// been done yet, and never much.
+    #[inline]
+    fn integer(&self, node: &Node) -> Option<i64> {
+        let Node::Arithmetic(op, _, sides) = node else { return self.integer_at_hand(node) };
+        let (left, right) = (self.integer_at_hand(&sides.0)?, self.integer_at_hand(&sides.1)?);
+        match op {
+            Op::Add => Some(left.wrapping_add(right)),
+            Op::Sub => Some(left.wrapping_sub(right)),
+            Op::Mul => Some(left.wrapping_mul(right)),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn integer_at_hand(&self, node: &Node) -> Option<i64> {
+        match node {
+            Node::Int(value) => Some(*value),
+            Node::Name(name) => match self.variable(name)?.get() {
+                Value::Int(value) => Some(value),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     fn for_loop(&mut self, node: &'r ForNode) -> Result<(), Error> {
@@ -170,20 +236,23 @@ impl<'r> Vm<'r> {
     /// Sets the nearest variable of the name, or a new one of the scope.
     #[inline]
     fn assign(&mut self, name: &Name, value: Value<'r>) {
-        // A variable that holds nothing is a variable all the same.
-        let value = if matches!(value, Value::Unset) { Value::Nil } else { value };
-        let cell = |slot: &u32| self.slots.get(*slot as usize);
-        let is_set = |cell: &&Cell<Value<'r>>| !matches!(cell.get(), Value::Unset);
         // The variable of the scope itself comes first.
-        let Some((own, outer)) = name.slots.split_first() else { return };
-        let own = cell(own);
-        let found = own.filter(is_set).or_else(|| outer.iter().filter_map(cell).find(is_set)).or(own);
-        if let Some(found) = found {
-            found.set(value);
+        let own = || self.slots.get(*name.slots.first()? as usize);
+        if let Some(cell) = self.variable(name).or_else(own) {
+            // A variable that holds nothing is a variable all the same.
+            cell.set(if matches!(value, Value::Unset) { Value::Nil } else { value });
         }
     }
 
     fn update(&mut self, target: &'r Target, op: Op, pos: u32, node: &'r Node) -> Result<(), Error> {
+        if let Target::Slot(name) = target
+            && let Some(cell) = self.variable(name)
+            && let Value::Int(left) = cell.get()
+            && let Some(right) = self.integer(node)
+        {
+            cell.set(Value::Int(self.integers(op, pos, left, right)?));
+            return Ok(());
+        }
         let right = self.eval(node)?;
         match target {
             Target::Slot(name) => {
@@ -212,10 +281,14 @@ impl<'r> Vm<'r> {
         }
     }
 
-    /// What is not at hand.
+    /// What is not at hand. Never inlined: what is at hand shall not pay for its registers.
+    #[inline(never)]
     fn compute(&mut self, node: &'r Node) -> Result<Value<'r>, Error> {
         match node {
             Node::Arithmetic(op, pos, sides) => {
+                if let (Some(left), Some(right)) = (self.integer(&sides.0), self.integer(&sides.1)) {
+                    return self.integers(*op, *pos, left, right).map(Value::Int);
+                }
                 let left = self.eval(&sides.0)?;
                 let right = self.eval(&sides.1)?;
                 self.arithmetic(*op, *pos, left, right, false)
@@ -223,14 +296,7 @@ impl<'r> Vm<'r> {
             Node::Compare(op, pos, sides) => self.compared(*op, *pos, sides).map(Value::Bool),
             Node::Logic(and, pos, sides) => self.logic(*and, *pos, sides),
             Node::Index(index) => self.index(index),
-            Node::Finds(finder, node, pos) => {
-                let right = self.eval(node)?;
-                if let Value::Str(text) = right {
-                    self.work_on(text.len())?;
-                    return Ok(Value::Bool(finder.find(text).is_some()));
-                }
-                self.contains(*pos, Value::Str(finder.needle()), right)
-            }
+            Node::Finds(finder, node, pos) => self.finds(finder, node, *pos).map(Value::Bool),
             Node::In(pos, sides) => self.is_in(*pos, sides),
             Node::Unary(op, pos, inner) => {
                 let value = self.eval(inner)?;
@@ -310,10 +376,10 @@ impl<'r> Vm<'r> {
             // The reference makes an integer of another kind of `-false`, which equals no element of a list.
             return Ok(Value::Bool(false));
         }
-        self.contains(pos, left, right)
+        self.contains(pos, left, right).map(Value::Bool)
     }
 
-    fn contains(&mut self, pos: u32, left: Value<'r>, right: Value<'r>) -> Result<Value<'r>, Error> {
+    fn contains(&mut self, pos: u32, left: Value<'r>, right: Value<'r>) -> Result<bool, Error> {
         let wrong_left = |vm: &Vm<'r>| {
             let message = format!("unsupported lhs data type: {}", left.type_name());
             Err(vm.error(pos, message))
@@ -343,10 +409,16 @@ impl<'r> Vm<'r> {
                 return Err(self.error(pos, format!("unsupported rhs data type: {}", other.type_name())));
             }
         };
-        Ok(Value::Bool(found))
+        Ok(found)
     }
 
     fn index(&mut self, node: &'r IndexNode) -> Result<Value<'r>, Error> {
+        // Nearly always it is the literal key of a map in a variable.
+        if let [(Node::Str(key), _)] = &*node.indices
+            && let Some(Value::Map(map)) = self.variable(&node.name).map(Cell::get)
+        {
+            return Ok(map.get_or_nil(key));
+        }
         let mut value = self.indexed(node)?;
         for (index, pos) in &node.indices {
             let key = self.eval(index)?;
@@ -495,3 +567,6 @@ fn char_len(text: &[u8]) -> Option<usize> {
     let char = text.get(..wanted).filter(|char| std::str::from_utf8(char).is_ok());
     Some(char.map_or(1, <[u8]>::len))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The operators on two values, and the words for what they cannot do.
 
-use super::{error::Error, lexer::Op, value::Value, vm::Vm};
+use super::{error::Error, lexer::Op, lib::text::same, value::Value, vm::Vm};
 
 impl<'r> Vm<'r> {
     /// `compound`: for `+=` and its like, which messages show.
@@ -14,7 +14,7 @@ impl<'r> Vm<'r> {
         compound: bool,
     ) -> Result<Value<'r>, Error> {
         match (left, right) {
-            (Value::Int(left), Value::Int(right)) => self.integers(op, pos, left, right),
+            (Value::Int(left), Value::Int(right)) => self.integers(op, pos, left, right).map(Value::Int),
             _ => self.mixed(op, pos, left, right, compound),
         }
     }
@@ -36,7 +36,9 @@ impl<'r> Vm<'r> {
             }
         }
         match (Number::of(left), Number::of(right)) {
-            (Some(Number::Int(left)), Some(Number::Int(right))) => self.integers(op, pos, left, right),
+            (Some(Number::Int(left)), Some(Number::Int(right))) => {
+                self.integers(op, pos, left, right).map(Value::Int)
+            }
             (Some(left), Some(right)) => self.floats(op, pos, left.float(), right.float()),
             _ => {
                 let (sign, equals) = (op.text(), if compound { "=" } else { "" });
@@ -50,8 +52,8 @@ impl<'r> Vm<'r> {
     }
 
     #[inline]
-    fn integers(&mut self, op: Op, pos: u32, left: i64, right: i64) -> Result<Value<'r>, Error> {
-        let value = match op {
+    pub(super) fn integers(&self, op: Op, pos: u32, left: i64, right: i64) -> Result<i64, Error> {
+        Ok(match op {
             Op::Add => left.wrapping_add(right),
             Op::Sub => left.wrapping_sub(right),
             Op::Mul => left.wrapping_mul(right),
@@ -59,8 +61,7 @@ impl<'r> Vm<'r> {
             Op::Div => left.wrapping_div(right),
             _ if right == 0 => return Err(self.error(pos, "integer modulo by zero")),
             _ => left.wrapping_rem(right),
-        };
-        Ok(Value::Int(value))
+        })
     }
 
     fn floats(&mut self, op: Op, pos: u32, left: f64, right: f64) -> Result<Value<'r>, Error> {
@@ -75,7 +76,6 @@ impl<'r> Vm<'r> {
         Ok(Value::Float(value))
     }
 
-    #[inline]
     pub(super) fn compare(
         &mut self,
         op: Op,
@@ -83,11 +83,15 @@ impl<'r> Vm<'r> {
         left: Value<'r>,
         right: Value<'r>,
     ) -> Result<bool, Error> {
+        if let (Value::Str(left), Value::Str(right), Op::Eq | Op::Ne) = (left, right, op) {
+            self.work_on(left.len().min(right.len()))?;
+            return Ok(same(left, right) == (op == Op::Eq));
+        }
         Ok(match op {
             Op::Eq => self.equal(left, right, pos)?,
             Op::Ne => !self.equal(left, right, pos)?,
             _ => match (Number::of(left), Number::of(right)) {
-                (Some(Number::Int(left)), Some(Number::Int(right))) => ordered(op, &left, &right),
+                (Some(Number::Int(left)), Some(Number::Int(right))) => compare_integers(op, left, right),
                 (Some(left), Some(right)) => ordered(op, &left.float(), &right.float()),
                 _ => return Err(self.error(pos, "not compareable")),
             },
@@ -118,6 +122,17 @@ impl<'r> Vm<'r> {
     }
 }
 
+/// As two values are compared: for being equal as floats, of which large ones are equal to their neighbours.
+#[inline]
+pub(super) fn compare_integers(op: Op, left: i64, right: i64) -> bool {
+    match op {
+        Op::Eq => left as f64 == right as f64,
+        Op::Ne => left as f64 != right as f64,
+        _ => ordered(op, &left, &right),
+    }
+}
+
+#[inline]
 fn ordered<T: PartialOrd>(op: Op, left: &T, right: &T) -> bool {
     match op {
         Op::Lt => left < right,

@@ -2,7 +2,7 @@
 
 use bumpalo::{Bump, collections::Vec as ArenaVec};
 
-use super::{category::Category, state::window::Stream, value::Value};
+use super::{category::Category, lib::text::same, state::window::Stream, value::Value};
 
 /// How a key is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,12 +29,12 @@ pub struct Entry<'r> {
 }
 
 impl Entry<'_> {
-    /// Most keys differ in their lengths or in how they end, which costs less to see than a call of memcmp.
-    #[inline]
+    /// Most keys differ in their lengths or in how they end.
+    #[inline(always)]
     fn is(&self, key: &[u8]) -> bool {
         self.key.len() == key.len()
             && self.key.last() == key.last()
-            && self.key == key
+            && same(self.key, key)
             && self.kind != Kind::Gone
     }
 }
@@ -82,8 +82,18 @@ impl<'r> Record<'r> {
         self.entries.iter().filter(|entry| entry.kind != Kind::Gone)
     }
 
+    #[expect(
+        clippy::manual_find,
+        reason = "`Iterator::find` is a call of its own, and this is what scripts do most"
+    )]
+    #[inline]
     pub fn entry(&self, key: &[u8]) -> Option<&Entry<'r>> {
-        self.entries.iter().find(|entry| entry.is(key))
+        for entry in &self.entries {
+            if entry.is(key) {
+                return Some(entry);
+            }
+        }
+        None
     }
 
     pub fn get(&self, key: &[u8]) -> Option<Value<'r>> {
@@ -109,6 +119,7 @@ impl<'r> Record<'r> {
 
     /// Writes the tag or field of that name, or a new field. Not done where the value would have to be made a text for a
     /// tag.
+    #[inline(always)]
     pub(super) fn put_as_it_was(&mut self, key: &'r [u8], value: Value<'r>) -> bool {
         let Some(entry) = self.find(key) else {
             self.entries.push(Entry { key, value, kind: Kind::Field, origin: None });
@@ -152,8 +163,18 @@ impl<'r> Record<'r> {
         }
     }
 
+    #[expect(
+        clippy::manual_find,
+        reason = "`Iterator::find` is a call of its own, and this is what scripts do most"
+    )]
+    #[inline(always)]
     fn find(&mut self, key: &[u8]) -> Option<&mut Entry<'r>> {
-        self.entries.iter_mut().find(|entry| entry.is(key))
+        for entry in &mut self.entries {
+            if entry.is(key) {
+                return Some(entry);
+            }
+        }
+        None
     }
 }
 

@@ -8,7 +8,10 @@ use std::{
 
 use bumpalo::{Bump, collections::Vec as ArenaVec};
 
-use super::lib::json::{self, View};
+use super::lib::{
+    json::{self, View},
+    text::same as same_text,
+};
 
 /// How deep lists and maps are followed when they are compared or written as JSON: a script can put a map into itself.
 pub const VALUE_DEPTH_MAX: usize = 100;
@@ -55,8 +58,8 @@ pub struct Map<'r> {
     text: Cell<Option<View<'r>>>,
 }
 
-/// How many members of a map in a JSON text are looked at one by one for every key that is asked for. Of a larger map the
-/// entries are made, and sorted.
+/// How many entries of a map, or members of one in a JSON text, are looked at one by one for every key that is asked for. Of a
+/// larger map in a text the entries are made, and sorted.
 const LOOKED_AT_MAX: usize = 32;
 
 /// Why a value could not be compared or written.
@@ -267,28 +270,48 @@ impl<'r> Map<'r> {
     }
 
     pub fn get(&self, key: &[u8]) -> Option<Value<'r>> {
+        self.look(key)
+    }
+
+    /// The same, `nil` where there is nothing.
+    pub fn get_or_nil(&self, key: &[u8]) -> Value<'r> {
+        self.look(key).unwrap_or(Value::Nil)
+    }
+
+    #[inline(always)]
+    fn look(&self, key: &[u8]) -> Option<Value<'r>> {
         let entries = self.entries.borrow();
-        if let Ok(at) = entries.binary_search_by(|entry| entry.0.cmp(key)) {
+        if entries.len() <= LOOKED_AT_MAX {
+            for entry in entries.iter() {
+                if same_text(entry.0, key) {
+                    return Some(entry.1);
+                }
+            }
+        } else if let Ok(at) = entries.binary_search_by(|entry| entry.0.cmp(key)) {
             return entries.get(at).map(|entry| entry.1);
         }
         let text = self.text.get()?;
-        match text.get_among(key, LOOKED_AT_MAX) {
-            Ok(member) => {
-                let member = member?;
-                let arena = entries.bump();
-                drop(entries);
-                let value = Value::of_json(arena, member);
-                if matches!(member.kind(), json::Kind::EscapedText | json::Kind::List | json::Kind::Map) {
-                    self.insert(arena.alloc_slice_copy(key), value);
-                }
-                Some(value)
-            }
-            Err(json::TooMany) => {
-                drop(entries);
-                self.complete();
-                self.get(key)
-            }
+        let Ok(member) = text.get_among(key, LOOKED_AT_MAX) else {
+            drop(entries);
+            self.complete();
+            return self.get(key);
+        };
+        let member = member?;
+        if let Some(text) = member.plain_bytes() {
+            return Some(Value::Str(text));
         }
+        drop(entries);
+        Some(self.made(key, member))
+    }
+
+    /// The value of a member that was asked for, kept if there may be only one of it.
+    fn made(&self, key: &[u8], member: View<'r>) -> Value<'r> {
+        let arena = self.entries.borrow().bump();
+        let value = Value::of_json(arena, member);
+        if matches!(member.kind(), json::Kind::EscapedText | json::Kind::List | json::Kind::Map) {
+            self.insert(arena.alloc_slice_copy(key), value);
+        }
+        value
     }
 
     pub fn set(&self, key: &'r [u8], value: Value<'r>) {
@@ -365,8 +388,8 @@ mod tests {
 
     fn read<'r>(arena: &'r Bump, text: &'r str) -> Value<'r> {
         let mut places = json::Places::default();
-        let nodes = arena.alloc_slice_copy(places.of(text.as_bytes()).unwrap());
-        Value::of_json(arena, View::root(text.as_bytes(), nodes).unwrap())
+        let nodes = places.of(text.as_bytes()).unwrap();
+        Value::of_json(arena, View::root(arena, text.as_bytes(), nodes).unwrap())
     }
 
     fn json(value: Value<'_>) -> String {
@@ -405,6 +428,34 @@ mod tests {
         assert!(root.text.get().is_none());
         assert!(root.get(b"k100").is_none() && root.get(b"k99").is_some());
         assert_eq!(root.len(), 100);
+    }
+
+    #[test]
+    fn members_are_found_one_by_one_as_they_are_in_the_whole() {
+        let values = ["1.5", "true", "null", "\"plain\"", "\"\\n\"", "[1,[2]]", "{\"a\":{\"b\":3}}", "-0"];
+        for count in 0..40 {
+            let arena = Bump::new();
+            // Names of all lengths, some of them twice, some written with escapes.
+            let name = |n: usize| format!("{}{}", "k".repeat(n % 19), n / 19 + n % 3);
+            let members = (0..count).map(|n| {
+                let name = if n % 5 == 4 { name(n).replace('k', "\\u006b") } else { name(n) };
+                format!("\"{name}\":{}", values[n * 7 % values.len()])
+            });
+            let text = format!("{{{}}}", members.collect::<Vec<_>>().join(", "));
+            let (Value::Map(map), Value::Map(whole)) = (read(&arena, &text), read(&arena, &text)) else {
+                panic!()
+            };
+            whole.complete();
+            let as_text = |value: Option<Value<'_>>| value.map(json);
+            for n in (0..count + 3).chain(0..count) {
+                let key = name(n);
+                let found = map.get(key.as_bytes());
+                assert_eq!(as_text(found), as_text(whole.get(key.as_bytes())), "{key} of {text}");
+                let or_nil = map.get_or_nil(key.as_bytes());
+                assert_eq!(json(or_nil), as_text(found).unwrap_or_else(|| "null".to_owned()));
+            }
+            assert_eq!(json(Value::Map(map)), json(Value::Map(whole)));
+        }
     }
 
     #[test]

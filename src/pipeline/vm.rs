@@ -362,19 +362,49 @@ impl<'r> Vm<'r> {
     /// The value under a name: a variable, else a tag or field of the point. None where there is neither.
     #[inline]
     pub fn read(&self, name: &Name) -> Option<Value<'r>> {
-        for &slot in &name.slots {
-            if let Some(cell) = self.slots.get(slot as usize) {
-                let value = cell.get();
-                if !matches!(value, Value::Unset) {
-                    return Some(value);
-                }
-            }
+        match self.variable(name) {
+            Some(cell) => Some(cell.get()),
+            None => self.record.get(&name.key),
         }
-        self.record.get(&name.key)
+    }
+
+    /// The nearest variable of the name that is set.
+    #[inline]
+    pub(super) fn variable(&self, name: &Name) -> Option<&'r Cell<Value<'r>>> {
+        let mut cells = name.slots.iter().filter_map(|slot| self.slots.get(*slot as usize));
+        cells.find(|cell| !matches!(cell.get(), Value::Unset))
     }
 
     /// Writes a key of the point, a tag if there is one of that name.
+    #[inline]
     pub fn write(&mut self, key: &'r [u8], value: Value<'r>) -> Result<(), Error> {
+        match value {
+            Value::Str(text) => self.write_text(key, text),
+            Value::Int(value) => self.write_int(key, value),
+            value => self.write_other(key, value),
+        }
+    }
+
+    /// By itself so that the text comes in registers: a value that was just made is not yet in memory as a whole, and copying it
+    /// waits for that. [`Vm::write_int`] is the same for integers.
+    #[inline(never)]
+    fn write_text(&mut self, key: &'r [u8], text: &'r [u8]) -> Result<(), Error> {
+        self.reserve(ENTRY_BYTES)?;
+        self.record.put_as_it_was(key, Value::Str(text));
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn write_int(&mut self, key: &'r [u8], value: i64) -> Result<(), Error> {
+        self.reserve(ENTRY_BYTES)?;
+        if !self.record.put_as_it_was(key, Value::Int(value)) {
+            self.tag_again(key, Value::Int(value))?;
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn write_other(&mut self, key: &'r [u8], value: Value<'r>) -> Result<(), Error> {
         let value = match value {
             Value::Unset | Value::Void => Value::Nil,
             Value::List(_) | Value::Map(_) => Value::Str(self.to_text(value)?),
@@ -382,9 +412,15 @@ impl<'r> Vm<'r> {
         };
         self.reserve(ENTRY_BYTES)?;
         if !self.record.put_as_it_was(key, value) {
-            let text = self.to_text(value)?;
-            self.record.put(key, Value::Str(text), Kind::Tag);
+            self.tag_again(key, value)?;
         }
+        Ok(())
+    }
+
+    #[cold]
+    fn tag_again(&mut self, key: &'r [u8], value: Value<'r>) -> Result<(), Error> {
+        let text = self.to_text(value)?;
+        self.record.put(key, Value::Str(text), Kind::Tag);
         Ok(())
     }
 
@@ -410,10 +446,7 @@ impl<'r> Vm<'r> {
         self.work_on(text.len())?;
         let mut places = std::mem::take(&mut self.scratch.get().json);
         let view = match places.of(text) {
-            Some(nodes) => self.reserve(size_of_val(nodes)).map(|()| {
-                let nodes: &'r [json::Node] = self.arena.alloc_slice_copy(nodes);
-                View::root(text, nodes)
-            }),
+            Some(nodes) => self.reserve(View::takes(nodes)).map(|()| View::root(self.arena, text, nodes)),
             None => Ok(None),
         };
         self.scratch.get().json = places;

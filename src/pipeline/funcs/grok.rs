@@ -47,13 +47,13 @@ pub fn grok(checker: &mut Checker<'_>, call: &mut Call<'_>) -> Prepared {
         let mut written = Ok(());
         let found = grok.run(text, *trim, &mut scratch, |at, captured| {
             let Some(key) = grok.keys().get(at).filter(|_| written.is_ok()) else { return };
-            let value = match captured {
-                Captured::Str(text) => Value::Str(text),
-                Captured::Int(value) => Value::Int(value),
-                Captured::Float(value) => Value::Float(value),
-                Captured::Bool(value) => Value::Bool(value),
+            let key = key.name.as_bytes();
+            written = match captured {
+                Captured::Str(text) => vm.write(key, Value::Str(text)),
+                Captured::Int(value) => vm.write(key, Value::Int(value)),
+                Captured::Float(value) => vm.write(key, Value::Float(value)),
+                Captured::Bool(value) => vm.write(key, Value::Bool(value)),
             };
-            written = vm.write(key.name.as_bytes(), value);
         });
         vm.scratch().regex = scratch;
         written?;

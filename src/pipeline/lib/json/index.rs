@@ -1,8 +1,11 @@
 //! Where everything in a JSON text is: a flat list of values in the order of the text, made in one pass.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, num::NonZeroUsize};
+
+use bumpalo::Bump;
 
 use super::{DEPTH_MAX, NODES_MAX, TEXT_BYTES_MAX, text};
+use crate::pipeline::lib::text::same;
 
 /// What a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +59,10 @@ impl Places {
     }
 }
 
-/// A text with its [`Places`].
+/// A text with its [`Places`]. Keeps its memory from one text to the next.
 #[derive(Debug, Default)]
 pub struct Index {
-    text: Vec<u8>,
+    arena: Bump,
     places: Places,
 }
 
@@ -70,9 +73,9 @@ impl Index {
 
     /// The value of a text, or None if it is no JSON.
     pub fn of(&mut self, text: &[u8]) -> Option<View<'_>> {
-        self.text.clear();
-        self.text.extend_from_slice(text);
-        View::root(&self.text, self.places.of(&self.text)?)
+        self.arena.reset();
+        let nodes = self.places.of(text)?;
+        View::root(&self.arena, self.arena.alloc_slice_copy(text), nodes)
     }
 }
 
@@ -80,7 +83,8 @@ fn is_white(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-/// One byte after another, from the first one on.
+/// One byte after another, from the first one on. What is passed most often is inlined, so that the place in the text stays in a
+/// register.
 struct Pass<'a> {
     text: &'a [u8],
     at: usize,
@@ -90,31 +94,39 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     /// One value with everything in it. None as soon as it is no JSON.
+    #[inline(always)]
     fn value(&mut self) -> Option<()> {
-        let mut byte = self.visible()?;
+        let (mut in_map, mut named) = (false, false);
         loop {
-            // A value begins here.
-            match byte {
+            // A value begins here, or the name of one.
+            if named {
+                self.key()?;
+            }
+            match self.visible()? {
                 b'"' => self.text()?,
                 b'{' => {
                     self.begin(Kind::Map)?;
-                    let first = self.visible()?;
-                    if first != b'}' {
-                        self.key(first)?;
-                        byte = self.visible()?;
+                    in_map = true;
+                    if self.visible()? != b'}' {
+                        named = true;
                         continue;
                     }
-                    self.end();
+                    in_map = self.end();
                 }
                 b'[' => {
                     self.begin(Kind::List)?;
-                    byte = self.visible()?;
-                    if byte != b']' {
+                    in_map = false;
+                    if self.visible()? != b']' {
+                        named = false;
                         continue;
                     }
-                    self.end();
+                    in_map = self.end();
                 }
-                b'-' | b'0'..=b'9' => self.number()?,
+                b'-' | b'0'..=b'9' => {
+                    let end = number_end(self.text, self.at)?;
+                    self.push(Kind::Number, self.at, end);
+                    self.at = end;
+                }
                 b't' => self.word(b"true", Kind::True)?,
                 b'f' => self.word(b"false", Kind::False)?,
                 b'n' => self.word(b"null", Kind::Null)?,
@@ -122,29 +134,25 @@ impl Pass<'_> {
             }
             // Behind a value: the next one, or ends of what it is in.
             loop {
-                let Some(open) = self.open.last() else { return Some(()) };
-                let in_map = self.nodes.get(*open as usize)?.kind == Kind::Map;
+                if self.open.is_empty() {
+                    return (self.nodes.len() <= NODES_MAX).then_some(());
+                }
                 match (self.visible()?, in_map) {
-                    (b',', true) => {
+                    (b',', _) if self.nodes.len() > NODES_MAX => return None,
+                    (b',', _) => {
                         self.at += 1;
-                        let first = self.visible()?;
-                        self.key(first)?;
+                        named = in_map;
                         break;
                     }
-                    (b',', false) => {
-                        self.at += 1;
-                        break;
-                    }
-                    (b'}', true) | (b']', false) => self.end(),
+                    (b'}', true) | (b']', false) => in_map = self.end(),
                     _ => return None,
                 }
             }
-            byte = self.visible()?;
         }
     }
 
     /// The next byte that is not white. It is not passed.
-    #[inline]
+    #[inline(always)]
     fn visible(&mut self) -> Option<u8> {
         loop {
             let byte = *self.text.get(self.at)?;
@@ -155,39 +163,41 @@ impl Pass<'_> {
         }
     }
 
-    #[inline]
-    fn push(&mut self, kind: Kind, start: usize, end: usize) -> Option<()> {
-        if self.nodes.len() >= NODES_MAX {
-            return None;
-        }
+    /// Whether there are too many is seen at the commas.
+    #[inline(always)]
+    fn push(&mut self, kind: Kind, start: usize, end: usize) {
         let next = self.nodes.len() as u32 + 1;
         self.nodes.push(Node { kind, start: start as u32, end: end as u32, next });
-        Some(())
     }
 
+    #[inline(always)]
     fn begin(&mut self, kind: Kind) -> Option<()> {
         if self.open.len() >= DEPTH_MAX {
             return None;
         }
         self.open.push(self.nodes.len() as u32);
-        self.push(kind, self.at, self.at)?;
+        self.push(kind, self.at, self.at);
         self.at += 1;
         Some(())
     }
 
-    fn end(&mut self) {
+    /// The end of a list or map. Whether what it is in is a map.
+    #[inline(always)]
+    fn end(&mut self) -> bool {
         self.at += 1;
         let next = self.nodes.len() as u32;
         if let Some(node) = self.open.pop().and_then(|open| self.nodes.get_mut(open as usize)) {
             node.end = self.at as u32;
             node.next = next;
         }
+        let outer = self.open.last().and_then(|open| self.nodes.get(*open as usize));
+        outer.is_some_and(|node| node.kind == Kind::Map)
     }
 
     /// A member's name and the colon behind it.
-    #[inline]
-    fn key(&mut self, first: u8) -> Option<()> {
-        if first != b'"' {
+    #[inline(always)]
+    fn key(&mut self) -> Option<()> {
+        if self.visible()? != b'"' {
             return None;
         }
         self.text()?;
@@ -198,60 +208,58 @@ impl Pass<'_> {
         Some(())
     }
 
+    #[inline(always)]
     fn word(&mut self, word: &[u8], kind: Kind) -> Option<()> {
         if !self.text.get(self.at..)?.starts_with(word) {
             return None;
         }
         let start = self.at;
         self.at += word.len();
-        self.push(kind, start, self.at)
+        self.push(kind, start, self.at);
+        Some(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn text(&mut self) -> Option<()> {
         let start = self.at + 1;
         let (end, escaped) = text::end_of(self.text, start)?;
         self.at = end + 1;
-        self.push(if escaped { Kind::EscapedText } else { Kind::Text }, start, end)
+        self.push(if escaped { Kind::EscapedText } else { Kind::Text }, start, end);
+        Some(())
     }
+}
 
-    fn number(&mut self) -> Option<()> {
-        /// Integers of fewer digits are in range.
-        const SURE_DIGITS: usize = 300;
-        let start = self.at;
-        if self.text.get(self.at) == Some(&b'-') {
-            self.at += 1;
-        }
-        self.digits()?;
-        let mut sure = true;
-        if self.text.get(self.at) == Some(&b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if matches!(self.text.get(self.at), Some(b'e' | b'E')) {
-            sure = false;
-            self.at += 1;
-            if matches!(self.text.get(self.at), Some(b'+' | b'-')) {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
-        let number = self.text.get(start..self.at)?;
-        if (!sure || number.len() > SURE_DIGITS) && !float(number).is_finite() {
-            return None;
-        }
-        self.push(Kind::Number, start, self.at)
+/// Where the number that begins at `start` ends.
+fn number_end(text: &[u8], start: usize) -> Option<usize> {
+    /// Integers of fewer digits are in range.
+    const SURE_DIGITS: usize = 300;
+    let sign = usize::from(text.get(start) == Some(&b'-'));
+    let mut at = digits_end(text, start + sign)?;
+    let mut sure = true;
+    if text.get(at) == Some(&b'.') {
+        at = digits_end(text, at + 1)?;
     }
+    if matches!(text.get(at), Some(b'e' | b'E')) {
+        sure = false;
+        at += 1;
+        if matches!(text.get(at), Some(b'+' | b'-')) {
+            at += 1;
+        }
+        at = digits_end(text, at)?;
+    }
+    let number = text.get(start..at)?;
+    let good = (sure && number.len() <= SURE_DIGITS) || float(number).is_finite();
+    good.then_some(at)
+}
 
-    /// At least one digit.
-    #[inline]
-    fn digits(&mut self) -> Option<()> {
-        let start = self.at;
-        while self.text.get(self.at).is_some_and(u8::is_ascii_digit) {
-            self.at += 1;
-        }
-        (self.at > start).then_some(())
+/// Behind digits, of which there is at least one.
+#[inline]
+fn digits_end(text: &[u8], start: usize) -> Option<usize> {
+    let mut at = start;
+    while text.get(at).is_some_and(u8::is_ascii_digit) {
+        at += 1;
     }
+    (at > start).then_some(at)
 }
 
 /// A number that has been found to be one.
@@ -263,24 +271,41 @@ fn float(number: &[u8]) -> f64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany;
 
-/// A value in a text.
-#[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
+/// A text and what is in it.
+#[derive(Debug)]
+struct Whole<'a> {
     text: &'a [u8],
     nodes: &'a [Node],
+}
+
+/// A value in a text. Two words, so that it is passed and given back in registers.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    whole: &'a Whole<'a>,
     at: usize,
 }
 
 impl<'a> View<'a> {
-    /// The whole of a text, `nodes` being what [`Places`] found in it.
-    pub fn root(text: &'a [u8], nodes: &'a [Node]) -> Option<View<'a>> {
-        (!nodes.is_empty()).then_some(View { text, nodes, at: 0 })
+    /// The whole of a text, `nodes` being what [`Places`] found in it; they are copied.
+    pub fn root(arena: &'a Bump, text: &'a [u8], nodes: &[Node]) -> Option<View<'a>> {
+        if nodes.is_empty() {
+            return None;
+        }
+        let nodes = arena.alloc_slice_copy(nodes);
+        Some(View { whole: arena.alloc(Whole { text, nodes }), at: 0 })
     }
 
+    /// Bytes that [`View::root`] takes.
+    pub fn takes(nodes: &[Node]) -> usize {
+        size_of::<Whole<'_>>() + size_of_val(nodes)
+    }
+
+    #[inline]
     fn node(&self) -> Node {
-        *self.nodes.get(self.at).expect("BUG: a view of no node")
+        *self.whole.nodes.get(self.at).expect("BUG: a view of no node")
     }
 
+    #[inline]
     pub fn kind(&self) -> Kind {
         self.node().kind
     }
@@ -289,7 +314,10 @@ impl<'a> View<'a> {
     pub fn raw(&self) -> &'a [u8] {
         let Node { kind, start, end, .. } = self.node();
         let quote = usize::from(matches!(kind, Kind::Text | Kind::EscapedText));
-        self.text.get(start as usize - quote..end as usize + quote).expect("BUG: a node beyond its text")
+        self.whole
+            .text
+            .get(start as usize - quote..end as usize + quote)
+            .expect("BUG: a node beyond its text")
     }
 
     /// The number, if it is one.
@@ -300,7 +328,8 @@ impl<'a> View<'a> {
     /// The bytes a text stands for, if it is one.
     pub fn bytes(&self) -> Option<Cow<'a, [u8]>> {
         let Node { kind, start, end, .. } = self.node();
-        let inside = || self.text.get(start as usize..end as usize).expect("BUG: a node beyond its text");
+        let inside =
+            || self.whole.text.get(start as usize..end as usize).expect("BUG: a node beyond its text");
         match kind {
             Kind::Text => Some(Cow::Borrowed(inside())),
             Kind::EscapedText => Some(Cow::Owned(text::decode(inside()))),
@@ -308,9 +337,19 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The bytes of a text without backslashes, if it is one.
+    #[inline]
+    pub fn plain_bytes(&self) -> Option<&'a [u8]> {
+        let Node { kind, start, end, .. } = self.node();
+        if kind != Kind::Text {
+            return None;
+        }
+        Some(self.whole.text.get(start as usize..end as usize).expect("BUG: a node beyond its text"))
+    }
+
     /// Whether two views are of one value of one index.
     pub fn is(&self, other: &View) -> bool {
-        self.at == other.at && std::ptr::eq(self.nodes, other.nodes)
+        self.at == other.at && std::ptr::eq(self.whole, other.whole)
     }
 
     fn children(&self) -> Children<'a> {
@@ -349,7 +388,16 @@ impl<'a> View<'a> {
     }
 
     /// The same, if there are no more than so many members.
+    #[inline]
     pub fn get_among(&self, name: &[u8], most: usize) -> Result<Option<View<'a>>, TooMany> {
+        let found = self.place_among(name, most)?;
+        Ok(found.map(|at| View { at: at.get(), ..*self }))
+    }
+
+    /// The place of that member among the nodes; no member is the first one.
+    #[inline]
+    fn place_among(&self, name: &[u8], most: usize) -> Result<Option<NonZeroUsize>, TooMany> {
+        let Whole { text, nodes } = *self.whole;
         let own = self.node();
         let (mut found, mut left) = (None, most);
         if own.kind != Kind::Map {
@@ -357,17 +405,19 @@ impl<'a> View<'a> {
         }
         let mut at = self.at + 1;
         while at < own.next as usize
-            && let Some([key, value]) = self.nodes.get(at..at + 2)
+            && let Some([key, value]) = nodes.get(at..at + 2)
         {
             left = left.checked_sub(1).ok_or(TooMany)?;
-            let same = match key.kind {
+            let is_it = match key.kind {
                 // Most names differ in their lengths.
                 Kind::Text if (key.end - key.start) as usize != name.len() => false,
-                Kind::Text => self.text.get(key.start as usize..key.end as usize) == Some(name),
+                Kind::Text => {
+                    text.get(key.start as usize..key.end as usize).is_some_and(|key| same(key, name))
+                }
                 _ => View { at, ..*self }.bytes().as_deref() == Some(name),
             };
-            if same {
-                found = Some(View { at: at + 1, ..*self });
+            if is_it {
+                found = NonZeroUsize::new(at + 1);
             }
             at = value.next as usize;
         }

@@ -299,6 +299,24 @@ fn depth_and_number_of_values_are_bounded() {
 }
 
 #[test]
+fn as_many_values_as_there_may_be_are_taken_and_no_more() {
+    let mut index = Index::new();
+    // The list itself is a value too.
+    let list = |items: usize| format!("[{}]", vec!["1"; items].join(","));
+    assert!(
+        index.of(list(NODES_MAX - 1).as_bytes()).is_some_and(|root| root.items().count() == NODES_MAX - 1)
+    );
+    assert!(index.of(list(NODES_MAX).as_bytes()).is_none());
+    let map = |members: usize, last: &str| format!("{{{}{last}}}", "\"a\":1,".repeat(members));
+    // Two values a member.
+    assert!(index.of(map(NODES_MAX / 2 - 2, "\"b\":2").as_bytes()).is_some());
+    assert!(index.of(map(NODES_MAX / 2 - 2, "\"b\":[]").as_bytes()).is_some());
+    assert!(index.of(map(NODES_MAX / 2 - 2, "\"b\":[2]").as_bytes()).is_some());
+    assert!(index.of(map(NODES_MAX / 2 - 2, "\"b\":[[2]]").as_bytes()).is_none());
+    assert!(index.of(map(NODES_MAX / 2 - 1, "\"b\":2").as_bytes()).is_none());
+}
+
+#[test]
 fn the_same_text_is_indexed_once_and_another_one_anew() {
     let mut index = Index::new();
     assert_eq!(index.of(b"{\"a\":1}").and_then(|root| root.get(b"a")?.number()), Some(1.0));

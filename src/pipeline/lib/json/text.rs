@@ -11,7 +11,7 @@ fn special(chunk: u64) -> u64 {
 
 /// Where the text that begins at `at` ends, and whether there are escapes in it. None if it does not end or an escape is
 /// none.
-#[inline]
+#[inline(always)]
 pub fn end_of(text: &[u8], mut at: usize) -> Option<(usize, bool)> {
     let mut rest = text.get(at..)?;
     while let Some((chunk, behind)) = rest.split_first_chunk::<8>() {
@@ -30,6 +30,7 @@ pub fn end_of(text: &[u8], mut at: usize) -> Option<(usize, bool)> {
 }
 
 /// The same for a text with escapes, or near the end of everything.
+#[cold]
 fn end_of_unusual(text: &[u8], mut at: usize) -> Option<(usize, bool)> {
     let mut escaped = false;
     loop {

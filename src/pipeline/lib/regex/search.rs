@@ -8,6 +8,7 @@ use memchr::{memchr, memchr2, memrchr};
 use regex_syntax::hir::Look;
 
 use super::program::{Above, Branches, CharClass, FOREVER, Next, Op, Program};
+use crate::pipeline::lib::text::same as same_text;
 
 /// Open alternatives at one time: two megabytes of them. Past this the linear engine takes over.
 const STACK_MAX: usize = 1 << 16;
@@ -107,7 +108,7 @@ impl Program {
                 }
                 Some(Op::Bytes(bytes)) => {
                     pc += 1;
-                    let same = text.get(at..).is_some_and(|rest| rest.starts_with(bytes));
+                    let same = text.get(at..at + bytes.len()).is_some_and(|part| same_text(part, bytes));
                     at += bytes.len();
                     same
                 }
