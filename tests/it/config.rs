@@ -37,6 +37,7 @@ fn the_cases_are_accepted() {
         let mut filled = text
             .replace("${COMPRESSION}", "zstd")
             .replace("${DATA}", "data")
+            .replace("${SCRIPTS}", "\"*\"")
             .replace("${UPSTREAM}", "127.0.0.1:2");
         filled = filled.replace("${LISTEN}", "127.0.0.1:1");
         accept(&file.display().to_string(), &filled);
