@@ -1,5 +1,6 @@
 //! Small pools of threads: one for what may block (name look-ups, directory scans, compression of finished files), one for
-//! what takes long (bodies of many megabytes), and one for requests that wait for somebody else.
+//! what takes long (bodies of many megabytes), one for what takes long and nobody waits for, and one for requests that wait for
+//! somebody else.
 //!
 //! Shared by all shards, never pinned to a shard's core by intent, bounded in threads and in queued jobs. A job that
 //! panics gives its caller an error and the thread lives on.
@@ -20,6 +21,9 @@ const REQUEST_THREADS: usize = 16;
 /// Requests that wait for one of them. Past it they are turned away: each holds its body, and nobody waits gladly.
 const QUEUED_REQUESTS_MAX: usize = 64;
 
+/// Threads for what nobody waits for.
+const BACKGROUND_THREADS: usize = 1;
+
 /// How far the threads for long work stand back behind the shards.
 const LONG_WORK_NICE: i32 = 5;
 
@@ -36,33 +40,47 @@ type Job = Box<dyn FnOnce() + Send>;
 enum Pool {
     Blocking,
     LongWork,
+    Background,
     Requests,
+}
+
+/// How threads stand to others that want the same core.
+#[derive(Clone, Copy)]
+enum Rank {
+    Nice(i32),
+    /// They run when nobody else wants to. Threads that share a core with a shard, even with a much smaller share of it, have it
+    /// for a slice of some milliseconds once they have it, and the shard's requests wait.
+    Idle,
 }
 
 impl Pool {
     fn jobs(self) -> &'static flume::Sender<Job> {
         static BLOCKING: OnceLock<flume::Sender<Job>> = OnceLock::new();
         static LONG_WORK: OnceLock<flume::Sender<Job>> = OnceLock::new();
+        static BACKGROUND: OnceLock<flume::Sender<Job>> = OnceLock::new();
         static REQUESTS: OnceLock<flume::Sender<Job>> = OnceLock::new();
+        let behind = Rank::Nice(LONG_WORK_NICE);
         match self {
-            Pool::Blocking => BLOCKING.get_or_init(|| start("blocking", THREADS, QUEUED_JOBS_MAX, 0)),
-            Pool::LongWork => {
-                LONG_WORK.get_or_init(|| start("long-work", THREADS, QUEUED_JOBS_MAX, LONG_WORK_NICE))
+            Pool::Blocking => {
+                BLOCKING.get_or_init(|| start("blocking", THREADS, QUEUED_JOBS_MAX, Rank::Nice(0)))
             }
-            Pool::Requests => REQUESTS
-                .get_or_init(|| start("requests", REQUEST_THREADS, QUEUED_REQUESTS_MAX, LONG_WORK_NICE)),
+            Pool::LongWork => LONG_WORK.get_or_init(|| start("long-work", THREADS, QUEUED_JOBS_MAX, behind)),
+            Pool::Background => BACKGROUND
+                .get_or_init(|| start("background", BACKGROUND_THREADS, QUEUED_JOBS_MAX, Rank::Idle)),
+            Pool::Requests => {
+                REQUESTS.get_or_init(|| start("requests", REQUEST_THREADS, QUEUED_REQUESTS_MAX, behind))
+            }
         }
     }
 }
 
-fn start(name: &str, threads: usize, queued_max: usize, nice: i32) -> flume::Sender<Job> {
+fn start(name: &str, threads: usize, queued_max: usize, rank: Rank) -> flume::Sender<Job> {
     let (sender, receiver) = flume::bounded::<Job>(queued_max);
     for index in 0..threads {
         let receiver = receiver.clone();
         let spawned = std::thread::Builder::new().name(format!("{name}-{index}")).spawn(move || {
             unpin();
-            // Of this thread alone; refused nowhere, and no loss where it is.
-            let _ = rustix::process::nice(nice);
+            rank.take();
             while let Ok(job) = receiver.recv() {
                 job();
             }
@@ -72,6 +90,22 @@ fn start(name: &str, threads: usize, queued_max: usize, nice: i32) -> flume::Sen
         }
     }
     sender
+}
+
+impl Rank {
+    /// Of this thread alone; refused nowhere, and no loss where it is.
+    fn take(self) {
+        match self {
+            Rank::Nice(nice) => {
+                let _ = rustix::process::nice(nice);
+            }
+            Rank::Idle => {
+                let none = libc::sched_param { sched_priority: 0 };
+                // SAFETY: about this thread, and reads the one number it is given.
+                let _ = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const none) };
+            }
+        }
+    }
 }
 
 /// A thread inherits the affinity of the shard that started it: give it every core back.
@@ -100,6 +134,15 @@ where
     F: FnOnce() -> T + Send + 'static,
 {
     run_on(Pool::LongWork, job).await
+}
+
+/// Runs a job that nobody waits for, when there is nothing else to do: under full load that may be much later.
+pub async fn run_background<T, F>(job: F) -> io::Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    run_on(Pool::Background, job).await
 }
 
 /// What became of a request's job.

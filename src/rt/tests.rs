@@ -207,6 +207,16 @@ fn files_read_back_what_was_written() {
 }
 
 #[test]
+fn what_nobody_waits_for_runs_when_nobody_else_wants_to() {
+    on_shard(|| async {
+        // SAFETY: asks about this thread.
+        let class = || unsafe { libc::sched_getscheduler(0) };
+        assert_eq!(blocking::run_background(class).await.unwrap(), libc::SCHED_IDLE);
+        assert_eq!(blocking::run_long(class).await.unwrap(), libc::SCHED_OTHER);
+    });
+}
+
+#[test]
 fn a_panicking_job_is_an_error_and_the_pool_lives_on() {
     on_shard(|| async {
         assert!(blocking::run(|| -> u32 { panic!("on purpose") }).await.is_err());

@@ -191,7 +191,8 @@ impl Numbers {
             package.give_back(payload);
             points::plan(&package, &live.intake.options.profiling)
         };
-        let plan = match blocking::run_long(job).await {
+        // The profile is safe, and its sender has its answer.
+        let plan = match blocking::run_background(job).await {
             Ok(Ok(Some(plan))) => plan,
             Ok(Ok(None)) => return core.counters.profile_metrics(ProfileMetrics::None),
             Ok(Err(error)) => {
