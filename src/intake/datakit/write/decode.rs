@@ -19,8 +19,15 @@ use super::{ApiError, BodyFormat, ContentEncoding, WritePlan, Written};
 /// points grows fiftyfold: that one goes the way of big bodies.
 const GROWTH_BYTES_MAX: usize = 2 * DIRECT_BODY_BYTES_MAX;
 
-/// Scripts run over this many lines of a larger body in one go: about as many as a body of [`DIRECT_HOOKED_BYTES_MAX`] has.
-const SCRIPTED_LINES_MAX: u64 = 128;
+/// Of a larger body than [`DIRECT_HOOKED_BYTES_MAX`] scripts run over so much in one go: twice that, so that what was small before
+/// it was decompressed is seldom begun anew.
+const SCRIPTED_BYTES_MAX: usize = 2 * DIRECT_HOOKED_BYTES_MAX;
+
+// What has no script is decoded in one go whatever there is beside it.
+const _: () = assert!(SCRIPTED_BYTES_MAX * GENERAL_COST >= DIRECT_BODY_BYTES_MAX);
+
+/// About as many lines.
+const SCRIPTED_LINES_MAX: u64 = 256;
 
 /// Points are sent back for bodies up to this size. An echo is for people who look at it; it may be ten times as long as
 /// the body, and its memory is accounted for nowhere else.
@@ -112,9 +119,8 @@ fn read_whole(
     let mut reader = Reader::new(plan, settings, now_ns);
     reader.look(plan, settings, &body);
     let mut budget = usize::MAX;
-    if reader.is_hooked() && body.len() > DIRECT_HOOKED_BYTES_MAX {
-        // As long as a body may take whose points all meet something.
-        budget = DIRECT_HOOKED_BYTES_MAX * GENERAL_COST;
+    if reader.spares(plan) && body.len() > DIRECT_HOOKED_BYTES_MAX {
+        budget = SCRIPTED_BYTES_MAX * GENERAL_COST;
         reader = reader.with_scripted_max(SCRIPTED_LINES_MAX);
     }
     let mut one = One { batch, bytes_max };

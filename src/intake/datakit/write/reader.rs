@@ -172,9 +172,9 @@ impl Reader {
         }
     }
 
-    /// Whether points may meet something before they are fed.
-    pub fn is_hooked(&self) -> bool {
-        !self.hooks.is_empty()
+    /// Whether there are points with a script, and others that are spared.
+    pub fn spares(&self, plan: &WritePlan) -> bool {
+        !self.hooks.is_empty() && self.hooks.spares(plan.category)
     }
 
     /// Lets it end with [`Stop::TooMuch`] once scripts have run over more lines than so; as long as they have not, a step is
